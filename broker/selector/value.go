@@ -1,0 +1,231 @@
+package selector
+
+import (
+	"math"
+	"strconv"
+	"unsafe"
+)
+
+// Kind is the type of a Value.
+type Kind uint8
+
+const (
+	// KindNull is the kind of a missing value.
+	KindNull Kind = iota
+	// KindBool is a boolean.
+	KindBool
+	// KindInt is a signed 64-bit integer; the narrower integers of JMS widen to it.
+	KindInt
+	// KindFloat is a float64; JMS float widens to it.
+	KindFloat
+	// KindString is text.
+	KindString
+
+	// kindInvalid is the result of arithmetic on what is not a number: present, but equal to and ordered with nothing.
+	kindInvalid
+)
+
+// Value is what an identifier or literal stands for. The zero Value is Null. A Value needs no allocation.
+type Value struct {
+	kind Kind
+	num  uint64 // the bits of a Bool (0 or 1), Int or Float
+	str  string
+}
+
+// Bool returns a boolean value.
+func Bool(b bool) Value {
+	if b {
+		return Value{kind: KindBool, num: 1}
+	}
+	return Value{kind: KindBool}
+}
+
+// Int returns an integer value.
+func Int(i int64) Value { return Value{kind: KindInt, num: uint64(i)} }
+
+// Float returns a floating-point value.
+func Float(f float64) Value { return Value{kind: KindFloat, num: math.Float64bits(f)} }
+
+// String returns a text value.
+func String(s string) Value { return Value{kind: KindString, str: s} }
+
+// Bytes returns a text value that shares the memory of b, so that headers need not be copied to be looked at. The bytes must
+// not change while the Value is in use.
+func Bytes(b []byte) Value {
+	return Value{kind: KindString, str: unsafe.String(unsafe.SliceData(b), len(b))}
+}
+
+// Kind returns the type of the value.
+func (v Value) Kind() Kind { return v.kind }
+
+// Bool returns the value of a KindBool, false for other kinds.
+func (v Value) Bool() bool { return v.kind == KindBool && v.num != 0 }
+
+// Int returns the value of a KindInt, 0 for other kinds.
+func (v Value) Int() int64 {
+	if v.kind != KindInt {
+		return 0
+	}
+	return int64(v.num)
+}
+
+// Float returns the value of a KindFloat or KindInt as a float64, 0 for other kinds.
+func (v Value) Float() float64 {
+	switch v.kind {
+	case KindFloat:
+		return math.Float64frombits(v.num)
+	case KindInt:
+		return float64(int64(v.num))
+	}
+	return 0
+}
+
+// Text returns the value of a KindString, "" for other kinds.
+func (v Value) Text() string { return v.str }
+
+func (v Value) isNumber() bool { return v.kind == KindInt || v.kind == KindFloat }
+
+// asNumber converts text to a number, and what is neither a number nor NULL to an invalid value.
+func (v Value) asNumber(convert bool) Value {
+	switch {
+	case v.isNumber() || v.kind == KindNull:
+		return v
+	case v.kind == KindString && convert:
+		if n, ok := parseNumber(v.str); ok {
+			return n
+		}
+	}
+	return Value{kind: kindInvalid}
+}
+
+// like converts text to the type of the value it is compared with; text that does not read so becomes invalid.
+func (v Value) like(other Kind) Value {
+	if v.kind != KindString {
+		return v
+	}
+	switch other {
+	case KindInt, KindFloat:
+		return v.asNumber(true)
+	case KindBool:
+		if b, ok := parseBool(v.str); ok {
+			return Bool(b)
+		}
+		return Value{kind: kindInvalid}
+	}
+	return v
+}
+
+// parseBool reads "true" or "false" in any case.
+func parseBool(s string) (b, ok bool) {
+	switch {
+	case equalFold(s, "true"):
+		return true, true
+	case equalFold(s, "false"):
+		return false, true
+	}
+	return false, false
+}
+
+// equalFold compares s with an ASCII word in lower case. Unlike strings.EqualFold it does not take a long s for an s.
+func equalFold(s, word string) bool {
+	if len(s) != len(word) {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != word[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// maxNumberText is the length beyond which header text is not taken for a number: nothing sensible is longer, and
+// reading digits without bound would let one header slow every selector.
+const maxNumberText = 512
+
+// parseNumber reads header text that is a decimal number from its first to its last byte. Whole numbers that fit are Int,
+// everything else is Float.
+func parseNumber(s string) (Value, bool) {
+	if len(s) == 0 || len(s) > maxNumberText {
+		return Value{}, false
+	}
+	digits, negative := s, false
+	if s[0] == '-' || s[0] == '+' {
+		digits, negative = s[1:], s[0] == '-'
+	}
+	whole, ok := scanDecimal(digits)
+	if !ok {
+		return Value{}, false
+	}
+	if whole {
+		if i, fits := parseWhole(digits, negative); fits {
+			return Int(i), true
+		}
+	}
+	// The syntax is known to be right, so the only error left is the range, with an infinity of the right sign.
+	f, _ := strconv.ParseFloat(s, 64)
+	return Float(f), true
+}
+
+// parseWhole reads decimal digits as an int64 and reports whether they fit.
+func parseWhole(digits string, negative bool) (int64, bool) {
+	limit := uint64(math.MaxInt64)
+	if negative {
+		limit++
+	}
+	var n uint64
+	for i := range len(digits) {
+		if n > limit/10 {
+			return 0, false
+		}
+		n = n*10 + uint64(digits[i]-'0')
+		if n > limit {
+			return 0, false
+		}
+	}
+	if negative {
+		return -int64(n), true
+	}
+	return int64(n), true
+}
+
+// scanDecimal checks an unsigned decimal: digits with at most one point and an optional exponent, at least one digit
+// before the exponent. It reports whether it is a whole number, that is, digits only.
+func scanDecimal(s string) (whole, ok bool) {
+	i, digits := 0, 0
+	for ; i < len(s) && isDigit(s[i]); i++ {
+		digits++
+	}
+	if i == len(s) {
+		return true, digits > 0
+	}
+	if s[i] == '.' {
+		for i++; i < len(s) && isDigit(s[i]); i++ {
+			digits++
+		}
+	}
+	if digits == 0 {
+		return false, false
+	}
+	return false, i == len(s) || scanExponent(s[i:])
+}
+
+func scanExponent(s string) bool {
+	if s[0] != 'e' && s[0] != 'E' {
+		return false
+	}
+	s = s[1:]
+	if s != "" && (s[0] == '+' || s[0] == '-') {
+		s = s[1:]
+	}
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
