@@ -1,0 +1,155 @@
+package frame
+
+import "bytes"
+
+// firstBody is about how much memory a large body gets at first, in bytes. It grows with what arrives.
+const firstBody = 64 << 10
+
+// progressUnit is how many bytes must arrive for a large frame to count as moving. It keeps a trickle from holding the
+// Budget's memory.
+const progressUnit = 4 << 10
+
+// outgrows reports whether the body being read cannot lie in the buffer with its head.
+func (r *Reader) outgrows() bool {
+	if r.length >= 0 {
+		return int64(r.pos)+r.length+1 > bigBuffer
+	}
+	return r.end-r.start >= bigBuffer
+}
+
+// readLarge reads the rest of a frame whose body gets memory of its own.
+func (r *Reader) readLarge(f *Frame) error {
+	var content []byte
+	var err error
+	if r.length >= 0 {
+		content, err = r.readCounted()
+	} else {
+		content, err = r.readToNUL()
+	}
+	if err != nil {
+		return err
+	}
+	if !r.claim.finish() {
+		return stalledError()
+	}
+	if err := r.deliver(f, content); err != nil {
+		return err
+	}
+	f.BodyOwned = f.Body != nil
+	return nil
+}
+
+// readCounted reads a body of known length, which goes straight from the source to its place, and the NUL after it.
+func (r *Reader) readCounted() ([]byte, error) {
+	content, err := r.takeBody(nil, r.length, r.end)
+	if err != nil {
+		return nil, err
+	}
+	moved := 0
+	for int64(len(content)) < r.length {
+		if len(content) == cap(content) {
+			if content, err = r.grow(content, len(content)+1, r.length); err != nil {
+				return nil, err
+			}
+		}
+		if r.srcErr != nil {
+			return nil, r.endOf(r.srcErr)
+		}
+		n, err := r.readSome(content[len(content):cap(content)])
+		content = content[:len(content)+n]
+		if err := r.keepErr(n, err); err != nil {
+			return nil, err
+		}
+		if moved += n; moved >= progressUnit {
+			r.claim.touch()
+			moved = 0
+		}
+	}
+	r.phase = tail
+	for r.end == r.start+r.pos {
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+	if r.buf[r.start+r.pos] != 0 {
+		return nil, r.noNUL()
+	}
+	r.phase, r.size = complete, r.pos+1
+	return content, nil
+}
+
+// readToNUL reads a body that ends at the first NUL, by way of the buffer.
+func (r *Reader) readToNUL() ([]byte, error) {
+	var content []byte
+	moved := 0
+	for {
+		part := r.buf[r.start+r.pos : r.end]
+		n := bytes.IndexByte(part, 0)
+		whole := n >= 0
+		if whole {
+			part = part[:n]
+		}
+		if int64(len(content)+len(part)) > r.bodyLimit() {
+			return nil, r.tooLarge()
+		}
+		if moved += len(part); moved >= progressUnit {
+			r.claim.touch()
+			moved = 0
+		}
+		var err error
+		if whole {
+			content, err = r.takeBody(content, r.bodyLimit(), r.start+r.pos+n)
+			r.phase, r.size = complete, r.pos+1
+			return content, err
+		}
+		if content, err = r.takeBody(content, r.bodyLimit(), r.end); err != nil {
+			return nil, err
+		}
+		if err := r.fill(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// takeBody appends the part of the body that lies in the buffer, up to index to, to content and closes the gap, so that
+// what follows is at pos again. A body that comes to most is whole.
+func (r *Reader) takeBody(content []byte, most int64, to int) ([]byte, error) {
+	from := r.start + r.pos
+	part := r.buf[from:to]
+	if need := len(content) + len(part); need > cap(content) || content == nil {
+		var err error
+		if content, err = r.grow(content, need, most); err != nil {
+			return nil, err
+		}
+	}
+	content = append(content, part...)
+	r.end = from + copy(r.buf[from:], r.buf[to:r.end])
+	return content, nil
+}
+
+// grow moves content to memory for at least need bytes, out of at most most, and charges it to the Budget.
+func (r *Reader) grow(content []byte, need int, most int64) ([]byte, error) {
+	size := nextSize(int64(need), most)
+	if err := r.claim.reserve(size, r.oversized()+most+(most+3)/4, r.opts.Done); err != nil {
+		return nil, err
+	}
+	grown := append(make([]byte, 0, size), content...)
+	r.claim.give(int64(cap(content)))
+	if size == most {
+		r.claim.noMore()
+	}
+	return grown, nil
+}
+
+// nextSize picks the memory for a body of which need bytes are there and most may come: most divided by four as often
+// as need and firstBody allow. So it is never more than four times what arrived (or firstBody four times over), ends at
+// exactly most, and while moving old and new together are at most 5/4 of it.
+func nextSize(need, most int64) int64 {
+	for size := most; ; {
+		smaller := (size + 3) / 4
+		if smaller < max(need, firstBody) {
+			return size
+		}
+		size = smaller
+	}
+}
