@@ -1,0 +1,184 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"treadmq/store"
+	"treadmq/store/vfs"
+)
+
+// Recovery says how to open a journal and what was found.
+type Recovery struct {
+	From  store.Position // everything before is reflected elsewhere; a batch begins here
+	Chain uint32         // chain value at From
+	// Whole means that every page written before still exists: the process ended, the
+	// machine did not. Then only the very last write can be torn.
+	Whole bool
+	// Clean, if > 0, is where the journal ended when it was closed properly.
+	Clean store.Position
+
+	Cut     store.Position // out: where a torn tail was cut off, if Torn
+	Torn    bool           // out
+	Batches int            // out: how many were replayed
+}
+
+// Open opens the journal in dir, which exists, and calls fn for each batch from r.From on.
+//
+//  1. The segments from r.From on must follow one another without a gap.
+//  2. In all but the last, each byte must belong to a valid batch.
+//  3. In the last, the first invalid batch is the end. With r.Whole nothing valid may
+//     follow it; before r.Clean there may be none. What follows is cut off, so that
+//     stale bytes never look like a continuation.
+//
+// Anything else is store.ErrCorrupt with file and offset, and nothing is changed.
+func Open(fs vfs.FS, dir string, opts Options, r *Recovery, fn func(h *Header, batch []byte) error) (*Journal, error) {
+	if opts.SegmentSize == 0 {
+		opts.SegmentSize = 64 << 20
+	}
+	segs, err := openSegments(fs, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	j := &Journal{fs: fs, dir: dir, opts: opts, segs: segs, next: r.From, out: r.From, chain: r.Chain}
+	if err := j.recover(r, fn); err != nil {
+		j.Abandon()
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return j, nil
+}
+
+func (j *Journal) recover(r *Recovery, fn func(h *Header, batch []byte) error) error {
+	if len(j.segs) == 0 {
+		if r.From > 0 || r.Clean > 0 {
+			return fmt.Errorf("%w: no segment in %s, but the journal reached position %d: restore the files", store.ErrCorrupt, j.dir, max(r.From, r.Clean))
+		}
+		return nil
+	}
+	i := len(j.segs) - 1
+	for i > 0 && j.segs[i].first > r.From {
+		i--
+	}
+	if s := j.segs[i]; s.first > r.From || s.end < r.From {
+		return fmt.Errorf("%w: no segment in %s holds position %d, which the index has reached: restore the files", store.ErrCorrupt, j.dir, r.From)
+	}
+	for ; i < len(j.segs); i++ {
+		if err := j.replay(i, r, fn); err != nil {
+			return err
+		}
+	}
+	return j.resume(r)
+}
+
+// replay reads segment i from j.next on.
+func (j *Journal) replay(i int, r *Recovery, fn func(h *Header, batch []byte) error) error {
+	s, last := j.segs[i], i == len(j.segs)-1
+	sc := scanner{file: s.file, first: s.first, limit: s.end, at: j.next, chain: j.chain}
+	for {
+		h, b, err := sc.next()
+		switch {
+		case errors.Is(err, io.EOF):
+		case errors.Is(err, errNotBatch) && last:
+			if err := j.checkTail(s, &sc, r, err); err != nil {
+				return err
+			}
+		case err != nil:
+			return corrupt(s, j.next, err)
+		}
+		if err != nil {
+			break
+		}
+		if err := fn(&h, b); err != nil {
+			return err
+		}
+		r.Batches++
+		j.next, j.chain = sc.at, sc.chain
+	}
+	if !last && j.next != j.segs[i+1].first {
+		return corrupt(s, j.next, fmt.Errorf("the next segment begins at %d", j.segs[i+1].first))
+	}
+	return nil
+}
+
+// checkTail decides whether the invalid batch at j.next is the end of the journal
+// or damage.
+func (j *Journal) checkTail(s *segment, sc *scanner, r *Recovery, cause error) error {
+	if j.next < r.Clean {
+		return corrupt(s, j.next, fmt.Errorf("%w; the journal was closed at %d", cause, r.Clean))
+	}
+	r.Torn = len(sc.have) >= 4 && binary.LittleEndian.Uint32(sc.have) == Magic
+	if !r.Whole {
+		return nil
+	}
+	at, err := findBatch(s, j.next+1)
+	if err != nil {
+		return err
+	}
+	if at != 0 {
+		return corrupt(s, j.next, fmt.Errorf("%w; a valid batch follows at %d", cause, at))
+	}
+	return nil
+}
+
+// findBatch looks for a valid batch anywhere from a position on and returns where
+// it is, 0 if nowhere.
+func findBatch(s *segment, from store.Position) (store.Position, error) {
+	var magic [4]byte
+	binary.LittleEndian.PutUint32(magic[:], Magic)
+	rest := make([]byte, s.end-from) // at most one segment
+	n, err := s.file.ReadAt(rest, int64(from-s.first))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, fmt.Errorf("read %s: %w", s.path, err)
+	}
+	rest = rest[:n]
+	for off := 0; ; off++ {
+		i := bytes.Index(rest[off:], magic[:])
+		if i < 0 {
+			return 0, nil
+		}
+		off += i
+		at := from + store.Position(off)
+		h, err := decodeHeader(rest[off:], at)
+		if err == nil && int(h.Length) <= len(rest)-off && batchCRC(rest[off:off+int(h.Length)]) == h.CRC {
+			return at, nil
+		}
+	}
+}
+
+// resume prepares the last segment for writing behind j.next: whatever follows is
+// cut off, then room is made again.
+func (j *Journal) resume(r *Recovery) error {
+	if j.next < r.Clean {
+		s := j.segs[len(j.segs)-1]
+		return corrupt(s, j.next, fmt.Errorf("the journal was closed at %d", r.Clean))
+	}
+	for _, s := range j.segs[:len(j.segs)-1] {
+		if s.first+store.Position(s.size) > s.end { // a crash came between creating the next and sealing this
+			if err := s.truncate(s.end); err != nil {
+				return err
+			}
+		}
+	}
+	s := j.segs[len(j.segs)-1]
+	if err := s.truncate(j.next); err != nil {
+		return err
+	}
+	if err := s.file.Allocate(j.opts.SegmentSize); err == nil {
+		s.size = max(s.size, j.opts.SegmentSize)
+	} // else the segment is full as it is, and the next Roll says why
+	if !j.opts.NoSync {
+		if err := s.file.Sync(); err != nil {
+			return err
+		}
+		if err := j.fs.SyncDir(j.dir); err != nil {
+			return fmt.Errorf("sync %s: %w", j.dir, err)
+		}
+	}
+	j.cur, j.out = s, j.next
+	j.synced.Store(uint64(j.next))
+	r.Cut = j.next
+	return nil
+}
