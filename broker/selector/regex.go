@@ -32,14 +32,14 @@ func (n *regex) write(b *strings.Builder) {
 	(&literal{String(n.pattern.String())}).write(b)
 }
 
-// compileRegex compiles a pattern whose size is at most limit and returns that size. A few bytes of pattern can ask for
-// megabytes of program ("((x{100}){10})"), so the size is reckoned before anything is built.
+// compileRegex compiles a pattern whose size is at most limit and returns that size. A short pattern can ask for megabytes
+// of program by repeating a long part, so the size is reckoned before the program is built.
 func compileRegex(pattern string, limit int) (*regexp.Regexp, int, error) {
 	parsed, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
 		return nil, 0, fmt.Errorf("the pattern is no RE2 regular expression: %w", err)
 	}
-	size := regexSize(parsed, limit)
+	size := regexOverhead + regexSize(parsed, limit)
 	if size > limit {
 		return nil, 0, fmt.Errorf("the REGEX patterns of one selector may have %d instructions together, repetitions counted; use fewer or shorter ones", MaxRegexSize)
 	}
@@ -50,17 +50,27 @@ func compileRegex(pattern string, limit int) (*regexp.Regexp, int, error) {
 	return re, size, nil
 }
 
+// regexOverhead is what a pattern costs in memory whatever its size, counted as instructions.
+const regexOverhead = 10
+
 // regexSize estimates the number of instructions, with repetitions written out, and stops counting above limit.
 func regexSize(re *syntax.Regexp, limit int) int {
-	size := 1 + len(re.Rune)
-	if re.Op == syntax.OpCharClass {
-		size = 1 + len(re.Rune)/8
-	}
-	for _, sub := range re.Sub {
-		size = min(size+regexSize(sub, limit), limit+1)
-	}
-	if re.Op == syntax.OpRepeat {
-		size *= max(re.Min+1, re.Max)
+	size := 1
+	switch re.Op {
+	case syntax.OpLiteral:
+		size = len(re.Rune)
+	case syntax.OpCharClass:
+		size += len(re.Rune) / 8 // the ranges take memory too
+	case syntax.OpRepeat:
+		times := re.Max
+		if times < 0 {
+			times = re.Min + 1
+		}
+		size = times*regexSize(re.Sub[0], limit) + times - re.Min
+	default:
+		for _, sub := range re.Sub {
+			size = min(size+regexSize(sub, limit), limit+1)
+		}
 	}
 	return min(size, limit+1)
 }
