@@ -146,7 +146,7 @@ func (l *lexer) number() token {
 	start := l.pos
 	for {
 		c := l.at(0)
-		sign := (c == '+' || c == '-') && isExponent(l.text[start:l.pos])
+		sign := (c == '+' || c == '-') && takesSign(l.text[start:l.pos])
 		if !isWord(c) && c != '.' && !sign {
 			return token{kind: tokNumber, text: l.text[start:l.pos], offset: start}
 		}
@@ -154,8 +154,8 @@ func (l *lexer) number() token {
 	}
 }
 
-// isExponent reports whether a sign may follow the beginning of a number: 6E, but not 0x6E.
-func isExponent(s string) bool {
+// takesSign reports whether a sign may follow the beginning of a number: 6E, but not 0x6E.
+func takesSign(s string) bool {
 	hex := len(s) > 1 && (s[1] == 'x' || s[1] == 'X')
 	last := s[max(0, len(s)-1):]
 	return !hex && (last == "e" || last == "E")

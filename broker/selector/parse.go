@@ -23,7 +23,7 @@ type parser struct {
 	convert bool // the rules of STOMP
 	depth   int
 	terms   int
-	regexes int // size of the REGEX patterns so far
+	regexes []*regex
 	names   map[string]bool
 	order   []string // names in the order of their appearance
 }
@@ -41,7 +41,19 @@ func (p *parser) selector() (cond, error) {
 	if p.token.kind != tokEnd {
 		return nil, p.unexpected("expected AND, OR or the end of the selector")
 	}
+	for _, r := range p.regexes {
+		r.maxText = MaxRegexSteps / p.regexSize()
+	}
 	return p.condition(n, start)
+}
+
+// regexSize returns the size of all REGEX patterns so far.
+func (p *parser) regexSize() int {
+	size := 0
+	for _, r := range p.regexes {
+		size += r.size
+	}
+	return size
 }
 
 func (p *parser) advance() (err error) {
@@ -311,8 +323,8 @@ func (p *parser) parentheses() (node, error) {
 // numberLiteral reads a number of the selector: decimal, hex or octal integers with an optional L, or a float. JMS 1.1
 // section 3.8.1.1, which takes Java's syntax.
 func (p *parser) numberLiteral(t token, negative bool) (Value, error) {
-	whole, ok := scanDecimal(t.text)
-	if ok && !whole {
+	d, ok := scanDecimal(t.text)
+	if ok && !d.whole {
 		f, err := strconv.ParseFloat(t.text, 64)
 		if err != nil {
 			return Value{}, p.errorAt(t.offset, "the number is beyond the range of a 64-bit float")
@@ -344,7 +356,7 @@ func (p *parser) numberLiteral(t token, negative bool) (Value, error) {
 		return Int(int64(n)), nil
 	case err == nil, errors.Is(err, strconv.ErrRange):
 		return Value{}, p.errorAt(t.offset, "the number is beyond the range of a 64-bit integer; write it with a decimal point")
-	case base == 8 && whole:
+	case base == 8 && d.whole:
 		return Value{}, p.errorAt(t.offset, "a number with a leading 0 is octal and has only digits 0 to 7; leave the 0 off")
 	}
 	return Value{}, p.errorAt(t.offset, "this is not a number")

@@ -247,10 +247,11 @@ func (p *parser) regex(of expr, negate bool) (cond, error) {
 	if len(pattern) > MaxPattern {
 		return nil, p.errorAt(p.token.offset, patternTooLong, MaxPattern)
 	}
-	re, size, err := compileRegex(pattern, MaxRegexSize-p.regexes)
+	re, size, err := compileRegex(pattern, MaxRegexSize-p.regexSize())
 	if err != nil {
 		return nil, p.unexpected(err.Error())
 	}
-	p.regexes += size
-	return &regex{of: of, pattern: re, negate: negate}, p.advance()
+	n := &regex{of: of, pattern: re, size: size, negate: negate}
+	p.regexes = append(p.regexes, n)
+	return n, p.advance()
 }

@@ -7,16 +7,19 @@ import (
 	"strings"
 )
 
-// regex is x REGEX 're2', which looks for the expression anywhere in the text. What is not text does not match.
+// regex is x REGEX 're2', which looks for the expression anywhere in the text. What is not text does not match;
+// text so long that the search could take more than MaxRegexSteps is UNKNOWN, so that no message can stall the broker.
 type regex struct {
 	of      expr
 	pattern *regexp.Regexp
+	size    int // as regexSize estimates it, and regexOverhead
+	maxText int // bytes
 	negate  bool
 }
 
 func (n *regex) test(src Source) Tri {
 	v := n.of.value(src)
-	if v.kind == KindNull {
+	if v.kind == KindNull || len(v.str) > n.maxText {
 		return Unknown
 	}
 	return triOf(v.kind == KindString && n.pattern.MatchString(v.str)).negateIf(n.negate)

@@ -35,6 +35,9 @@ const (
 	MaxPattern = 1 << 10
 	// MaxRegexSize bounds the compiled size, in instructions, of all REGEX patterns of one selector together.
 	MaxRegexSize = 1000
+	// MaxRegexSteps bounds the time of the REGEX conditions of one evaluation: text longer than this divided by the
+	// compiled size of the selector's patterns is UNKNOWN to REGEX. A small pattern still takes text of 32 KiB.
+	MaxRegexSteps = 1 << 20
 )
 
 // Prefixes of a selector's text that other brokers know. Artemis and ActiveMQ: convert_string_expressions; Artemis:

@@ -5,10 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/errors.txt")
@@ -161,4 +163,42 @@ func TestEqualities(t *testing.T) {
 			t.Errorf("%s: %s", c.text, diff)
 		}
 	}
+}
+
+// The longest text that REGEX takes shrinks with the patterns of the whole selector.
+func TestLongTextIsUnknownToRegex(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		length int
+		want   Tri
+	}{
+		{"a REGEX 'y'", 64 << 10, False},
+		{"NOT a REGEX 'y'", 64 << 10, True},
+		{"a REGEX 'x{990}'", MaxRegexSteps / MaxRegexSize, True},
+		{"a REGEX 'x{990}'", MaxRegexSteps/MaxRegexSize + 1, Unknown},
+		{"a NOT REGEX 'x{990}'", MaxRegexSteps/MaxRegexSize + 1, Unknown},
+		{"a REGEX 'x' OR b REGEX 'x{979}'", MaxRegexSteps/MaxRegexSize + 1, Unknown},
+	} {
+		if got := mustParse(t, c.text, STOMP).Eval(headers{"a": strings.Repeat("x", c.length)}); got != c.want {
+			t.Errorf("%s with %d bytes = %v, want %v", c.text, c.length, got, c.want)
+		}
+	}
+}
+
+// The short way of reading a decimal gives what strconv gives, to the last bit.
+func TestDecimalsAreRoundedRight(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringMatching(`[+-]?([0-9]{1,20}(\.[0-9]{0,25})?|\.[0-9]{1,25})([eE][+-]?[0-9]{1,2})?`).Draw(t, "text")
+		want, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := parseNumber(text)
+		if !ok || got.Float() != want {
+			t.Fatalf("parseNumber(%q) = %v, %v, want %v", text, got.Float(), ok, want)
+		}
+		if i, err := strconv.ParseInt(text, 10, 64); (err == nil) != (got.Kind() == KindInt) || err == nil && got.Int() != i {
+			t.Fatalf("parseNumber(%q) = %v, want %v, %v", text, got, i, err)
+		}
+	})
 }

@@ -153,68 +153,91 @@ func parseNumber(s string) (Value, bool) {
 	if len(s) == 0 || len(s) > maxNumberText {
 		return Value{}, false
 	}
-	digits, negative := s, false
+	unsigned, negative := s, false
 	if s[0] == '-' || s[0] == '+' {
-		digits, negative = s[1:], s[0] == '-'
+		unsigned, negative = s[1:], s[0] == '-'
 	}
-	whole, ok := scanDecimal(digits)
+	d, ok := scanDecimal(unsigned)
 	if !ok {
 		return Value{}, false
 	}
-	if whole {
-		if i, fits := parseWhole(digits, negative); fits {
+	if d.whole {
+		if i, fits := d.int(negative); fits {
 			return Int(i), true
 		}
 	}
-	// The syntax is known to be right, so the only error left is the range, with an infinity of the right sign.
-	f, _ := strconv.ParseFloat(s, 64)
-	return Float(f), true
+	return Float(d.float(s, negative)), true
 }
 
-// parseWhole reads decimal digits as an int64 and reports whether they fit.
-func parseWhole(digits string, negative bool) (int64, bool) {
-	limit := uint64(math.MaxInt64)
-	if negative {
-		limit++
-	}
-	var n uint64
-	for i := range len(digits) {
-		if n > limit/10 {
-			return 0, false
-		}
-		n = n*10 + uint64(digits[i]-'0')
-		if n > limit {
-			return 0, false
-		}
-	}
-	if negative {
-		return -int64(n), true
-	}
-	return int64(n), true
+// decimal is what a scan finds out about an unsigned decimal number.
+type decimal struct {
+	mantissa uint64 // all digits without the point, if exact
+	exact    bool   // mantissa did not overflow
+	fraction int    // digits behind the point
+	exponent bool   // there is an exponent
+	whole    bool   // digits only
 }
 
-// scanDecimal checks an unsigned decimal: digits with at most one point and an optional exponent, at least one digit
-// before the exponent. It reports whether it is a whole number, that is, digits only.
-func scanDecimal(s string) (whole, ok bool) {
-	i, digits := 0, 0
-	for ; i < len(s) && isDigit(s[i]); i++ {
-		digits++
-	}
-	if i == len(s) {
-		return true, digits > 0
+// scanDecimal reads an unsigned decimal: digits with at most one point and an optional exponent, at least one digit before
+// the exponent.
+func scanDecimal(s string) (d decimal, ok bool) {
+	d.exact = true
+	i := d.digits(s)
+	digits := i
+	if d.whole = i == len(s); d.whole {
+		return d, digits > 0
 	}
 	if s[i] == '.' {
-		for i++; i < len(s) && isDigit(s[i]); i++ {
-			digits++
-		}
+		d.fraction = d.digits(s[i+1:])
+		digits += d.fraction
+		i += 1 + d.fraction
 	}
-	if digits == 0 {
-		return false, false
-	}
-	return false, i == len(s) || scanExponent(s[i:])
+	d.exponent = i < len(s)
+	return d, digits > 0 && (!d.exponent || isExponent(s[i:]))
 }
 
-func scanExponent(s string) bool {
+// digits adds the digits at the front of s to the mantissa and returns their number.
+func (d *decimal) digits(s string) int {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return i
+		}
+		if d.exact = d.exact && d.mantissa <= (math.MaxUint64-9)/10; d.exact {
+			d.mantissa = d.mantissa*10 + uint64(s[i]-'0')
+		}
+	}
+	return len(s)
+}
+
+// int returns a whole number as an int64 and reports whether it fits.
+func (d *decimal) int(negative bool) (int64, bool) {
+	switch {
+	case !d.exact:
+		return 0, false
+	case negative:
+		return -int64(d.mantissa), d.mantissa <= -math.MinInt64
+	}
+	return int64(d.mantissa), d.mantissa <= math.MaxInt64
+}
+
+// float returns the number that s spells with its sign. A mantissa and a power of ten that are exact as float64 have a
+// correctly rounded quotient, which spares the general conversion; that one can fail only for its range, and gives an
+// infinity then.
+func (d *decimal) float(s string, negative bool) float64 {
+	const exactMantissa, exactPower = 1 << 53, 22
+	if !d.exact || d.exponent || d.mantissa > exactMantissa || d.fraction > exactPower {
+		f, _ := strconv.ParseFloat(s, 64)
+		return f
+	}
+	f := float64(d.mantissa) / math.Pow10(d.fraction)
+	if negative {
+		return -f
+	}
+	return f
+}
+
+// isExponent reports whether s is e or E, an optional sign, and digits.
+func isExponent(s string) bool {
 	if s[0] != 'e' && s[0] != 'E' {
 		return false
 	}
