@@ -93,7 +93,7 @@ func TestPrecedence(t *testing.T) {
 		{"stomp.maxSubscriptions", 102, FromEnv, "TREADMQ_STOMP_MAX_SUBSCRIPTIONS"},
 		{"stomp.maxTransactions", 103, FromSet, "--set"},
 		{"stomp.maxTransactionOps", 104, FromFlag, "flag"},
-		{"stomp.maxConnections", 20000, FromDefault, "default"},
+		{"stomp.maxConnections", 100000, FromDefault, "default"},
 	} {
 		from := c.Origin(want.key)
 		if from.Kind != want.kind || from.String() != want.origin {
@@ -101,7 +101,7 @@ func TestPrecedence(t *testing.T) {
 		}
 	}
 	got := []int{c.Stomp.MaxHeaders, c.Stomp.MaxSubscriptions, c.Stomp.MaxTransactions, c.Stomp.MaxTransactionOps, c.Stomp.MaxConnections}
-	if diff := cmp.Diff([]int{101, 102, 103, 104, 20000}, got); diff != "" {
+	if diff := cmp.Diff([]int{101, 102, 103, 104, 100000}, got); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -73,6 +73,7 @@ func DefaultPolicy() Policy {
 		PrefetchBytes:           1 * MiB,
 		ExpireMessagesPeriod:    time.Second,
 		NackDefault:             "retry",
+		PendingLimit:            10000,
 		Evict:                   "oldest",
 		InactiveTimeoutBeforeGC: time.Minute,
 		Redelivery: Redelivery{

@@ -89,7 +89,7 @@ func redeliveryKeys() []policyKey {
 			func(p *Policy) value { return whole(&p.Redelivery.MaximumRedeliveries, -1, 1<<20) }},
 		{"redelivery.initialRedeliveryDelay", Queue, "", "Delay before the first redelivery.",
 			func(p *Policy) value { return spanMillis(&p.Redelivery.InitialRedeliveryDelay, 0, 365*day) }},
-		{"redelivery.redeliveryDelay", Queue, "", "Delay before later redeliveries without exponential back-off; also where the back-off starts when initialRedeliveryDelay is 0.",
+		{"redelivery.redeliveryDelay", Queue, "", "Delay before later redeliveries without exponential back-off.",
 			func(p *Policy) value { return spanMillis(&p.Redelivery.RedeliveryDelay, 0, 365*day) }},
 		{"redelivery.useExponentialBackOff", Queue, "", "Multiply the delay by backOffMultiplier each time.",
 			func(p *Policy) value { return truth(&p.Redelivery.UseExponentialBackOff) }},
