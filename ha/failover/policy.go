@@ -222,10 +222,10 @@ func setMillis(target *time.Duration, negative bool) setter {
 	const most = math.MaxInt64 / int64(time.Millisecond)
 	return func(value string) error {
 		n, err := strconv.ParseInt(value, 10, 64)
-		if err != nil || n > most || n < 0 && !negative {
+		if err != nil || n > most || n < -most || n < 0 && !negative {
 			return errors.New("must be a number of milliseconds")
 		}
-		*target = time.Duration(max(n, -1)) * time.Millisecond
+		*target = max(time.Duration(n)*time.Millisecond, -1)
 		return nil
 	}
 }

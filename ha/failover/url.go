@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -206,8 +207,8 @@ func (a *Address) setLocation(p *url.URL) error {
 		return errors.New("nothing but options may follow host:port")
 	}
 	a.Host = p.Hostname()
-	if a.Host == "" || strings.ContainsAny(a.Host, " ()") {
-		return errors.New("the host name is missing or not valid")
+	if err := checkHost(a.Host, strings.HasPrefix(p.Host, "[")); err != nil {
+		return err
 	}
 	a.Port = defaultPort
 	if a.TLS {
@@ -225,6 +226,24 @@ func (a *Address) setLocation(p *url.URL) error {
 		a.Passcode, _ = p.User.Password()
 	}
 	return checkCredentials(a.Login, a.Passcode)
+}
+
+// checkHost refuses what net/url lets pass but no host name holds.
+func checkHost(host string, bracketed bool) error {
+	_, errIP := netip.ParseAddr(host)
+	switch {
+	case bracketed && errIP == nil:
+		return nil
+	case bracketed || strings.Contains(host, ":"):
+		return errors.New("an IPv6 address is written [::1]:61613")
+	case host == "":
+		return errors.New("the host name is missing")
+	case strings.Contains(host, ","):
+		return errors.New("several brokers are written failover:(tcp://a:61613,tcp://b:61613)")
+	case strings.ContainsAny(host, " !\"#$&'()*+/;<=>?@[\\]^`{|}~\r\n\x00"):
+		return errors.New("the host name has a character that is not allowed")
+	}
+	return nil
 }
 
 // unwrapURL drops the text of the address from an error of net/url, since it
