@@ -1,0 +1,210 @@
+package realm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+)
+
+// maxFile bounds the realm file, in bytes.
+const maxFile = 4 << 20
+
+// unsettled is how long after a change a file is read again in any case, because
+// another change may have got the same time stamp.
+const unsettled = 2 * time.Second
+
+// User is who logged in.
+type User struct {
+	Name  string
+	Roles []string // as in the file, without repetition; not to be changed
+}
+
+// Has reports whether the user has a role.
+func (u User) Has(role string) bool { return slices.Contains(u.Roles, role) }
+
+// Problem is an entry of the file that does not work.
+type Problem struct {
+	Line int    // from 1
+	User string // may be empty
+	Text string // what is wrong and what to do
+}
+
+// String names line and user.
+func (p Problem) String() string {
+	if p.User == "" {
+		return fmt.Sprintf("line %d: %s", p.Line, p.Text)
+	}
+	return fmt.Sprintf("line %d: user %q: %s", p.Line, p.User, p.Text)
+}
+
+// Weakness is an entry that works but should be changed. Line 0 is the file.
+type Weakness struct {
+	Line int
+	User string
+	Kind Kind
+	Text string
+}
+
+// Realm is the users of one file. Its methods may be called by many goroutines.
+type Realm struct {
+	path string
+	gate chan struct{} // a slot for each comparison that may run at a time
+
+	compare func(hash, password []byte) error // bcrypt; a field so that tests can count
+
+	users atomic.Pointer[table] // replaced as a whole by Refresh
+
+	mu     sync.Mutex // guards what follows; held while the file is read
+	stat   fs.FileInfo
+	readAt time.Time
+	data   []byte
+}
+
+// Open reads the realm file. An entry that does not work is no error, see
+// [Realm.Problems]; a missing file is, and matches [fs.ErrNotExist].
+func Open(path string) (*Realm, error) {
+	r := &Realm{path: path, gate: make(chan struct{}, comparisons()), compare: bcrypt.CompareHashAndPassword}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stat, data, err := readRealm(path)
+	if err != nil {
+		return nil, err
+	}
+	r.take(stat, data)
+	return r, nil
+}
+
+// Check reads a realm file only to see what is wrong with it.
+func Check(path string) (users []User, problems []Problem, weak []Weakness, err error) {
+	r, err := Open(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return r.Users(), r.Problems(), r.Weak(), nil
+}
+
+// Refresh reads the file again if it has changed, and reports whether it had.
+// It is meant to be called every few seconds and on a reload. If the file cannot
+// be read, the users stay as they were and the error says why.
+func (r *Realm) Refresh() (changed bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	stat, err := os.Stat(r.path)
+	if err != nil {
+		return false, fmt.Errorf("read the realm file: %w; the users stay as they were", err)
+	}
+	settled := r.readAt.Sub(stat.ModTime()) > unsettled
+	if settled && sameFile(stat, r.stat) {
+		return false, nil
+	}
+	stat, data, err := readRealm(r.path)
+	if err != nil {
+		return false, fmt.Errorf("%w; the users stay as they were", err)
+	}
+	if bytes.Equal(data, r.data) && stat.Mode() == r.stat.Mode() {
+		r.stat, r.readAt = stat, time.Now()
+		return false, nil
+	}
+	r.take(stat, data)
+	return true, nil
+}
+
+// take makes data the users that count. The caller holds mu.
+func (r *Realm) take(stat fs.FileInfo, data []byte) {
+	t := parseTable(decodeText(data))
+	if stat.Mode().Perm()&0o007 != 0 {
+		t.weak = append(t.weak, Weakness{Text: fmt.Sprintf("the file may be read or written by every user of this machine (mode %04o): chmod 600 it", stat.Mode().Perm())})
+	}
+	r.users.Store(t)
+	r.stat, r.data, r.readAt = stat, data, time.Now()
+}
+
+func sameFile(a, b fs.FileInfo) bool {
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
+}
+
+func readRealm(path string) (fs.FileInfo, []byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the realm file: %w", err)
+	}
+	defer f.Close()
+	stat, err := f.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the realm file: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the realm file: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, nil, errors.New("read the realm file: " + path + " is larger than 4 MiB")
+	}
+	return stat, data, nil
+}
+
+// Problems are the entries that do not work, in the order of the file.
+func (r *Realm) Problems() []Problem { return slices.Clone(r.users.Load().problems) }
+
+// Weak are the entries that work but can be read or guessed.
+func (r *Realm) Weak() []Weakness { return slices.Clone(r.users.Load().weak) }
+
+// Users are all users that can log in, by name.
+func (r *Realm) Users() []User {
+	t := r.users.Load()
+	users := make([]User, 0, len(t.entries))
+	for _, e := range t.entries {
+		users = append(users, e.user)
+	}
+	slices.SortFunc(users, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
+	return users
+}
+
+// Lookup finds a user as it is now, for sessions that outlive a change of the
+// file.
+func (r *Realm) Lookup(name string) (User, bool) {
+	e, ok := r.users.Load().entries[name]
+	return e.user, ok
+}
+
+// Authenticate checks a login. It may wait for other comparisons to end.
+func (r *Realm) Authenticate(user, password string) (User, bool) {
+	return r.AuthenticateContext(context.Background(), user, password)
+}
+
+// AuthenticateContext is Authenticate that gives up, and refuses, when ctx ends
+// while it waits for its turn.
+func (r *Realm) AuthenticateContext(ctx context.Context, user, password string) (User, bool) {
+	t := r.users.Load()
+	key := t.answers.key(user, password)
+	if good, known := t.answers.get(key); known {
+		return t.answer(user, good)
+	}
+	e, exists := t.entries[user] // the zero entry has no kind
+	if exists && e.credential.kind != BCrypt && e.credential.matches(password) {
+		return e.user, true
+	}
+	select {
+	case r.gate <- struct{}{}:
+	case <-ctx.Done():
+		return User{}, false
+	}
+	defer func() { <-r.gate }()
+	if good, known := t.answers.get(key); known { // found while this one waited
+		return t.answer(user, good)
+	}
+	good := r.compare(t.hash(e), []byte(password)) == nil && exists
+	t.answers.put(key, good)
+	return t.answer(user, good)
+}
