@@ -64,6 +64,7 @@ const (
 	PropChar
 	PropString
 	PropBytes
+	PropDestination // kind byte and name; front ends show it in their own form
 )
 
 const (
@@ -222,8 +223,19 @@ func (p *Property) AppendText(dst []byte) []byte {
 		return append(dst, p.Bytes...)
 	case PropNull:
 		return dst
+	case PropDestination:
+		d, _ := p.Destination()
+		return append(dst, d.String()...)
 	}
 	return appendNumber(dst, p)
+}
+
+// Destination returns the value of a PropDestination.
+func (p *Property) Destination() (Destination, bool) {
+	if p.Type != PropDestination || len(p.Bytes) == 0 {
+		return Destination{}, false
+	}
+	return Destination{Kind(p.Bytes[0]), string(p.Bytes[1:])}, true
 }
 
 // PropIter walks over properties.
@@ -274,7 +286,7 @@ func (it *PropIter) Next() bool {
 	it.Property = Property{Name: name, Type: t}
 	switch t {
 	case PropNull:
-	case PropString, PropBytes:
+	case PropString, PropBytes, PropDestination:
 		it.Bytes, rest, ok = cutBytes(rest)
 	case PropBool, PropInt8, PropInt16, PropInt32, PropInt64, PropChar:
 		var w int
@@ -395,6 +407,11 @@ func (p *Properties) Add(name, value string) { p.addBytes(PropString, []byte(nam
 
 // AddBytes adds a byte array.
 func (p *Properties) AddBytes(name, value []byte) { p.addBytes(PropBytes, name, value) }
+
+// AddDestination adds a destination.
+func (p *Properties) AddDestination(name string, d Destination) {
+	p.addBytes(PropDestination, []byte(name), append([]byte{byte(d.Kind)}, d.Name...))
+}
 
 func (p *Properties) addBytes(t PropType, name, value []byte) {
 	p.name(t, name)

@@ -153,6 +153,9 @@ func parseNumber(s string) (Value, bool) {
 	if len(s) == 0 || len(s) > maxNumberText {
 		return Value{}, false
 	}
+	if i, ok := parseDigits(s); ok {
+		return Int(i), true
+	}
 	unsigned, negative := s, false
 	if s[0] == '-' || s[0] == '+' {
 		unsigned, negative = s[1:], s[0] == '-'
@@ -167,6 +170,22 @@ func parseNumber(s string) (Value, bool) {
 		}
 	}
 	return Float(d.float(s, negative)), true
+}
+
+// parseDigits reads what most numbers in headers are: a few digits and nothing else.
+func parseDigits(s string) (int64, bool) {
+	const most = 18 // always fit an int64
+	if len(s) > most {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return 0, false
+		}
+		n = n*10 + int64(s[i]-'0')
+	}
+	return n, true
 }
 
 // decimal is what a scan finds out about an unsigned decimal number.
@@ -198,15 +217,17 @@ func scanDecimal(s string) (d decimal, ok bool) {
 
 // digits adds the digits at the front of s to the mantissa and returns their number.
 func (d *decimal) digits(s string) int {
-	for i := range len(s) {
-		if !isDigit(s[i]) {
-			return i
+	const most = (math.MaxUint64 - 9) / 10
+	mantissa, i := d.mantissa, 0
+	for ; i < len(s) && isDigit(s[i]); i++ {
+		if mantissa > most {
+			d.exact = false // and the mantissa stays, so that it remains so
+			continue
 		}
-		if d.exact = d.exact && d.mantissa <= (math.MaxUint64-9)/10; d.exact {
-			d.mantissa = d.mantissa*10 + uint64(s[i]-'0')
-		}
+		mantissa = mantissa*10 + uint64(s[i]-'0')
 	}
-	return len(s)
+	d.mantissa = mantissa
+	return i
 }
 
 // int returns a whole number as an int64 and reports whether it fits.

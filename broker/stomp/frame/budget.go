@@ -58,7 +58,7 @@ type claim struct {
 	whole   bool  // the frame is whole: nothing more is needed, and the caller gives back what is held
 	waiting bool
 	evict   atomic.Bool  // told to give way; never unset
-	moved   atomic.Int64 // time of the last progress, in ns since Budget.started
+	moved   atomic.Int64 // time of the last progress or of the eviction, in ns since Budget.started
 }
 
 // waiter is a claim that waits for a piece of memory.
@@ -200,10 +200,11 @@ func (b *Budget) chooseStalled(w *waiter) []*claim {
 	var stalled []*claim
 	coming := b.opts.Bytes - b.used
 	for c := range b.claims {
+		still := now-c.moved.Load() > int64(b.opts.StallAfter)
 		switch {
-		case c.evict.Load():
+		case c.evict.Load() && !still:
 			coming += c.held
-		case !c.whole && !c.waiting && now-c.moved.Load() > int64(b.opts.StallAfter):
+		case !c.evict.Load() && !c.whole && !c.waiting && still:
 			stalled = append(stalled, c)
 		}
 	}
@@ -215,6 +216,7 @@ func (b *Budget) chooseStalled(w *waiter) []*claim {
 			break
 		}
 		c.evict.Store(true)
+		c.moved.Store(now) // it has that long again to give its memory back before more claims go
 		b.declare(c, c.held)
 		coming += c.held
 	}
@@ -337,6 +339,19 @@ func (c *claim) finish() bool {
 	c.whole = true
 	c.budget.declare(c, c.held)
 	return !c.evict.Load()
+}
+
+// reopen says that what the claim holds serves another frame now, which is not whole.
+func (c *claim) reopen() {
+	if c.budget == nil || c.held == 0 {
+		return
+	}
+	c.budget.mu.Lock()
+	defer c.budget.mu.Unlock()
+	if c.whole {
+		c.whole = false
+		c.moved.Store(int64(time.Since(c.budget.started)))
+	}
 }
 
 // touch notes progress.

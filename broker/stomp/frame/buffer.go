@@ -23,7 +23,7 @@ func (r *Reader) fill() error {
 	n, err := r.readSome(room)
 	r.end += n
 	r.filled = n == len(room)
-	return r.keepErr(n, err)
+	return r.arrived(n, err)
 }
 
 // readSome reads at least one byte into p, or returns an error.
@@ -40,8 +40,21 @@ func (r *Reader) readSome(p []byte) (int, error) {
 	return 0, io.ErrNoProgress
 }
 
-// keepErr puts off an error that came together with bytes until these are used up.
-func (r *Reader) keepErr(n int, err error) error {
+// progressUnit is how many bytes must arrive for a large frame to count as moving. It keeps a trickle from holding the
+// Budget's memory.
+const progressUnit = 4 << 10
+
+// arrived notes the outcome of a read. An error that came together with bytes is put off until these are used up.
+func (r *Reader) arrived(n int, err error) error {
+	if r.claim.held > 0 {
+		if r.claim.evicted() {
+			return stalledError()
+		}
+		if r.moved += n; r.moved >= progressUnit {
+			r.claim.touch()
+			r.moved = 0
+		}
+	}
 	if err == nil {
 		return nil
 	}
@@ -65,14 +78,19 @@ func (r *Reader) endOf(err error) error {
 func (r *Reader) makeRoom() error {
 	used := r.end - r.start
 	need := used + 1
-	if r.phase == body && r.length >= 0 {
-		need = max(need, min(r.pos+int(r.length)+1, bigBuffer))
+	if r.phase == body {
+		if r.length < 0 {
+			need = used + leastRoom
+		} else {
+			need = max(need, min(r.pos+int(r.length)+1, bigBuffer))
+		}
 	}
 	switch {
 	case need > bigBuffer:
 		if need > len(r.buf) {
 			return r.enlarge()
 		}
+		r.claim.reopen()
 	case used == 0 && !r.filled:
 		r.useSmall()
 	case need > smallBuffer || r.filled:

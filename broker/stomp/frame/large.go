@@ -5,16 +5,12 @@ import "bytes"
 // firstBody is about how much memory a large body gets at first, in bytes. It grows with what arrives.
 const firstBody = 64 << 10
 
-// progressUnit is how many bytes must arrive for a large frame to count as moving. It keeps a trickle from holding the
-// Budget's memory.
-const progressUnit = 4 << 10
-
 // outgrows reports whether the body being read cannot lie in the buffer with its head.
 func (r *Reader) outgrows() bool {
 	if r.length >= 0 {
 		return int64(r.pos)+r.length+1 > bigBuffer
 	}
-	return r.end-r.start >= bigBuffer
+	return r.end-r.start+leastRoom > bigBuffer
 }
 
 // readLarge reads the rest of a frame whose body gets memory of its own.
@@ -29,9 +25,6 @@ func (r *Reader) readLarge(f *Frame) error {
 	if err != nil {
 		return err
 	}
-	if !r.claim.finish() {
-		return stalledError()
-	}
 	if err := r.deliver(f, content); err != nil {
 		return err
 	}
@@ -45,7 +38,6 @@ func (r *Reader) readCounted() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	moved := 0
 	for int64(len(content)) < r.length {
 		if len(content) == cap(content) {
 			if content, err = r.grow(content, len(content)+1, r.length); err != nil {
@@ -57,12 +49,8 @@ func (r *Reader) readCounted() ([]byte, error) {
 		}
 		n, err := r.readSome(content[len(content):cap(content)])
 		content = content[:len(content)+n]
-		if err := r.keepErr(n, err); err != nil {
+		if err := r.arrived(n, err); err != nil {
 			return nil, err
-		}
-		if moved += n; moved >= progressUnit {
-			r.claim.touch()
-			moved = 0
 		}
 	}
 	r.phase = tail
@@ -81,7 +69,6 @@ func (r *Reader) readCounted() ([]byte, error) {
 // readToNUL reads a body that ends at the first NUL, by way of the buffer.
 func (r *Reader) readToNUL() ([]byte, error) {
 	var content []byte
-	moved := 0
 	for {
 		part := r.buf[r.start+r.pos : r.end]
 		n := bytes.IndexByte(part, 0)
@@ -91,10 +78,6 @@ func (r *Reader) readToNUL() ([]byte, error) {
 		}
 		if int64(len(content)+len(part)) > r.bodyLimit() {
 			return nil, r.tooLarge()
-		}
-		if moved += len(part); moved >= progressUnit {
-			r.claim.touch()
-			moved = 0
 		}
 		var err error
 		if whole {

@@ -15,7 +15,8 @@ type ReaderOptions struct {
 	Budget *Budget
 	// OnEvict is called if the reader's unfinished frame must give way because it stalled. It must wake the blocked
 	// Read, for instance by setting a read deadline in the past, and must not block: it runs on the goroutine of
-	// another reader. Without it the memory comes back only when the Read ends by itself.
+	// another reader. It is called once at most, and the reader is of no use afterwards. Without it the memory comes
+	// back only when something else ends the Read.
 	OnEvict func()
 	// Done, if not nil, is closed when the session ends, and wakes a Read that waits for the Budget.
 	Done <-chan struct{}
@@ -52,6 +53,7 @@ type Reader struct {
 	small      []byte           // kept for good, len smallBuffer
 	big        *[bigBuffer]byte // borrowed from the Budget, or nil
 	filled     bool             // the last read filled all the room it was given
+	moved      int              // bytes read since the claim last heard of progress
 
 	// The frame that begins at buf[start].
 	phase  phase
@@ -180,6 +182,9 @@ func (r *Reader) wholeBody() []byte {
 
 // deliver puts the complete frame into f and steps over it.
 func (r *Reader) deliver(f *Frame, content []byte) error {
+	if r.claim.held > 0 && !r.claim.finish() {
+		return stalledError()
+	}
 	if err := r.decodeHead(f); err != nil {
 		return err
 	}

@@ -1,0 +1,293 @@
+package broker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"treadmq/store"
+)
+
+// Options for New.
+type Options struct {
+	// Store keeps durable queues. Required.
+	Store store.Store
+	// Temp takes non-persistent messages that memory has no room for; nil keeps
+	// them in memory whatever their number.
+	Temp store.Store
+	// Sequence is the counter that both stores draw their sequence numbers from.
+	// Required.
+	Sequence *atomic.Uint64
+	// Node is part of message ids and of temporary destinations' names:
+	// [A-Za-z0-9]. Default "treadmq".
+	Node string
+	// Policy returns what holds for a destination. Default: DefaultPolicy for all.
+	Policy func(Destination) Policy
+	// MemoryLimit is the number of bytes of queued messages kept in memory, over all
+	// queues. Default 128 MiB.
+	MemoryLimit int64
+	// MaxDestinations bounds queues and topics together. Default 100,000.
+	MaxDestinations int
+	// MaxTransactions bounds open transactions of a connection (default 64),
+	// MaxTxOps their operations (65,536) and MaxTxBytes the bytes of their messages (64 MiB).
+	MaxTransactions, MaxTxOps int
+	MaxTxBytes                int64
+	Logger                    *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+func (o *Options) setDefaults() error {
+	if o.Store == nil || o.Sequence == nil {
+		return errors.New("broker: Options.Store and Options.Sequence are required")
+	}
+	if o.Node == "" {
+		o.Node = "treadmq"
+	}
+	if o.Policy == nil {
+		p := DefaultPolicy()
+		o.Policy = func(Destination) Policy { return p }
+	}
+	if o.MemoryLimit <= 0 {
+		o.MemoryLimit = 128 << 20
+	}
+	if o.MaxDestinations <= 0 {
+		o.MaxDestinations = 100_000
+	}
+	if o.MaxTransactions <= 0 {
+		o.MaxTransactions = 64
+	}
+	if o.MaxTxOps <= 0 {
+		o.MaxTxOps = 65_536
+	}
+	if o.MaxTxBytes <= 0 {
+		o.MaxTxBytes = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return nil
+}
+
+// Broker routes messages from connections to queues and topics and back. It
+// knows no wire protocol.
+type Broker struct {
+	opt      Options
+	store    store.Store
+	temp     store.Store
+	seq      *atomic.Uint64
+	node     string
+	log      *slog.Logger
+	now      func() time.Time
+	memLimit int64
+	mem      atomic.Int64
+	started  time.Time
+	policyFn atomic.Pointer[func(Destination) Policy]
+
+	// commitWakes is only touched on the store's commit goroutine.
+	commitWakes wakes
+
+	destMu   sync.RWMutex // guards what follows
+	queues   map[Destination]*queue
+	byID     map[store.DestID]*queue
+	topics   map[Destination]*topic
+	wild     []*Subscription // subscriptions with patterns
+	nextDest uint32
+
+	connMu    sync.Mutex // guards what follows
+	connGone  *sync.Cond
+	conns     map[uint64]*Conn
+	clientIDs map[string]*Conn
+	nconns    uint64
+	closing   bool
+
+	parkMu sync.Mutex // guards Conn.parked and the parked sends' places
+
+	timers  *timers
+	aux     *tasks
+	loaders chan struct{}
+	wg      sync.WaitGroup
+	stop    chan struct{}
+	stale   atomic.Uint64 // acknowledgements for what is no longer outstanding
+}
+
+// New starts a broker on its stores. It reads the catalog, not the messages.
+func New(o Options) (*Broker, error) {
+	if err := o.setDefaults(); err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		opt: o, store: o.Store, temp: o.Temp, seq: o.Sequence, node: o.Node, log: o.Logger, now: o.Now,
+		memLimit: o.MemoryLimit, started: o.Now(),
+		queues: map[Destination]*queue{}, byID: map[store.DestID]*queue{}, topics: map[Destination]*topic{},
+		conns: map[uint64]*Conn{}, clientIDs: map[string]*Conn{},
+		loaders: make(chan struct{}, 4), stop: make(chan struct{}),
+	}
+	b.connGone = sync.NewCond(&b.connMu)
+	b.policyFn.Store(&o.Policy)
+	if err := b.recover(); err != nil {
+		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	b.timers = newTimers(b.now)
+	b.aux = newTasks()
+	b.spawn(b.timers.run)
+	b.spawn(b.aux.run)
+	b.spawn(b.sweep)
+	return b, nil
+}
+
+// OnGroup is to be called by the store after each group of commits: it wakes the
+// connections that got something, once each.
+func (b *Broker) OnGroup() { b.commitWakes.flush() }
+
+// Now is the broker's clock.
+func (b *Broker) Now() time.Time { return b.now() }
+
+// SetPolicy replaces the policies, for present and future destinations.
+func (b *Broker) SetPolicy(fn func(Destination) Policy) {
+	b.policyFn.Store(&fn)
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	for d, q := range b.queues {
+		p := fn(d)
+		q.policy.Store(&p)
+	}
+}
+
+func (b *Broker) policy(d Destination) Policy { return (*b.policyFn.Load())(d) }
+
+func (b *Broker) nextID() uint64 { return b.seq.Add(1) }
+
+func (b *Broker) spawn(fn func()) {
+	b.wg.Add(1)
+	go func() {
+		defer b.wg.Done()
+		fn()
+	}()
+}
+
+// later runs fn on the broker's own goroutine, in order: for what must not happen
+// under a lock or on the store's commit goroutine.
+func (b *Broker) later(fn func()) { b.aux.add(fn) }
+
+// AppendMessageID appends a message's id as clients see it: ID-<node>-<hex>. It
+// has no character that any version of STOMP escapes.
+func (b *Broker) AppendMessageID(dst []byte, id uint64) []byte {
+	dst = append(dst, "ID-"...)
+	dst = append(dst, b.node...)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, id, 16)
+}
+
+// ParseMessageID is the reverse of AppendMessageID.
+func (b *Broker) ParseMessageID(s []byte) (uint64, bool) {
+	n := len("ID-") + len(b.node) + 1
+	if len(s) <= n || string(s[:3]) != "ID-" || string(s[3:n-1]) != b.node || s[n-1] != '-' {
+		return 0, false
+	}
+	id, err := strconv.ParseUint(string(s[n:]), 16, 64)
+	return id, err == nil
+}
+
+// storeError words what the store said.
+func (b *Broker) storeError(err error) error {
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return Errorf(CodeStoreFull, "the broker's disk is full, so the message was not stored; it may be sent again when there is room: %w", err)
+	case errors.Is(err, store.ErrTooLarge):
+		return Errorf(CodeTooLarge, "the message or transaction is larger than the store takes: %w", err)
+	case errors.Is(err, store.ErrClosed):
+		return Errorf(CodeClosing, "the broker is shutting down: %w", err)
+	}
+	return Errorf(CodeInternal, "the broker's store failed, so nothing more is accepted: %w", err)
+}
+
+// Close refuses new connections, asks the present ones to go, waits for them up
+// to grace and stops the broker's goroutines. The stores are the caller's to close.
+func (b *Broker) Close(grace time.Duration) {
+	b.connMu.Lock()
+	if b.closing {
+		b.connMu.Unlock()
+		return
+	}
+	b.closing = true
+	reason := Errorf(CodeClosing, "the broker is shutting down; connect again later or to another broker")
+	for _, c := range b.conns {
+		c.opt.Sink.Kill(reason)
+	}
+	expired := time.AfterFunc(grace, func() {
+		b.connMu.Lock()
+		defer b.connMu.Unlock()
+		clear(b.conns)
+		b.connGone.Broadcast()
+	})
+	for len(b.conns) > 0 {
+		b.connGone.Wait()
+	}
+	b.connMu.Unlock()
+	expired.Stop()
+	close(b.stop)
+	b.timers.close()
+	b.aux.close()
+	b.wg.Wait()
+}
+
+// catalog: key "q" + name -> id u32, created i64; key "n" -> highest id given u32.
+const catalogQueue = 'q'
+
+var catalogNext = []byte("n")
+
+func catalogKey(d Destination) []byte { return append([]byte{catalogQueue}, d.Name...) }
+
+func (b *Broker) recover() error {
+	err := b.store.Catalog(func(key, value []byte) error {
+		switch {
+		case string(key) == string(catalogNext) && len(value) == 4:
+			b.nextDest = max(b.nextDest, binary.BigEndian.Uint32(value))
+		case len(key) > 1 && key[0] == catalogQueue && len(value) == 12:
+			id := store.DestID(binary.BigEndian.Uint32(value))
+			q := b.newQueue(Destination{Queue, string(key[1:])}, id)
+			q.created = time.UnixMilli(int64(binary.BigEndian.Uint64(value[4:])))
+			b.nextDest = max(b.nextDest, uint32(id))
+			b.queues[q.dest], b.byID[id] = q, q
+		default:
+			b.log.Warn("the store's catalog has an entry of an unknown kind; it is kept", "key", string(key))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	last := b.store.NextSeq()
+	if last > 0 {
+		last--
+	}
+	for id, lanes := range b.store.Counts() {
+		q := b.byID[id]
+		if q == nil {
+			b.log.Warn("the store holds messages of an unknown destination; they are kept", "dest", uint32(id))
+			continue
+		}
+		for l, n := range lanes {
+			ln := &q.lanes[durable][l]
+			ln.recovered = b.store.Mark(id, store.Lane(l))
+			ln.mark, ln.asked = ln.recovered, ln.recovered
+			if n.Refs == 0 {
+				continue
+			}
+			ln.paged, ln.maxSeq = true, last
+			q.paged++
+			q.depth.Add(n.Refs)
+			q.bytes.Add(n.Bytes)
+		}
+	}
+	return nil
+}

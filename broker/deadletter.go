@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"treadmq/store"
+)
+
+// Reasons of dead letters, as RabbitMQ words them (semantics 2.5).
+const (
+	reasonRejected  = "rejected"
+	reasonExpired   = "expired"
+	reasonExhausted = "max-deliveries"
+	reasonFull      = "maxlen"
+)
+
+// Names of the properties that a dead letter carries.
+const (
+	PropOriginalDestination  = "original-destination"
+	PropOriginalExpiration   = "originalExpiration"
+	PropOriginalDeliveryMode = "originalDeliveryMode"
+	PropFailureCause         = "dlqDeliveryFailureCause"
+	PropDeathReason          = "x-first-death-reason"
+	PropDeathQueue           = "x-first-death-queue"
+	PropDeathTime            = "x-death-time"
+	PropDeathCount           = "x-death-count"
+	PropReason               = "x-reason"
+)
+
+func exhaustedText(attempts uint32) string {
+	return fmt.Sprintf("it was delivered %d times and never acknowledged", attempts)
+}
+
+// deadLetter moves an entry to its dead-letter queue, or drops it where the
+// policy says so. It reports false when the entry has to stay.
+func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note string) bool {
+	dl := &p.DeadLetter
+	persistent := e.src == durable
+	if dl.Strategy == DeadLetterDiscard || (reason == reasonExpired && !dl.ProcessExpired) || (!persistent && !dl.ProcessNonPersistent) {
+		w.remove(q, e)
+		return true
+	}
+	to, err := w.b.queueFor(dl.queueFor(q.dest), nil)
+	if err != nil {
+		w.b.log.Error("no dead-letter queue", "dest", q.dest.String(), "dlq", dl.queueFor(q.dest).Name, "err", err)
+		return false
+	}
+	over := w.b.deathOverlay(q.dest, e.overlay, e.expiry, persistent, reason, cause, note)
+	exp := int64(0)
+	if dl.Expiration > 0 {
+		exp = w.b.now().Add(dl.Expiration).UnixMilli()
+	}
+	ref := store.NewRef{Dest: to.id, Lane: e.lane, Overlay: over, Expiry: exp, OwnExpiry: true}
+	t := target{q: to, op: len(w.sb.Ops), over: over, exp: exp}
+	if persistent {
+		t.from, t.msg = e.copy(), e.msg
+		t.ref = w.sb.Link(q.ref(e), ref)
+	} else {
+		m, err := w.b.body(q, e)
+		if err != nil {
+			w.b.log.Error("dead letter cannot be read", "dest", q.dest.String(), "err", err)
+			return false
+		}
+		t.msg = m.asPersistent()
+		t.ref = w.sb.Enqueue(store.Message{ID: m.id, Flags: store.Flags(t.msg.Flags()), Encoded: t.msg.enc}, ref)
+	}
+	to.reserve(t.size())
+	w.targets = append(w.targets, t)
+	w.remove(q, e)
+	return true
+}
+
+func (e *entry) copy() *entry {
+	c := *e
+	c.charged = false
+	return &c
+}
+
+// asPersistent is the same message with the persistent bit set.
+func (m *Message) asPersistent() *Message {
+	if m.Persistent() {
+		return m
+	}
+	enc := slices.Clone(m.enc)
+	enc[2] |= byte(FlagPersistent)
+	return &Message{enc: enc, dest: m.dest, id: m.id}
+}
+
+// deathOverlay makes the properties of a dead letter. The first death's reason
+// and queue stay; the count goes up.
+func (b *Broker) deathOverlay(from Destination, old []byte, expiry int64, persistent bool, reason, cause, note string) []byte {
+	first, firstQueue, count := reason, from.Name, 1
+	for it := IterProperties(old); it.Next(); {
+		switch string(it.Name) {
+		case PropDeathReason:
+			first = string(it.Bytes)
+		case PropDeathQueue:
+			firstQueue = string(it.Bytes)
+		case PropDeathCount:
+			if n, err := strconv.Atoi(string(it.Bytes)); err == nil {
+				count = n + 1
+			}
+		}
+	}
+	var p Properties
+	p.AddDestination(PropOriginalDestination, from)
+	p.Add(PropFailureCause, cause)
+	if expiry != 0 {
+		p.Add(PropOriginalExpiration, strconv.FormatInt(expiry, 10))
+	}
+	mode := "NON_PERSISTENT"
+	if persistent {
+		mode = "PERSISTENT"
+	}
+	p.Add(PropOriginalDeliveryMode, mode)
+	p.Add(PropDeathReason, first)
+	p.Add(PropDeathQueue, firstQueue)
+	p.Add(PropDeathTime, strconv.FormatInt(b.now().UnixMilli(), 10))
+	p.Add(PropDeathCount, strconv.Itoa(count))
+	if note != "" {
+		p.Add(PropReason, note)
+	}
+	return p.AppendTo(nil)
+}

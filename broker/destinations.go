@@ -1,0 +1,256 @@
+package broker
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"treadmq/store"
+)
+
+// queueFor returns a queue and makes it when there is none. Temporary queues are
+// made by CreateTemp only.
+func (b *Broker) queueFor(d Destination, c *Conn) (*queue, error) {
+	if c != nil && c.lastQ != nil && c.lastDst == d {
+		if q := c.lastQ; !q.deleted.Load() {
+			return q, nil
+		}
+	}
+	b.destMu.RLock()
+	q := b.queues[d]
+	b.destMu.RUnlock()
+	if q == nil {
+		var err error
+		if q, err = b.createQueue(d); err != nil {
+			return nil, err
+		}
+	}
+	if c != nil {
+		c.lastDst, c.lastQ = d, q
+	}
+	return q, nil
+}
+
+func (b *Broker) createQueue(d Destination) (*queue, error) {
+	if d.Kind == TempQueue {
+		return nil, Errorf(CodeNoDestination, "the temporary queue %s is gone, or never was", d.Name)
+	}
+	if err := CheckName(d.Name, false); err != nil {
+		return nil, err
+	}
+	b.destMu.Lock()
+	if q := b.queues[d]; q != nil {
+		b.destMu.Unlock()
+		return q, nil
+	}
+	if len(b.queues)+len(b.topics) >= b.opt.MaxDestinations {
+		b.destMu.Unlock()
+		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some or raise maxDestinations", b.opt.MaxDestinations)
+	}
+	b.nextDest++
+	q := b.newQueue(d, store.DestID(b.nextDest))
+	put := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
+	value := binary.BigEndian.AppendUint32(nil, uint32(q.id))
+	put.Put(catalogNext, value[:4:4])
+	put.Put(catalogKey(d), binary.BigEndian.AppendUint64(value, uint64(q.created.UnixMilli())))
+	// Appended under the lock: nobody sends to the queue before its name is in the journal.
+	if err := b.store.Append(put); err != nil {
+		b.destMu.Unlock()
+		return nil, b.storeError(err)
+	}
+	b.queues[d], b.byID[q.id] = q, q
+	wild := slices.Clone(b.wild)
+	b.destMu.Unlock()
+	b.log.Info("queue created", "dest", d.Name)
+	for _, s := range wild {
+		if s.wants(d) {
+			b.attachQueue(s, q)
+		}
+	}
+	return q, nil
+}
+
+func (b *Broker) createTemp(d Destination, c *Conn) {
+	b.destMu.Lock()
+	defer b.destMu.Unlock()
+	if d.Kind == TempTopic {
+		b.topics[d] = newTopic(b, d, c)
+		return
+	}
+	b.nextDest++
+	q := b.newQueue(d, store.DestID(b.nextDest))
+	q.owner = c
+	b.queues[d], b.byID[q.id] = q, q
+}
+
+func (b *Broker) deleteTemp(d Destination) {
+	b.destMu.Lock()
+	q := b.queues[d]
+	delete(b.queues, d)
+	delete(b.topics, d)
+	if q != nil {
+		delete(b.byID, q.id)
+	}
+	b.destMu.Unlock()
+	if q != nil {
+		q.clearDeleted()
+	}
+}
+
+// TempOwner returns the serial of the connection that a temporary destination belongs to.
+func (b *Broker) TempOwner(d Destination) (conn uint64, ok bool) {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	if q := b.queues[d]; q != nil && q.owner != nil {
+		return q.owner.serial, true
+	}
+	if t := b.topics[d]; t != nil && t.owner != nil {
+		return t.owner.serial, true
+	}
+	return 0, false
+}
+
+func (b *Broker) topicFor(d Destination) (*topic, error) {
+	b.destMu.RLock()
+	t := b.topics[d]
+	b.destMu.RUnlock()
+	if t != nil {
+		return t, nil
+	}
+	if d.Kind == TempTopic {
+		return nil, Errorf(CodeNoDestination, "the temporary topic %s is gone, or never was", d.Name)
+	}
+	if err := CheckName(d.Name, false); err != nil {
+		return nil, err
+	}
+	b.destMu.Lock()
+	defer b.destMu.Unlock()
+	if t := b.topics[d]; t != nil {
+		return t, nil
+	}
+	if len(b.queues)+len(b.topics) >= b.opt.MaxDestinations {
+		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some or raise maxDestinations", b.opt.MaxDestinations)
+	}
+	t = newTopic(b, d, nil)
+	b.topics[d] = t
+	for _, s := range b.wild {
+		if s.wants(d) {
+			t.add(s)
+		}
+	}
+	return t, nil
+}
+
+// wants reports whether one of the subscription's patterns matches.
+func (s *Subscription) wants(d Destination) bool {
+	for _, p := range s.patterns {
+		if p.Kind == d.Kind && MatchName(p.Name, d.Name) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
+	for _, d := range o.Dests {
+		switch d.Kind {
+		case Queue, Topic:
+			if err := CheckName(d.Name, true); err != nil {
+				return err
+			}
+		case TempQueue, TempTopic:
+			owner, ok := b.TempOwner(d)
+			if !ok {
+				return Errorf(CodeNoDestination, "the %s %s is gone, or never was", d.Kind, d.Name)
+			}
+			if owner != c.serial {
+				return Errorf(CodeNotAuthorized, "the %s %s belongs to another connection; only its owner may consume from it", d.Kind, d.Name)
+			}
+		default:
+			return Errorf(CodeBadDestination, "a subscription to kind %d is not possible", d.Kind)
+		}
+	}
+	if o.Selector != "" {
+		return Errorf(CodeNotOffered, "selectors are not offered yet")
+	}
+	if o.Browser {
+		return Errorf(CodeNotOffered, "browsing by SUBSCRIBE is not offered yet; use the console or treadmq browse")
+	}
+	return nil
+}
+
+// attach connects a subscription to its destinations, present and future.
+func (b *Broker) attach(s *Subscription) error {
+	for _, d := range s.opt.Dests {
+		if IsPattern(d.Name) {
+			s.patterns = append(s.patterns, d)
+			continue
+		}
+		if d.Kind.IsQueue() {
+			q, err := b.queueFor(d, nil)
+			if err != nil {
+				return err
+			}
+			b.attachQueue(s, q)
+			continue
+		}
+		t, err := b.topicFor(d)
+		if err != nil {
+			return err
+		}
+		t.add(s)
+	}
+	if len(s.patterns) == 0 {
+		return nil
+	}
+	b.destMu.Lock()
+	b.wild = append(b.wild, s)
+	var queues []*queue
+	for d, q := range b.queues {
+		if s.wants(d) {
+			queues = append(queues, q)
+		}
+	}
+	for d, t := range b.topics {
+		if s.wants(d) {
+			t.add(s)
+		}
+	}
+	b.destMu.Unlock()
+	for _, q := range queues {
+		b.attachQueue(s, q)
+	}
+	return nil
+}
+
+func (b *Broker) attachQueue(s *Subscription, q *queue) {
+	var k wakes
+	q.mu.Lock()
+	s.c.mu.Lock()
+	add := !s.closed && !q.deleted.Load() && !slices.Contains(s.queues, q)
+	if add {
+		s.queues = append(s.queues, q)
+	}
+	s.c.mu.Unlock()
+	if add {
+		q.addConsumer(s)
+		q.dispatch(&k)
+	}
+	q.mu.Unlock()
+	k.flush()
+}
+
+func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {
+	if len(s.patterns) > 0 {
+		b.destMu.Lock()
+		b.wild = slices.DeleteFunc(b.wild, func(x *Subscription) bool { return x == s })
+		b.destMu.Unlock()
+	}
+	for _, q := range queues {
+		q.mu.Lock()
+		q.subs = slices.DeleteFunc(q.subs, func(x *Subscription) bool { return x == s })
+		q.mu.Unlock()
+	}
+	for _, t := range topics {
+		t.remove(s)
+	}
+}

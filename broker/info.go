@@ -1,0 +1,269 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"treadmq/store"
+)
+
+// QueueInfo is a snapshot of a queue for people and programs that watch.
+type QueueInfo struct {
+	Destination  Destination
+	ID           store.DestID
+	Owner        uint64 // connection of a temporary queue
+	Created      time.Time
+	Messages     int64 // all: ready, in flight, delayed
+	Ready        int64
+	InFlight     int64
+	Delayed      int64
+	Bytes        int64
+	MemoryBytes  int64
+	Consumers    int
+	Parked       int // sends that wait for room
+	Paused       bool
+	Enqueued     uint64 // since the start
+	Dequeued     uint64
+	Dispatched   uint64
+	Redelivered  uint64
+	Expired      uint64
+	DeadLettered uint64
+	Dropped      uint64
+}
+
+// TopicInfo is a snapshot of a topic.
+type TopicInfo struct {
+	Destination Destination
+	Owner       uint64
+	Created     time.Time
+	Subscribers int
+	Published   uint64 // since the start
+	Delivered   uint64
+	Dropped     uint64
+	Backlog     int // messages that wait for their subscribers
+}
+
+// SubscriptionInfo is a snapshot of a subscription.
+type SubscriptionInfo struct {
+	Serial       uint32
+	ID           string
+	Connection   uint64
+	Destinations []Destination
+	Prefetch     int
+	InFlight     int
+	Backlog      int
+	Auto         bool
+	Exclusive    bool
+	Priority     int
+	Delivered    uint64
+	Acked        uint64
+	Dropped      uint64
+}
+
+// ConnInfo is a snapshot of a connection.
+type ConnInfo struct {
+	Serial        uint64
+	ConnOptions   ConnOptions
+	Since         time.Time
+	Subscriptions []SubscriptionInfo
+	Transactions  int
+	Sent          uint64 // deliveries written
+	Received      uint64 // messages taken
+	Parked        int
+}
+
+// Totals are figures over the whole broker.
+type Totals struct {
+	Started      time.Time
+	Connections  int
+	Queues       int
+	Topics       int
+	MemoryBytes  int64
+	MemoryLimit  int64
+	StaleAcks    uint64
+	Messages     int64
+	Enqueued     uint64
+	Dequeued     uint64
+	Published    uint64
+	Expired      uint64
+	DeadLettered uint64
+}
+
+// Queues returns all queues in order of name. filter may be nil.
+func (b *Broker) Queues(filter func(Destination) bool) []QueueInfo {
+	b.destMu.RLock()
+	queues := make([]*queue, 0, len(b.queues))
+	for d, q := range b.queues {
+		if filter == nil || filter(d) {
+			queues = append(queues, q)
+		}
+	}
+	b.destMu.RUnlock()
+	infos := make([]QueueInfo, len(queues))
+	for i, q := range queues {
+		infos[i] = q.info()
+	}
+	slices.SortFunc(infos, func(a, b QueueInfo) int { return strings.Compare(a.Destination.Name, b.Destination.Name) })
+	return infos
+}
+
+// Queue returns one queue.
+func (b *Broker) Queue(d Destination) (QueueInfo, error) {
+	q, err := b.existing(d)
+	if err != nil {
+		return QueueInfo{}, err
+	}
+	return q.info(), nil
+}
+
+func (q *queue) info() QueueInfo {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i := QueueInfo{
+		Destination: q.dest, ID: q.id, Created: q.created, Messages: q.depth.Load(), InFlight: q.inflight,
+		Delayed: q.delayed, Bytes: q.bytes.Load(), MemoryBytes: q.mem.Load(), Consumers: len(q.subs),
+		Parked: len(q.parked), Paused: q.paused,
+		Enqueued: q.stats.enqueued, Dequeued: q.stats.dequeued, Dispatched: q.stats.dispatched,
+		Redelivered: q.stats.redelivered, Expired: q.stats.expired, DeadLettered: q.stats.deadLettered, Dropped: q.stats.dropped,
+	}
+	i.Ready = i.Messages - i.InFlight - i.Delayed
+	if q.owner != nil {
+		i.Owner = q.owner.serial
+	}
+	return i
+}
+
+// Topics returns all topics in order of name. filter may be nil.
+func (b *Broker) Topics(filter func(Destination) bool) []TopicInfo {
+	b.destMu.RLock()
+	var infos []TopicInfo
+	for d, t := range b.topics {
+		if filter == nil || filter(d) {
+			infos = append(infos, t.info())
+		}
+	}
+	b.destMu.RUnlock()
+	slices.SortFunc(infos, func(a, b TopicInfo) int { return strings.Compare(a.Destination.Name, b.Destination.Name) })
+	return infos
+}
+
+func (t *topic) info() TopicInfo {
+	subs := *t.subs.Load()
+	i := TopicInfo{Destination: t.dest, Created: t.created, Subscribers: len(subs),
+		Published: t.published.Load(), Delivered: t.delivered.Load(), Dropped: t.dropped.Load()}
+	if t.owner != nil {
+		i.Owner = t.owner.serial
+	}
+	for _, s := range subs {
+		s.c.mu.Lock()
+		i.Backlog += s.backlog.len()
+		s.c.mu.Unlock()
+	}
+	return i
+}
+
+// Consumers returns the subscriptions of a queue, or of a topic.
+func (b *Broker) Consumers(d Destination) []SubscriptionInfo {
+	b.destMu.RLock()
+	q, t := b.queues[d], b.topics[d]
+	b.destMu.RUnlock()
+	var subs []*Subscription
+	if q != nil {
+		q.mu.Lock()
+		subs = slices.Clone(q.subs)
+		q.mu.Unlock()
+	} else if t != nil {
+		subs = *t.subs.Load()
+	}
+	infos := make([]SubscriptionInfo, len(subs))
+	for i, s := range subs {
+		s.c.mu.Lock()
+		infos[i] = s.info()
+		s.c.mu.Unlock()
+	}
+	return infos
+}
+
+func (s *Subscription) info() SubscriptionInfo {
+	i := SubscriptionInfo{
+		Serial: s.serial, ID: s.opt.ID, Connection: s.c.serial, Destinations: s.opt.Dests, Prefetch: s.window,
+		Backlog: s.backlog.len(), Auto: s.auto, Exclusive: s.opt.Exclusive, Priority: s.opt.Priority,
+		Delivered: s.delivered, Acked: s.acked, Dropped: s.backlog.dropped,
+	}
+	for _, sl := range s.slots[s.head:] {
+		if sl.state != slotFree {
+			i.InFlight++
+		}
+	}
+	return i
+}
+
+// Connections returns all connections, oldest first.
+func (b *Broker) Connections() []ConnInfo {
+	b.connMu.Lock()
+	conns := make([]*Conn, 0, len(b.conns))
+	for _, c := range b.conns {
+		conns = append(conns, c)
+	}
+	b.connMu.Unlock()
+	slices.SortFunc(conns, func(a, b *Conn) int { return int(int64(a.serial) - int64(b.serial)) })
+	infos := make([]ConnInfo, len(conns))
+	for i, c := range conns {
+		infos[i] = c.info()
+	}
+	return infos
+}
+
+func (c *Conn) info() ConnInfo {
+	parked := c.Parked()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := ConnInfo{Serial: c.serial, ConnOptions: c.opt, Since: c.since, Transactions: len(c.txs),
+		Sent: c.sent.Load(), Received: c.received.Load(), Parked: parked}
+	for _, s := range c.subs {
+		i.Subscriptions = append(i.Subscriptions, s.info())
+	}
+	return i
+}
+
+// Kill asks a connection to go, saying why. It reports whether there is one.
+func (b *Broker) Kill(serial uint64, reason string) bool {
+	b.connMu.Lock()
+	c := b.conns[serial]
+	b.connMu.Unlock()
+	if c == nil {
+		return false
+	}
+	c.opt.Sink.Kill(Errorf(CodeClosing, "%s", reason))
+	return true
+}
+
+// Totals returns figures over the whole broker. O(destinations).
+func (b *Broker) Totals() Totals {
+	t := Totals{Started: b.started, MemoryBytes: b.mem.Load(), MemoryLimit: b.memLimit, StaleAcks: b.stale.Load()}
+	b.connMu.Lock()
+	t.Connections = len(b.conns)
+	b.connMu.Unlock()
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	t.Queues, t.Topics = len(b.queues), len(b.topics)
+	for _, q := range b.queues {
+		i := q.info()
+		t.Messages += i.Messages
+		t.Enqueued += i.Enqueued
+		t.Dequeued += i.Dequeued
+		t.Expired += i.Expired
+		t.DeadLettered += i.DeadLettered
+	}
+	for _, x := range b.topics {
+		t.Published += x.published.Load()
+	}
+	return t
+}
+
+// StoreStats returns the durable store's figures.
+func (b *Broker) StoreStats() store.Stats { return b.store.Stats() }
+
+// CountStale counts an acknowledgement of something that is no longer outstanding.
+func (b *Broker) CountStale() { b.stale.Add(1) }

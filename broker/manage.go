@@ -1,0 +1,200 @@
+package broker
+
+import (
+	"slices"
+	"time"
+
+	"treadmq/store"
+)
+
+// clearDeleted marks a queue as deleted and forgets what it holds in memory.
+func (q *queue) clearDeleted() {
+	q.deleted.Store(true)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for src := range sources {
+		for l := range store.Lanes {
+			for _, e := range q.lanes[src][l].ready.reset() {
+				q.release(e)
+			}
+		}
+	}
+	clear(q.timed)
+	if q.b.temp != nil {
+		sb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
+		sb.Drop(q.id)
+		if err := q.b.temp.Append(sb); err != nil {
+			q.b.log.Warn("the temporary store keeps a deleted queue's messages", "dest", q.dest.String(), "err", err)
+		}
+	}
+}
+
+// CreateQueue makes a queue if there is none.
+func (b *Broker) CreateQueue(name string) error {
+	_, err := b.queueFor(Destination{Queue, name}, nil)
+	return err
+}
+
+func (b *Broker) existing(d Destination) (*queue, error) {
+	b.destMu.RLock()
+	q := b.queues[d]
+	b.destMu.RUnlock()
+	if q == nil {
+		return nil, Errorf(CodeNoDestination, "there is no %s %q", d.Kind, d.Name)
+	}
+	return q, nil
+}
+
+// Purge removes every message of a queue that no consumer holds and returns how
+// many. done is called when that is on disk.
+func (b *Broker) Purge(d Destination, done func(error)) (int64, error) {
+	q, err := b.existing(d)
+	if err != nil {
+		return 0, err
+	}
+	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
+	q.mu.Lock()
+	n := q.purge(sb)
+	q.mu.Unlock()
+	if sb.Empty() {
+		done(nil)
+	} else if err := b.store.Append(sb); err != nil {
+		return 0, b.storeError(err)
+	}
+	q.resumeParked()
+	return n, nil
+}
+
+// purge empties the queue but for what consumers hold. q.mu is held.
+func (q *queue) purge(sb *store.Batch) int64 {
+	var kept [sources][]store.Seq
+	for _, s := range q.subs {
+		s.c.mu.Lock()
+		for i := s.head; i < len(s.slots); i++ {
+			if sl := &s.slots[i]; sl.state != slotFree && sl.q == q && sl.e != nil {
+				kept[sl.e.src] = append(kept[sl.e.src], sl.e.seq)
+			}
+		}
+		s.c.mu.Unlock()
+	}
+	n := q.depth.Load() - q.inflight
+	var upto [sources]store.Seq
+	for src := range sources {
+		for l := range store.Lanes {
+			ln := &q.lanes[src][l]
+			for _, e := range ln.ready.reset() {
+				q.release(e)
+			}
+			if ln.paged {
+				ln.pagedAfter = ln.maxSeq
+			}
+			upto[src] = max(upto[src], ln.maxSeq)
+		}
+	}
+	clear(q.timed)
+	q.delayed, q.held = 0, 0
+	q.depth.Store(q.inflight)
+	q.bytes.Store(q.heldBytes)
+	q.stats.dropped += uint64(max(n, 0))
+	if q.durable {
+		slices.Sort(kept[durable])
+		sb.Purge(q.id, upto[durable], kept[durable])
+	}
+	if q.b.temp != nil && upto[transient] > 0 {
+		tb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
+		tb.Purge(q.id, upto[transient], kept[transient])
+		if err := q.b.temp.Append(tb); err != nil {
+			q.b.log.Warn("the temporary store keeps purged messages", "dest", q.dest.String(), "err", err)
+		}
+	}
+	return n
+}
+
+// DeleteQueue removes a queue with its messages. Unless force is set it is refused
+// while somebody is subscribed; with force the subscriptions stay without a
+// source. done is called when it is on disk.
+func (b *Broker) DeleteQueue(d Destination, force bool, done func(error)) error {
+	if d.Kind != Queue {
+		return Errorf(CodeBadRequest, "a %s is deleted with its connection", d.Kind)
+	}
+	subs, q, err := b.unlist(d, force)
+	for tries := 0; err == errSending && tries < 200; tries++ {
+		time.Sleep(10 * time.Millisecond) // senders hold a reservation for one commit
+		subs, q, err = b.unlist(d, force)
+	}
+	if err != nil {
+		return err
+	}
+	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
+	sb.Drop(q.id)
+	sb.Delete(catalogKey(d))
+	err = b.store.Append(sb)
+	q.clearDeleted()
+	for _, s := range subs {
+		s.lost(q)
+	}
+	if err != nil {
+		return b.storeError(err)
+	}
+	b.log.Info("queue deleted", "dest", d.Name)
+	return nil
+}
+
+var errSending error = Errorf(CodeInUse, "somebody is sending to the queue at this moment; try again")
+
+// unlist takes a queue off the registry when nobody uses it or force is set.
+func (b *Broker) unlist(d Destination, force bool) ([]*Subscription, *queue, error) {
+	b.destMu.Lock()
+	defer b.destMu.Unlock()
+	q := b.queues[d]
+	if q == nil {
+		return nil, nil, Errorf(CodeNoDestination, "there is no %s %q", d.Kind, d.Name)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.subs) > 0 && !force {
+		return nil, nil, Errorf(CodeInUse, "the queue %q has %d consumers; end them first or use force", d.Name, len(q.subs))
+	}
+	q.deleted.Store(true)
+	if q.reserved.Load() > 0 {
+		q.deleted.Store(false)
+		return nil, nil, errSending
+	}
+	subs := q.subs
+	q.subs = nil
+	delete(b.queues, d)
+	delete(b.byID, q.id)
+	return subs, q, nil
+}
+
+// lost takes a deleted queue and what it had in flight from a subscription.
+func (s *Subscription) lost(q *queue) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.queues = slices.DeleteFunc(s.queues, func(x *queue) bool { return x == q })
+	for i := s.head; i < len(s.slots); i++ {
+		if sl := &s.slots[i]; sl.state == slotOut && sl.q == q {
+			s.credit++
+			s.creditBytes += int64(sl.size)
+			*sl = slot{}
+		}
+	}
+	s.trim()
+}
+
+// DeleteTopic forgets a topic that nobody is subscribed to.
+func (b *Broker) DeleteTopic(d Destination) error {
+	b.destMu.Lock()
+	defer b.destMu.Unlock()
+	t := b.topics[d]
+	switch {
+	case t == nil:
+		return Errorf(CodeNoDestination, "there is no %s %q", d.Kind, d.Name)
+	case t.owner != nil:
+		return Errorf(CodeBadRequest, "a %s is deleted with its connection", d.Kind)
+	case len(*t.subs.Load()) > 0:
+		return Errorf(CodeInUse, "the topic %q has %d subscribers; end them first", d.Name, len(*t.subs.Load()))
+	}
+	delete(b.topics, d)
+	return nil
+}

@@ -1,0 +1,88 @@
+package broker
+
+import "treadmq/store"
+
+// arriveMemory makes a message visible that has no part in the durable store.
+func (b *Broker) arriveMemory(t *target, k *wakes) {
+	switch {
+	case t.t != nil:
+		t.t.publish(t.conn, t.msg, k)
+	case t.q != nil:
+		t.q.arriveTransient(t, k)
+	}
+}
+
+// arriveTransient keeps a non-persistent message in memory, or in the temporary
+// store when memory is short.
+func (q *queue) arriveTransient(t *target, k *wakes) {
+	m := t.msg
+	e := &entry{msg: m, id: m.id, expiry: t.exp, overlay: t.over, size: uint32(m.Size()), lane: laneOf(m), src: transient}
+	q.mu.Lock()
+	ln := &q.lanes[transient][e.lane]
+	if q.b.temp != nil && !q.deleted.Load() && (ln.paged || ln.ready.len() >= maxReady || !q.roomFor(e.cost())) {
+		q.mu.Unlock()
+		if q.spill(t, e) {
+			return
+		}
+		q.mu.Lock()
+	}
+	defer q.mu.Unlock()
+	q.unreserve(t.size())
+	if q.deleted.Load() {
+		return
+	}
+	e.seq = store.Seq(q.b.nextID()) // under q.mu: order of arrival
+	q.count(int64(e.size))
+	q.charge(e)
+	ln.ready.insert(e)
+	q.dispatch(k)
+}
+
+// spill writes a non-persistent message to the temporary store; it becomes
+// visible when it is there.
+func (q *queue) spill(t *target, e *entry) bool {
+	size := t.size()
+	sb := &store.Batch{}
+	sb.Done = func(sb *store.Batch, err error) {
+		var k wakes
+		q.mu.Lock()
+		q.unreserve(size)
+		if err != nil {
+			q.stats.dropped++
+			q.b.log.Error("non-persistent message lost: the temporary store failed", "dest", q.dest.String(), "err", err)
+		} else if !q.deleted.Load() {
+			e.seq, e.loc, e.stored = sb.Seq(0), sb.Ops[0].Loc, true
+			q.count(int64(e.size))
+			q.admit(e)
+			q.dispatch(&k)
+		}
+		q.mu.Unlock()
+		k.flush()
+	}
+	sb.Enqueue(store.Message{ID: e.id, Flags: store.Flags(t.msg.Flags()), Expiry: e.expiry, Encoded: t.msg.enc},
+		store.NewRef{Dest: q.id, Lane: e.lane, Overlay: e.overlay})
+	if err := q.b.temp.Append(sb); err != nil {
+		q.b.log.Warn("the temporary store takes no message, so it stays in memory", "dest", q.dest.String(), "err", err)
+		return false
+	}
+	return true
+}
+
+// removeSpilled takes an entry out of the temporary store.
+func (q *queue) removeSpilled(e *entry) {
+	sb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
+	if e.out {
+		sb.Done = func(*store.Batch, error) { q.unhide(e.seq) }
+	}
+	sb.Remove(q.ref(e), e.loc)
+	if err := q.b.temp.Append(sb); err != nil {
+		q.b.log.Warn("the temporary store keeps a message that is gone", "dest", q.dest.String(), "err", err)
+	}
+}
+
+// unhide ends the hiding of a reference that the store has let go.
+func (q *queue) unhide(s store.Seq) {
+	q.mu.Lock()
+	delete(q.out, s)
+	q.mu.Unlock()
+}

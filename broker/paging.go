@@ -1,0 +1,211 @@
+package broker
+
+import (
+	"errors"
+	"time"
+
+	"treadmq/store"
+)
+
+// Bounds of one read of paged messages.
+const (
+	loadRefs     = 4096
+	loadBytes    = 1 << 20
+	loadBytesMin = 64 << 10 // also when the memory is used up, so that every queue moves
+	loadLow      = 1024     // a paged lane with fewer entries in memory is loaded
+	loadBodiesN  = 64
+	loadRetry    = 5 * time.Second
+)
+
+func (b *Broker) storeOf(src source) store.Store {
+	if src == transient {
+		return b.temp
+	}
+	return b.store
+}
+
+// loadMore starts reading what consumers will want soon. q.mu is held.
+func (q *queue) loadMore() {
+	if q.paged == 0 || (!q.loadErr.IsZero() && q.b.now().Before(q.loadErr)) {
+		return
+	}
+	for src := range sources {
+		for l := range store.Lanes {
+			ln := &q.lanes[src][l]
+			if ln.paged && !ln.loading && ln.ready.len() < loadLow {
+				ln.loading = true
+				q.b.spawn(func() { q.load(ln, src, store.Lane(l)) })
+			}
+		}
+	}
+}
+
+// load reads the next references of a paged lane with their messages.
+func (q *queue) load(ln *lane, src source, l store.Lane) {
+	b := q.b
+	b.loaders <- struct{}{}
+	defer func() { <-b.loaders }()
+	q.mu.Lock()
+	after, known := ln.pagedAfter, ln.maxSeq
+	room := min(q.policy.Load().MemoryLimit-q.mem.Load(), b.memLimit-b.mem.Load(), loadBytes)
+	q.mu.Unlock()
+	refs, more, err := b.storeOf(src).Load(nil, q.id, l, after, loadRefs, int(max(room, loadBytesMin)))
+
+	var k wakes
+	q.mu.Lock()
+	ln.loading = false
+	switch {
+	case q.deleted.Load():
+	case err != nil:
+		q.loadFailed(err)
+	default:
+		q.loadErr = time.Time{}
+		q.loaded(ln, src, refs, more, known)
+		q.dispatch(&k)
+	}
+	q.mu.Unlock()
+	k.flush()
+}
+
+// loaded takes what load read into memory. q.mu is held.
+func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, known store.Seq) {
+	for i := range refs {
+		r := &refs[i]
+		if r.Seq > known {
+			more = true // committed, but not yet announced: it comes the ordinary way or next time
+			break
+		}
+		ln.pagedAfter = r.Seq
+		if _, taken := q.out[r.Seq]; taken {
+			continue
+		}
+		e, err := q.stored(r, src)
+		if err != nil {
+			q.b.log.Error("a stored message cannot be decoded and is left out", "dest", q.dest.String(), "pos", uint64(r.Pos), "err", err)
+			continue
+		}
+		if ln.ready.insert(e) {
+			q.charge(e)
+		}
+	}
+	if more {
+		return
+	}
+	ln.pagedAfter = max(ln.pagedAfter, known)
+	if ln.maxSeq == known {
+		ln.paged = false
+		q.paged--
+	}
+}
+
+// stored makes an entry of a reference that was read.
+func (q *queue) stored(r *store.Stored, src source) (*entry, error) {
+	e := &entry{seq: r.Seq, loc: r.Loc, id: r.ID, expiry: r.Expiry, overlay: r.Overlay, attempts: r.Attempts,
+		size: r.Size, lane: r.Lane, src: src, stored: true}
+	if src == durable && e.attempts == 0 && r.Seq <= q.lanes[src][r.Lane].recovered {
+		e.attempts = 1
+	}
+	if r.Message != nil {
+		m, err := DecodeMessage(r.Message, r.ID)
+		if err != nil {
+			return nil, err
+		}
+		e.msg = m
+	}
+	return e, nil
+}
+
+func (q *queue) loadFailed(err error) {
+	if errors.Is(err, store.ErrClosed) {
+		return
+	}
+	q.b.log.Error("messages cannot be read from the store; trying again", "dest", q.dest.String(), "after", loadRetry, "err", err)
+	q.loadErr = q.b.now().Add(loadRetry)
+	q.b.timers.call(q.loadErr, func() {
+		var k wakes
+		q.mu.Lock()
+		q.loadErr = time.Time{}
+		q.dispatch(&k)
+		q.mu.Unlock()
+		k.flush()
+	})
+}
+
+// loadBodies reads the messages of entries at the head that came back without
+// theirs. q.mu is held.
+func (q *queue) loadBodies(ln *lane) {
+	if ln.loading || (!q.loadErr.IsZero() && q.b.now().Before(q.loadErr)) {
+		return
+	}
+	var want []*entry
+	for _, e := range ln.ready.all() {
+		if e.msg != nil || len(want) == loadBodiesN {
+			break
+		}
+		want = append(want, e)
+	}
+	ln.loading = true
+	q.b.spawn(func() {
+		var k wakes
+		bodies := make([]*Message, len(want))
+		var failed error
+		for i, e := range want {
+			m, err := q.b.body(q, e)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				failed = err
+				break
+			}
+			bodies[i] = m
+		}
+		q.mu.Lock()
+		ln.loading = false
+		for i, e := range want {
+			q.gotBody(ln, e, bodies[i], failed != nil)
+		}
+		if failed != nil {
+			q.loadFailed(failed)
+		}
+		q.dispatch(&k)
+		q.mu.Unlock()
+		k.flush()
+	})
+}
+
+func (q *queue) gotBody(ln *lane, e *entry, m *Message, failed bool) {
+	if i := ln.ready.search(e.seq); i >= ln.ready.len() || ln.ready.all()[i] != e || e.msg != nil {
+		return
+	}
+	switch {
+	case m != nil:
+		e.msg = m
+		q.charge(e)
+	case !failed:
+		ln.ready.take(e.seq) // the store no longer has it
+		q.forget(e)
+	}
+}
+
+// body returns the message of an entry, from memory or the store. The entry is
+// the caller's alone.
+func (b *Broker) body(q *queue, e *entry) (*Message, error) {
+	if e.msg != nil {
+		return e.msg, nil
+	}
+	st := b.storeOf(e.src)
+	loc := e.loc
+	for range 3 {
+		enc, err := st.Read(loc)
+		if err == nil {
+			return DecodeMessage(enc, e.id)
+		}
+		if !errors.Is(err, store.ErrMoved) {
+			return nil, err
+		}
+		found, err := st.Find(q.ref(e))
+		if err != nil {
+			return nil, err
+		}
+		loc = found.Loc
+	}
+	return nil, store.ErrMoved
+}

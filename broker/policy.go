@@ -1,0 +1,136 @@
+package broker
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// OnFull says what happens to a message for a destination that is full.
+type OnFull uint8
+
+// Choices for OnFull.
+const (
+	FullBlock      OnFull = iota // the send completes when there is room, or fails after BlockTimeout
+	FullFail                     // the send fails in words
+	FullDropOldest               // the oldest message that nobody holds makes room
+	FullDeadLetter               // the message goes to the dead-letter queue
+)
+
+// Nack says what a NACK without further words means.
+type Nack uint8
+
+// Choices for Nack.
+const (
+	NackRetry      Nack = iota // a failed attempt: counted, back-off, then dead letter
+	NackDeadLetter             // dead letter at once
+	NackRequeue                // counted, offered again at once
+	NackDiscard                // gone
+)
+
+// DeadLetterStrategy says where dead letters go.
+type DeadLetterStrategy uint8
+
+// Strategies for dead letters.
+const (
+	DeadLetterShared     DeadLetterStrategy = iota // one queue
+	DeadLetterIndividual                           // prefix + name + suffix
+	DeadLetterDiscard                              // gone, counted
+)
+
+// Evict says what a topic subscription does when its backlog is at its limit.
+type Evict uint8
+
+// Choices for Evict.
+const (
+	EvictOldest Evict = iota
+	EvictDisconnect
+)
+
+// Redelivery is the policy for messages that come back. Names as ActiveMQ's RedeliveryPolicy.
+type Redelivery struct {
+	Maximum         int           // redeliveries after the first delivery; -1 = no limit
+	Initial         time.Duration // delay before the first redelivery
+	Delay           time.Duration // delay before later ones
+	Backoff         bool          // multiply the delay each time
+	Multiplier      float64
+	MaximumDelay    time.Duration // 0 = no limit
+	CollisionFactor float64       // random spread, 0.15 = up to 15 % either way
+	Blocks          bool          // keep the order: nothing behind is delivered meanwhile
+}
+
+// DeadLetter is the policy for messages that cannot be delivered.
+type DeadLetter struct {
+	Strategy             DeadLetterStrategy
+	Queue                string // shared strategy
+	Prefix, Suffix       string // individual strategy
+	ProcessExpired       bool
+	ProcessNonPersistent bool
+	Expiration           time.Duration // of dead letters; 0 = never
+}
+
+// Policy is what holds for a destination. Zero limits mean none.
+type Policy struct {
+	MaxMessages   int64
+	MaxBytes      int64
+	OnFull        OnFull
+	BlockTimeout  time.Duration // 0 = wait as long as it takes
+	MemoryLimit   int64         // bytes of messages of the queue kept in memory
+	Prefetch      int           // default window of a subscription in messages
+	PrefetchBytes int64         // and in bytes
+	DefaultTTL    time.Duration
+	MaxTTL        time.Duration
+	Nack          Nack
+	Redelivery    Redelivery
+	DeadLetter    DeadLetter
+	PendingLimit  int   // backlog of a topic subscription in messages
+	PendingBytes  int64 // and in bytes
+	Evict         Evict
+}
+
+// DefaultPolicy returns the defaults of semantics 2.4, 2.5 and 2.7.
+func DefaultPolicy() Policy {
+	return Policy{
+		MemoryLimit:   8 << 20,
+		Prefetch:      100,
+		PrefetchBytes: 1 << 20,
+		Redelivery: Redelivery{
+			Maximum: 6, Initial: time.Second, Delay: time.Second, Backoff: true,
+			Multiplier: 2, MaximumDelay: time.Minute,
+		},
+		DeadLetter:   DeadLetter{Queue: "ActiveMQ.DLQ", Prefix: "DLQ.", ProcessExpired: true, ProcessNonPersistent: true},
+		PendingLimit: 10_000,
+		PendingBytes: 1 << 20,
+	}
+}
+
+// delay is the pause before the next delivery of a message that was delivered
+// attempts times.
+func (r *Redelivery) delay(attempts uint32) time.Duration {
+	d := float64(r.Delay)
+	if attempts <= 1 {
+		d = float64(r.Initial)
+	} else if r.Backoff && r.Multiplier > 1 {
+		d = float64(r.Initial) * math.Pow(r.Multiplier, float64(attempts-1))
+	}
+	if r.CollisionFactor > 0 {
+		d *= 1 + r.CollisionFactor*(2*rand.Float64()-1)
+	}
+	if r.MaximumDelay > 0 {
+		d = min(d, float64(r.MaximumDelay))
+	}
+	return time.Duration(min(max(d, 0), math.MaxInt64/2))
+}
+
+// exhausted reports whether a message delivered attempts times is given up.
+func (r *Redelivery) exhausted(attempts uint32) bool {
+	return r.Maximum >= 0 && int64(attempts) > int64(r.Maximum)
+}
+
+// queueFor names the dead-letter queue of a destination.
+func (d *DeadLetter) queueFor(from Destination) Destination {
+	if d.Strategy == DeadLetterIndividual {
+		return Destination{Queue, d.Prefix + from.Name + d.Suffix}
+	}
+	return Destination{Queue, d.Queue}
+}

@@ -1,0 +1,311 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"treadmq/store"
+)
+
+// queue holds messages until one consumer each has acknowledged them. It lives
+// on disk (durable) or, for temporary queues, in memory. In memory it keeps a
+// window of each lane's head; the rest is read from the store when it is needed.
+type queue struct {
+	b       *Broker
+	dest    Destination
+	id      store.DestID
+	durable bool
+	owner   *Conn // of a temporary queue
+	created time.Time
+	policy  atomic.Pointer[Policy]
+
+	// reserved counts what senders have handed in and is not visible yet.
+	reserved      atomic.Int64
+	reservedBytes atomic.Int64
+	mem           atomic.Int64 // bytes of messages in memory
+	depth         atomic.Int64 // visible messages: ready, in flight, delayed, paged
+	bytes         atomic.Int64
+	// deleted is set before reserved is looked at; senders reserve before they look at it.
+	deleted atomic.Bool
+
+	// mu guards what follows. Order: queue.mu before Conn.mu.
+	mu        sync.Mutex
+	paused    bool
+	lanes     [sources][store.Lanes]lane
+	out       map[store.Seq]struct{} // paged references that are being taken out
+	timed     map[*entry]struct{}    // delayed
+	subs      []*Subscription        // by priority, highest first
+	next      int                    // round robin
+	inflight  int64                  // given to a consumer and not settled
+	heldBytes int64                  // of those in flight
+	delayed   int64
+	paged     int // lanes that are paged
+	held      int // delayed entries that block the queue (redeliveryBlocks)
+	parked    []*parkedSend
+	stats     queueStats
+	loadErr   time.Time // do not load again before
+}
+
+// queueStats count since the start; guarded by queue.mu.
+type queueStats struct {
+	enqueued, dequeued, dispatched, redelivered, expired, deadLettered, dropped uint64
+}
+
+func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
+	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue, created: b.now(), timed: map[*entry]struct{}{}}
+	p := b.policy(d)
+	q.policy.Store(&p)
+	return q
+}
+
+func (q *queue) isDeadLetterQueue() bool {
+	p := q.policy.Load()
+	return q.dest == p.DeadLetter.queueFor(q.dest) || q.dest.Name == p.DeadLetter.Queue
+}
+
+// release takes an entry's message off the memory's books. Any lock or none.
+func (q *queue) release(e *entry) {
+	if e.charged {
+		e.charged = false
+		q.mem.Add(-e.cost())
+		q.b.mem.Add(-e.cost())
+	}
+}
+
+func (q *queue) charge(e *entry) {
+	if !e.charged && e.msg != nil {
+		e.charged = true
+		q.mem.Add(e.cost())
+		q.b.mem.Add(e.cost())
+	}
+}
+
+// roomFor reports whether a message of that size may stay in memory.
+func (q *queue) roomFor(size int64) bool {
+	used := q.mem.Load()
+	return used+size <= q.policy.Load().MemoryLimit && q.b.mem.Load()+size <= q.b.memLimit
+}
+
+// forget takes an entry off the queue's books. q.mu is held.
+func (q *queue) forget(e *entry) {
+	q.release(e)
+	q.depth.Add(-1)
+	q.bytes.Add(-int64(e.size))
+}
+
+func (q *queue) unreserve(size int64) {
+	q.reserved.Add(-1)
+	q.reservedBytes.Add(-size)
+}
+
+func (q *queue) count(size int64) {
+	q.depth.Add(1)
+	q.bytes.Add(size)
+	q.stats.enqueued++
+}
+
+// arrive makes a committed message visible. q.mu is held.
+func (q *queue) arrive(seq store.Seq, loc store.Loc, t *target) {
+	if q.deleted.Load() {
+		return
+	}
+	m := t.msg
+	q.count(int64(m.Size()))
+	e := &entry{seq: seq, loc: loc, msg: m, id: m.id, expiry: t.exp, overlay: t.over,
+		size: uint32(m.Size()), lane: laneOf(m), src: durable, stored: true}
+	q.admit(e)
+}
+
+// arriveLink makes visible what is a further reference to another queue's
+// message. q.mu is held.
+func (q *queue) arriveLink(t *target, seq store.Seq) {
+	if q.deleted.Load() {
+		return
+	}
+	q.count(int64(t.from.size))
+	f := t.from
+	e := &entry{seq: seq, loc: f.loc, msg: t.msg, id: f.id, expiry: t.exp, overlay: t.over,
+		size: f.size, lane: f.lane, src: durable, stored: true}
+	q.admit(e)
+}
+
+// admit keeps a stored entry in memory or leaves it to be read later. q.mu is held.
+func (q *queue) admit(e *entry) {
+	ln := &q.lanes[e.src][e.lane]
+	if ln.paged && e.seq <= ln.pagedAfter {
+		return // the loader was faster
+	}
+	last := ln.maxSeq
+	ln.maxSeq = max(ln.maxSeq, e.seq)
+	if ln.paged {
+		return
+	}
+	if ln.ready.len() >= maxReady || !q.roomFor(e.cost()) {
+		ln.paged, ln.pagedAfter = true, last
+		q.paged++
+		return
+	}
+	q.charge(e)
+	ln.ready.insert(e)
+}
+
+// first returns the lane that is served next. q.mu is held.
+func (q *queue) first() *lane {
+	for l := range store.Lanes {
+		a, c := &q.lanes[durable][l], &q.lanes[transient][l]
+		an, cn := a.ready.len() > 0, c.ready.len() > 0
+		switch {
+		case an && cn:
+			if c.ready.first().seq < a.ready.first().seq {
+				return c
+			}
+			return a
+		case an:
+			return a
+		case cn:
+			return c
+		case a.paged || c.paged:
+			return nil // its head is on its way from the disk
+		}
+	}
+	return nil
+}
+
+// dispatch pairs ready messages with credit. q.mu is held.
+func (q *queue) dispatch(k *wakes) {
+	if len(q.subs) == 0 || q.paused || q.deleted.Load() || q.held > 0 {
+		return
+	}
+	var now int64
+	for {
+		ln := q.first()
+		if ln == nil {
+			break
+		}
+		e := ln.ready.first()
+		if e.expiry != 0 {
+			if now == 0 {
+				now = q.b.now().UnixMilli()
+			}
+			if e.expiry <= now {
+				ln.ready.pop()
+				q.takeOff(e)
+				q.b.expireLater(q, e)
+				continue
+			}
+		}
+		if e.msg == nil {
+			q.loadBodies(ln)
+			break
+		}
+		if e.src == durable && e.seq > ln.mark {
+			q.askMark(ln, e.seq)
+			break
+		}
+		if !q.give(e, k) {
+			break
+		}
+		ln.ready.pop()
+		q.takeOff(e)
+		q.stats.dispatched++
+		if e.src == durable && e.seq+markLead/2 > ln.asked {
+			q.askMark(ln, e.seq)
+		}
+	}
+	q.loadMore()
+}
+
+// takeOff counts an entry as in flight. q.mu is held.
+func (q *queue) takeOff(e *entry) {
+	q.inflight++
+	q.heldBytes += int64(e.size)
+}
+
+// give offers an entry to the consumers: highest priority first, round robin
+// among equals. q.mu is held.
+func (q *queue) give(e *entry, k *wakes) bool {
+	n := len(q.subs)
+	if n == 1 {
+		return q.subs[0].offer(q, e, k)
+	}
+	if q.subs[0].opt.Exclusive {
+		return q.subs[0].offer(q, e, k)
+	}
+	for lo := 0; lo < n; {
+		hi := lo + 1
+		for hi < n && q.subs[hi].opt.Priority == q.subs[lo].opt.Priority {
+			hi++
+		}
+		for i := range hi - lo {
+			at := lo + (q.next+i)%(hi-lo)
+			if q.subs[at].offer(q, e, k) {
+				q.next = at - lo + 1
+				return true
+			}
+		}
+		lo = hi
+	}
+	return false
+}
+
+// addConsumer keeps the exclusive one and the highest priority first. q.mu is held.
+func (q *queue) addConsumer(s *Subscription) {
+	i := len(q.subs)
+	for i > 0 && before(s, q.subs[i-1]) {
+		i--
+	}
+	if i == 0 && len(q.subs) > 0 && q.subs[0].opt.Exclusive {
+		i = 1 // who is exclusive stays so until it leaves: no two ever hold messages at once
+	}
+	q.subs = slices.Insert(q.subs, i, s)
+}
+
+func before(a, b *Subscription) bool {
+	if a.opt.Exclusive != b.opt.Exclusive {
+		return a.opt.Exclusive
+	}
+	return a.opt.Priority > b.opt.Priority
+}
+
+// Delivery marks: before a reference of the store is handed out, the journal
+// says that everything up to some sequence number may have been. After a crash
+// just those come back flagged as redelivered. The mark runs ahead, so that it
+// costs one small record per markLead sequence numbers and no waiting.
+const markLead = 8192
+
+// askMark asks for a mark ahead of seq. q.mu is held.
+func (q *queue) askMark(ln *lane, seq store.Seq) {
+	if seq <= ln.asked && seq+markLead/2 <= ln.asked {
+		return
+	}
+	upto := seq + markLead
+	ln.asked = upto
+	b := q.b
+	ref := store.Ref{Dest: q.id, Lane: q.laneNumber(ln), Seq: upto}
+	b.later(func() {
+		mb := &store.Batch{Done: func(_ *store.Batch, err error) {
+			if err != nil {
+				return
+			}
+			q.mu.Lock()
+			ln.mark = max(ln.mark, upto)
+			q.dispatch(&b.commitWakes)
+			q.mu.Unlock()
+		}}
+		mb.Mark(ref)
+		if err := b.store.Append(mb); err != nil {
+			b.log.Error("delivery mark refused by the store", "dest", q.dest.String(), "err", err)
+		}
+	})
+}
+
+func (q *queue) laneNumber(ln *lane) store.Lane {
+	for l := range store.Lanes {
+		if ln == &q.lanes[durable][l] || ln == &q.lanes[transient][l] {
+			return store.Lane(l)
+		}
+	}
+	panic("lane of another queue")
+}

@@ -1,0 +1,272 @@
+package broker
+
+import (
+	"slices"
+
+	"treadmq/store"
+)
+
+// SubscribeOptions say what a subscription wants.
+type SubscribeOptions struct {
+	ID            string        // the front end's name, for people
+	Dests         []Destination // names may be patterns
+	Selector      string
+	Auto          bool  // acknowledged when written
+	Prefetch      int   // window in messages, 0 = policy
+	PrefetchBytes int64 // window in bytes, 0 = policy
+	Exclusive     bool
+	Priority      int // higher is served first
+	NoLocal       bool
+	Browser       bool
+	PendingLimit  int // topics: backlog in messages, 0 = policy
+}
+
+// Subscription delivers messages of queues and topics to a connection, as far as
+// its credit goes. It keeps what is in flight in order of delivery.
+type Subscription struct {
+	c        *Conn
+	serial   uint32
+	opt      SubscribeOptions
+	auto     bool
+	patterns []Destination
+
+	// Guarded by c.mu.
+	started     bool
+	closed      bool
+	window      int
+	windowBytes int64
+	credit      int
+	creditBytes int64
+	slots       []slot // in flight, slots[head] has tag base
+	head        int
+	base        uint64
+	queues      []*queue
+	topics      []*topic
+	backlog     backlog // topics: what waits for credit
+	delivered   uint64
+	acked       uint64
+	evictedErr  bool
+}
+
+type slotState uint8
+
+const (
+	slotFree slotState = iota
+	slotOut            // in flight
+	slotInTx           // acknowledged in an open transaction
+)
+
+// slot is one delivery in flight.
+type slot struct {
+	e     *entry // nil: from a topic
+	q     *queue
+	id    uint64 // message
+	size  uint32
+	state slotState
+	taken bool // the writer has it: it may have reached the client
+}
+
+// Delivery is a message on its way to a client.
+type Delivery struct {
+	Sub         *Subscription
+	Message     *Message
+	Dest        Destination // where it was delivered from
+	Tag         uint64      // names the delivery within the subscription; 0 = needs no ack
+	Seq         store.Seq
+	Attempts    uint32 // 1 = first delivery
+	Redelivered bool
+	Expiration  int64  // ms since 1970, 0 = never; of this delivery, not of the message
+	Overlay     []byte // encoded properties that win over the message's own
+	BrowseEnd   bool
+}
+
+// Serial is the subscription's number within its connection.
+func (s *Subscription) Serial() uint32 { return s.serial }
+
+// Options returns what the subscription was made with.
+func (s *Subscription) Options() SubscribeOptions { return s.opt }
+
+func (s *Subscription) nextTag() uint64 { return s.base + uint64(len(s.slots)-s.head) }
+
+// slot returns a delivery in flight, or nil. c.mu is held.
+func (s *Subscription) slot(tag uint64) *slot {
+	if tag < s.base || tag >= s.nextTag() {
+		return nil
+	}
+	sl := &s.slots[s.head+int(tag-s.base)]
+	if sl.state == slotFree {
+		return nil
+	}
+	return sl
+}
+
+func (s *Subscription) push(sl slot) (tag uint64) {
+	tag = s.nextTag()
+	s.slots = append(s.slots, sl)
+	return tag
+}
+
+// trim forgets settled slots at the front. c.mu is held.
+func (s *Subscription) trim() {
+	for s.head < len(s.slots) && s.slots[s.head].state == slotFree {
+		s.head++
+		s.base++
+	}
+	switch {
+	case s.head == len(s.slots):
+		s.slots, s.head = s.slots[:0], 0
+	case s.head > 256 && s.head > len(s.slots)/2:
+		n := copy(s.slots, s.slots[s.head:])
+		clear(s.slots[n:])
+		s.slots, s.head = s.slots[:n], 0
+	}
+}
+
+// offer gives an entry to the subscription if it has credit. queue.mu is held.
+func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.started || s.closed || s.credit <= 0 || s.creditBytes <= 0 {
+		return false
+	}
+	s.credit--
+	s.creditBytes -= int64(e.size)
+	s.delivered++
+	tag := s.push(slot{e: e, q: q, id: e.id, size: e.size, state: slotOut})
+	c.out = append(c.out, Delivery{
+		Sub: s, Message: e.msg, Dest: q.dest, Tag: tag, Seq: e.seq, Attempts: e.attempts + 1,
+		Redelivered: e.attempts > 0, Expiration: e.expiry, Overlay: e.overlay,
+	})
+	k.note(c)
+	return true
+}
+
+// FindMessage returns the oldest outstanding delivery of a message.
+func (s *Subscription) FindMessage(id uint64) (tag uint64, ok bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for i := s.head; i < len(s.slots); i++ {
+		if sl := &s.slots[i]; sl.state == slotOut && sl.id == id {
+			return s.base + uint64(i-s.head), true
+		}
+	}
+	return 0, false
+}
+
+// Oldest returns the first outstanding delivery.
+func (s *Subscription) Oldest() (tag uint64, ok bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for i := s.head; i < len(s.slots); i++ {
+		if s.slots[i].state == slotOut {
+			return s.base + uint64(i-s.head), true
+		}
+	}
+	return 0, false
+}
+
+// Issued reports whether the tag was handed out at some time.
+func (s *Subscription) Issued(tag uint64) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return tag > 0 && tag < s.nextTag()
+}
+
+// Subscribe makes a subscription. Nothing is delivered before Start.
+func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
+	if len(o.Dests) == 0 {
+		return nil, Errorf(CodeBadDestination, "the subscription names no destination")
+	}
+	if err := c.b.checkSubscribe(c, &o); err != nil {
+		return nil, err
+	}
+	p := c.b.policy(o.Dests[0])
+	s := &Subscription{c: c, opt: o, auto: o.Auto, base: 1, window: o.Prefetch, windowBytes: o.PrefetchBytes}
+	if s.window <= 0 {
+		s.window = max(p.Prefetch, 1)
+	}
+	if s.windowBytes <= 0 {
+		s.windowBytes = p.PrefetchBytes
+	}
+	if s.windowBytes <= 0 {
+		s.windowBytes = 1 << 62
+	}
+	s.credit, s.creditBytes = s.window, s.windowBytes
+	s.backlog.limit, s.backlog.limitBytes, s.backlog.evict = p.PendingLimit, p.PendingBytes, p.Evict
+	if o.PendingLimit > 0 {
+		s.backlog.limit = o.PendingLimit
+	}
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, Errorf(CodeClosing, "the connection is closed")
+	}
+	c.nsubs++
+	s.serial = c.nsubs
+	c.subs = append(c.subs, s)
+	c.mu.Unlock()
+	if err := c.b.attach(s); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Start lets deliveries begin. Topic messages count from Subscribe on.
+func (s *Subscription) Start() {
+	var k wakes
+	s.c.mu.Lock()
+	if s.closed || s.started {
+		s.c.mu.Unlock()
+		return
+	}
+	s.started = true
+	s.feed(&k)
+	queues := slices.Clone(s.queues)
+	s.c.mu.Unlock()
+	for _, q := range queues {
+		q.mu.Lock()
+		q.dispatch(&k)
+		q.mu.Unlock()
+	}
+	k.flush()
+}
+
+// Close ends the subscription. What it holds goes back to the queues: what the
+// writer had taken counts as delivered once, what it had not is as before. No
+// Delivery of it comes out of Output afterwards.
+func (s *Subscription) Close() {
+	c := s.c
+	c.mu.Lock()
+	if s.closed {
+		c.mu.Unlock()
+		return
+	}
+	s.closed = true
+	var back []settle
+	for i := s.head; i < len(s.slots); i++ {
+		if sl := &s.slots[i]; sl.state == slotOut && sl.e != nil { // an open transaction keeps its own
+			back = append(back, settle{q: sl.q, e: sl.e, ack: Ack{Kind: AckRelease}, taken: sl.taken})
+		}
+	}
+	s.base, s.slots, s.head = s.nextTag(), nil, 0
+	c.out = slices.DeleteFunc(c.out, func(d Delivery) bool { return d.Sub == s })
+	c.subs = slices.DeleteFunc(c.subs, func(x *Subscription) bool { return x == s })
+	s.backlog.clear()
+	queues, topics := s.queues, s.topics
+	c.mu.Unlock()
+
+	c.b.detach(s, queues, topics)
+	w := c.NewWork()
+	w.lazy = true
+	w.settled = append(w.settled, back...)
+	w.Flush(nil)
+	var k wakes
+	for _, q := range queues {
+		q.mu.Lock()
+		q.dispatch(&k)
+		q.mu.Unlock()
+	}
+	k.flush()
+}

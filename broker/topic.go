@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// topic hands each message to all who are subscribed, from memory. Every
+// subscription has a bounded backlog of its own, so that none can hold up a
+// publisher or another subscriber.
+type topic struct {
+	b       *Broker
+	dest    Destination
+	owner   *Conn // of a temporary topic
+	created time.Time
+
+	mu   sync.Mutex // guards changes of subs
+	subs atomic.Pointer[[]*Subscription]
+
+	published, delivered, dropped atomic.Uint64
+}
+
+func newTopic(b *Broker, d Destination, owner *Conn) *topic {
+	t := &topic{b: b, dest: d, owner: owner, created: b.now()}
+	t.subs.Store(new([]*Subscription))
+	return t
+}
+
+func (t *topic) add(s *Subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.c.mu.Lock()
+	add := !s.closed && !slices.Contains(s.topics, t)
+	if add {
+		s.topics = append(s.topics, t)
+	}
+	s.c.mu.Unlock()
+	if add {
+		subs := append(slices.Clone(*t.subs.Load()), s)
+		t.subs.Store(&subs)
+	}
+}
+
+func (t *topic) remove(s *Subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	subs := slices.DeleteFunc(slices.Clone(*t.subs.Load()), func(x *Subscription) bool { return x == s })
+	t.subs.Store(&subs)
+}
+
+// publish hands a message to every subscription.
+func (t *topic) publish(from *Conn, m *Message, k *wakes) {
+	t.published.Add(1)
+	exp := m.Expiration()
+	if exp != 0 && exp <= t.b.now().UnixMilli() {
+		return
+	}
+	for _, s := range *t.subs.Load() {
+		if s.opt.NoLocal && s.c == from {
+			continue
+		}
+		s.publish(t, m, exp, k)
+	}
+}
+
+// publish delivers or keeps one message of a topic.
+func (s *Subscription) publish(t *topic, m *Message, exp int64, k *wakes) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if s.started && s.backlog.len() == 0 && s.credit > 0 && s.creditBytes > 0 {
+		s.deliverTopic(t, m, exp)
+		k.note(c)
+		return
+	}
+	dropped := s.backlog.push(pendingMessage{t, m, exp})
+	t.dropped.Add(uint64(dropped))
+	if dropped > 0 && s.backlog.evict == EvictDisconnect && !s.evictedErr {
+		s.evictedErr = true
+		sink := c.opt.Sink
+		err := Errorf(CodeLimit, "the subscription %q to %s was too slow: more than %d messages waited for it", s.opt.ID, t.dest.Name, s.backlog.limit)
+		t.b.later(func() { sink.Kill(err) })
+	}
+}
+
+// deliverTopic puts a topic's message into the output. c.mu is held and there is credit.
+func (s *Subscription) deliverTopic(t *topic, m *Message, exp int64) {
+	s.credit--
+	tag := uint64(0)
+	if !s.auto {
+		size := m.Size()
+		s.creditBytes -= int64(size)
+		tag = s.push(slot{id: m.id, size: uint32(size), state: slotOut})
+	}
+	s.delivered++
+	t.delivered.Add(1)
+	s.c.out = append(s.c.out, Delivery{Sub: s, Message: m, Dest: t.dest, Tag: tag, Attempts: 1, Expiration: exp})
+}
+
+// feed moves waiting messages of topics into the output as far as the credit
+// goes. c.mu is held.
+func (s *Subscription) feed(k *wakes) {
+	if !s.started || s.closed {
+		return
+	}
+	now := int64(0)
+	for s.backlog.len() > 0 && s.credit > 0 && s.creditBytes > 0 {
+		p := s.backlog.pop()
+		if p.exp != 0 {
+			if now == 0 {
+				now = s.c.b.now().UnixMilli()
+			}
+			if p.exp <= now {
+				continue
+			}
+		}
+		s.deliverTopic(p.t, p.m, p.exp)
+		k.note(s.c)
+	}
+}
+
+type pendingMessage struct {
+	t   *topic
+	m   *Message
+	exp int64
+}
+
+// backlog is what waits for a topic subscription's credit, bounded in messages
+// and bytes. When it is full the oldest goes.
+type backlog struct {
+	limit      int
+	limitBytes int64
+	evict      Evict
+	items      []pendingMessage
+	head       int
+	bytes      int64
+	dropped    uint64
+}
+
+func (b *backlog) len() int { return len(b.items) - b.head }
+
+func (b *backlog) pop() pendingMessage {
+	p := b.items[b.head]
+	b.items[b.head] = pendingMessage{}
+	b.head++
+	b.bytes -= int64(p.m.Size())
+	switch {
+	case b.head == len(b.items):
+		b.items, b.head = b.items[:0], 0
+	case b.head > 256 && b.head > len(b.items)/2:
+		n := copy(b.items, b.items[b.head:])
+		clear(b.items[n:])
+		b.items, b.head = b.items[:n], 0
+	}
+	return p
+}
+
+// push adds a message and returns how many went for it.
+func (b *backlog) push(p pendingMessage) (dropped int) {
+	b.items = append(b.items, p)
+	b.bytes += int64(p.m.Size())
+	for b.len() > 1 && ((b.limit > 0 && b.len() > b.limit) || (b.limitBytes > 0 && b.bytes > b.limitBytes)) {
+		b.pop()
+		dropped++
+	}
+	b.dropped += uint64(dropped)
+	return dropped
+}
+
+func (b *backlog) clear() { b.items, b.head, b.bytes = nil, 0, 0 }

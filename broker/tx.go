@@ -1,0 +1,215 @@
+package broker
+
+// Tx is an open transaction of a connection: sends and acknowledgements that
+// take effect together, as one journal record, or not at all.
+type Tx struct {
+	c     *Conn
+	name  string
+	sends []txSend
+	acks  []txAck // guarded by c.mu
+	bytes int64
+	done  bool
+}
+
+type txSend struct {
+	dests []Destination
+	m     *Message
+}
+
+type txAck struct {
+	s   *Subscription
+	tag uint64
+	sl  slot
+	ack Ack
+}
+
+// Begin opens a transaction. Names are unique among the open ones of a connection.
+func (c *Conn) Begin(name string) (*Tx, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, Errorf(CodeClosing, "the connection is closed")
+	}
+	if c.txs[name] != nil {
+		return nil, Errorf(CodeBadRequest, "the transaction %q is open already", name)
+	}
+	if len(c.txs) >= c.b.opt.MaxTransactions {
+		return nil, Errorf(CodeLimit, "the connection has %d open transactions, the most allowed", len(c.txs))
+	}
+	t := &Tx{c: c, name: name}
+	c.txs[name] = t
+	return t, nil
+}
+
+// Tx returns an open transaction, or nil.
+func (c *Conn) Tx(name string) *Tx {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.txs[name]
+}
+
+func (t *Tx) room(bytes int64) error {
+	o := &t.c.b.opt
+	if len(t.sends)+len(t.acks) >= o.MaxTxOps {
+		return Errorf(CodeLimit, "the transaction %q has %d operations, the most allowed", t.name, o.MaxTxOps)
+	}
+	if t.bytes+bytes > o.MaxTxBytes {
+		return Errorf(CodeLimit, "the messages of the transaction %q take more than %d bytes, the most allowed", t.name, o.MaxTxBytes)
+	}
+	return nil
+}
+
+// Send adds a message to the transaction. A full destination is refused here
+// where its policy is to fail; where it is to wait, the commit may go beyond the
+// limit by what the transaction holds.
+func (t *Tx) Send(dests []Destination, m *Message) error {
+	if err := t.room(int64(m.Size())); err != nil {
+		return err
+	}
+	routes, err := t.c.b.route(t.c, nil, dests, m, limitsHold)
+	if err == ErrWouldBlock {
+		routes, err = t.c.b.route(t.c, nil, dests, m, limitsOff)
+	}
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		if r.q != nil {
+			r.q.unreserve(int64(m.Size())) // room is taken at the commit
+		}
+	}
+	t.sends = append(t.sends, txSend{dests, m})
+	t.bytes += int64(m.Size())
+	return nil
+}
+
+// Ack settles outstanding deliveries when the transaction commits. Their credit
+// is free at once. It returns how many there were, or an error when the
+// transaction is too large.
+func (t *Tx) Ack(s *Subscription, first, last uint64, a Ack) (int, error) {
+	c := t.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for tag := max(first, s.base); tag <= last && tag < s.nextTag(); tag++ {
+		sl := s.slot(tag)
+		if sl == nil || sl.state != slotOut {
+			continue
+		}
+		if err := t.room(0); err != nil {
+			return n, err
+		}
+		t.acks = append(t.acks, txAck{s: s, tag: tag, sl: *sl, ack: a})
+		sl.state = slotInTx
+		s.credit++
+		s.creditBytes += int64(sl.size)
+		n++
+	}
+	if n > 0 {
+		t.c.b.later(s.pump)
+	}
+	return n, nil
+}
+
+// pump dispatches after credit was freed without an acknowledgement.
+func (s *Subscription) pump() {
+	var k wakes
+	s.c.mu.Lock()
+	s.feed(&k)
+	queues := append([]*queue(nil), s.queues...)
+	s.c.mu.Unlock()
+	for _, q := range queues {
+		q.mu.Lock()
+		q.dispatch(&k)
+		q.mu.Unlock()
+	}
+	k.flush()
+}
+
+func (t *Tx) end() bool {
+	if t.done {
+		return false
+	}
+	t.done = true
+	if t.c.txs[t.name] == t {
+		delete(t.c.txs, t.name)
+	}
+	return true
+}
+
+// Abort forgets the transaction's sends. What it acknowledged stays with its
+// consumers, which may acknowledge it again; it is not delivered again.
+func (t *Tx) Abort() {
+	c := t.c
+	var back []settle
+	c.mu.Lock()
+	if t.end() {
+		back = t.giveUp()
+	}
+	c.mu.Unlock()
+	w := c.NewWork()
+	w.settled = back
+	w.lazy = true
+	w.Flush(nil)
+}
+
+// giveUp makes acknowledged deliveries outstanding again, and returns those
+// whose subscription has ended meanwhile. c.mu is held.
+func (t *Tx) giveUp() (back []settle) {
+	for _, a := range t.acks {
+		if a.s.closed {
+			if a.sl.e != nil {
+				back = append(back, settle{q: a.sl.q, e: a.sl.e, ack: Ack{Kind: AckRelease}, taken: a.sl.taken})
+			}
+			continue
+		}
+		if sl := a.s.slot(a.tag); sl != nil {
+			sl.state = slotOut
+			a.s.credit--
+			a.s.creditBytes -= int64(sl.size)
+		}
+	}
+	t.acks, t.sends = nil, nil
+	return back
+}
+
+// Commit adds the whole transaction to an empty Work: nothing else may be in it.
+// On an error the transaction is still open.
+func (w *Work) Commit(t *Tx) error {
+	if !w.Empty() {
+		return Errorf(CodeInternal, "a transaction needs a Work of its own")
+	}
+	for _, s := range t.sends {
+		routes, err := w.b.route(w.c, w.routes[:0], s.dests, s.m, limitsOff)
+		w.routes = routes
+		if err != nil {
+			w.drop()
+			w.reset()
+			return err
+		}
+		w.add(routes, s.m)
+	}
+	c := t.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !t.end() {
+		w.drop()
+		w.reset()
+		return Errorf(CodeNoTransaction, "the transaction %q has ended", t.name)
+	}
+	w.atomic = true
+	for _, a := range t.acks {
+		if a.sl.e != nil {
+			w.settled = append(w.settled, settle{q: a.sl.q, e: a.sl.e, ack: a.ack, taken: true})
+		}
+		if a.s.closed {
+			continue
+		}
+		if sl := a.s.slot(a.tag); sl != nil {
+			*sl = slot{}
+			a.s.acked++
+		}
+		a.s.trim()
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+package broker
+
+import (
+	"errors"
+	"time"
+
+	"treadmq/store"
+)
+
+// ErrWouldBlock says that a destination is full and its policy is to wait:
+// nothing was added to the Work; use SendWhenRoom.
+var ErrWouldBlock = errors.New("destination full")
+
+// AckKind says what becomes of a delivery.
+type AckKind uint8
+
+// Kinds of acknowledgements.
+const (
+	AckAccept     AckKind = iota // consumed
+	AckRetry                     // failed: counted, tried again after the policy's delay, then dead letter
+	AckRequeue                   // counted, offered again at once
+	AckDeadLetter                // dead letter now
+	AckDiscard                   // dropped
+	AckRelease                   // back in its place, as if the consumer had left
+)
+
+// Ack is one answer to deliveries.
+type Ack struct {
+	Kind     AckKind
+	Delay    time.Duration // AckRetry: instead of the policy's
+	HasDelay bool
+	Reason   string // kept with the dead letter
+}
+
+// settle is one delivery that left a subscription.
+type settle struct {
+	q     *queue
+	e     *entry
+	ack   Ack
+	taken bool   // it may have reached the client: counts as a delivery
+	why   string // reason of the dead letter
+}
+
+// target is one reference that a Work creates.
+type target struct {
+	msg  *Message
+	conn *Conn // the sender's, for no-local
+	q    *queue
+	t    *topic
+	op   int    // index of the operation in Work.sb, -1 = not in the store
+	ref  int    // index of the reference in Work.sb
+	from *entry // a link to this entry's message
+	over []byte
+	exp  int64
+}
+
+type hidden struct {
+	q   *queue
+	seq store.Seq
+}
+
+// Work gathers what one read burst of a connection asked for: one journal batch,
+// one completion. It belongs to one goroutine until Flush.
+type Work struct {
+	c       *Conn
+	b       *Broker
+	sb      store.Batch
+	targets []target
+	settled []settle
+	hidden  []hidden // to be forgotten when committed
+	routes  []route  // scratch of Send
+	lazy    bool
+	atomic  bool // a transaction: nothing becomes visible before the commit
+	size    int
+	done    func(error)
+}
+
+// NewWork makes an empty Work. It may be used again after Flush called done.
+func (c *Conn) NewWork() *Work { return &Work{c: c, b: c.b} }
+
+// internalWork makes a Work of the broker's own, whose sync nobody waits for.
+func (b *Broker) internalWork() *Work { return &Work{c: &Conn{b: b}, b: b, lazy: true} }
+
+// Empty reports whether there is nothing to flush.
+func (w *Work) Empty() bool {
+	return len(w.targets) == 0 && len(w.settled) == 0 && w.sb.Empty()
+}
+
+// Size returns the bytes of the messages gathered.
+func (w *Work) Size() int { return w.size }
+
+func (w *Work) reset() {
+	w.sb.Reset()
+	clear(w.targets)
+	clear(w.settled)
+	*w = Work{c: w.c, b: w.b, sb: w.sb, targets: w.targets[:0], settled: w.settled[:0], routes: w.routes[:0]}
+}
+
+// Send adds a message for one or several destinations: all of them or, with an
+// error, none. The message must not be used for another Send.
+func (w *Work) Send(dests []Destination, m *Message) error {
+	routes, err := w.b.route(w.c, w.routes[:0], dests, m, limitsHold)
+	w.routes = routes
+	if err != nil {
+		return err
+	}
+	w.add(routes, m)
+	clear(w.routes)
+	return nil
+}
+
+// add turns routes into operations.
+func (w *Work) add(routes []route, m *Message) {
+	first := len(w.targets)
+	var refs []store.NewRef
+	for _, r := range routes {
+		if !r.stored(m) {
+			m.id = w.b.nextID()
+			break
+		}
+	}
+	for _, r := range routes {
+		t := target{msg: m, conn: w.c, q: r.q, t: r.t, op: -1, exp: m.Expiration()}
+		if r.dead != nil {
+			t.over = r.dead
+		}
+		if r.stored(m) {
+			t.op, t.ref = len(w.sb.Ops), len(refs)
+			refs = append(refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over})
+		}
+		w.targets = append(w.targets, t)
+	}
+	w.size += m.Size()
+	w.c.received.Add(1)
+	if len(refs) == 0 {
+		return
+	}
+	base := w.sb.Enqueue(store.Message{
+		ID: m.id, Flags: store.Flags(m.Flags()), Expiry: m.Expiration(), Encoded: m.Encoded(),
+	}, refs...)
+	for i := first; i < len(w.targets); i++ {
+		if w.targets[i].op >= 0 {
+			w.targets[i].ref += base
+		}
+	}
+}
+
+func laneOf(m *Message) store.Lane { return store.Lane(9 - m.Priority()) }
+
+// Ack settles the outstanding deliveries of s with tags first to last and returns
+// how many there were.
+func (w *Work) Ack(s *Subscription, first, last uint64, a Ack) int {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.closed {
+		return 0
+	}
+	n := 0
+	for tag := max(first, s.base); tag <= last && tag < s.nextTag(); tag++ {
+		if sl := s.slot(tag); sl != nil && sl.state == slotOut {
+			w.settle(s, sl, a)
+			n++
+		}
+	}
+	s.settledSome(n)
+	return n
+}
+
+// ackOne is Ack for one delivery in auto mode.
+func (w *Work) ackOne(s *Subscription, tag uint64) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.closed {
+		return
+	}
+	if sl := s.slot(tag); sl != nil && sl.state == slotOut {
+		w.settle(s, sl, Ack{})
+		s.settledSome(1)
+	} else if tag == 0 {
+		s.credit++
+		s.settledSome(1)
+	}
+}
+
+// settle takes one slot out. c.mu is held.
+func (w *Work) settle(s *Subscription, sl *slot, a Ack) {
+	s.credit++
+	s.creditBytes += int64(sl.size)
+	if sl.e != nil {
+		w.settled = append(w.settled, settle{q: sl.q, e: sl.e, ack: a, taken: true})
+	}
+	*sl = slot{}
+}
+
+// settledSome is called after slots were freed. c.mu is held.
+func (s *Subscription) settledSome(n int) {
+	if n == 0 {
+		return
+	}
+	s.acked += uint64(n)
+	s.trim()
+	if s.backlog.len() > 0 {
+		var k wakes
+		s.feed(&k)
+		for _, c := range k.conns {
+			c.opt.Sink.Wake()
+		}
+	}
+}
+
+// Flush carries out what was gathered. done is called exactly once, with an
+// *Error or nil: inline when nothing needs the disk, else on the store's commit
+// goroutine, where it must not block. The Work is the broker's until then. done
+// may be nil.
+func (w *Work) Flush(done func(error)) {
+	w.done = done
+	var k wakes
+	w.settleAll()
+	if w.sb.Empty() {
+		w.publish(&k)
+		w.unblock(&k)
+		k.flush()
+		w.finish(nil)
+		return
+	}
+	w.sb.Lazy = w.lazy
+	w.sb.Owner = w
+	w.sb.Done = batchDone
+	if !w.atomic {
+		w.publishMemory(&k)
+		w.unblock(&k)
+		k.flush()
+	}
+	if err := w.b.store.Append(&w.sb); err != nil {
+		w.refused(err)
+	}
+}
+
+func (w *Work) finish(err error) {
+	done := w.done
+	w.reset()
+	if done != nil {
+		done(err)
+	}
+}
+
+// batchDone runs on the store's commit goroutine.
+func batchDone(sb *store.Batch, err error) {
+	w := sb.Owner.(*Work)
+	if err != nil {
+		w.drop()
+		w.finish(w.b.storeError(err))
+		return
+	}
+	w.publish(&w.b.commitWakes)
+	if w.atomic {
+		w.unblock(&w.b.commitWakes)
+	}
+	for _, h := range w.hidden {
+		h.q.unhide(h.seq)
+	}
+	w.finish(nil)
+}
+
+// drop gives back what the targets had reserved.
+func (w *Work) drop() {
+	for i := range w.targets {
+		if t := &w.targets[i]; t.q != nil {
+			t.q.unreserve(t.size())
+		}
+	}
+}
+
+func (t *target) size() int64 {
+	if t.from != nil {
+		return int64(t.from.size)
+	}
+	return int64(t.msg.Size())
+}
+
+// refused is called when the store did not take the batch. A full disk refuses
+// what needs room and still takes what only removes, so that consuming goes on.
+func (w *Work) refused(err error) {
+	w.drop()
+	if !errors.Is(err, store.ErrFull) {
+		w.finish(w.b.storeError(err))
+		return
+	}
+	if w.atomic {
+		w.release()
+		w.finish(w.b.storeError(err))
+		return
+	}
+	rest := w.c.NewWork()
+	rest.lazy = w.lazy
+	for i := range w.sb.Ops {
+		switch op := &w.sb.Ops[i]; op.Kind {
+		case store.OpRemove:
+			rest.sb.Remove(op.Ref, op.Loc)
+		case store.OpAttempts:
+			rest.sb.Attempts(op.Ref, op.N, op.Until)
+		}
+	}
+	full := w.b.storeError(err)
+	if rest.sb.Empty() {
+		w.finish(full)
+		return
+	}
+	rest.Flush(func(error) { w.finish(full) })
+}
+
+// release puts what a refused transaction had acknowledged back into the queues.
+func (w *Work) release() {
+	for i := range w.settled {
+		w.settled[i].ack = Ack{Kind: AckRelease}
+	}
+	var k wakes
+	w.unblock(&k)
+	k.flush()
+}
+
+// settleAll turns settled deliveries into operations of the batch.
+func (w *Work) settleAll() {
+	for i := range w.settled {
+		st := &w.settled[i]
+		if st.ack.Kind == AckAccept || st.ack.Kind == AckDiscard {
+			w.remove(st.q, st.e)
+			continue
+		}
+		w.failed(st)
+	}
+}
+
+// remove takes an entry out of whatever store it is in.
+func (w *Work) remove(q *queue, e *entry) {
+	q.release(e)
+	switch {
+	case e.src == durable:
+		w.sb.Remove(q.ref(e), e.loc)
+		if e.out {
+			w.hidden = append(w.hidden, hidden{q, e.seq})
+		}
+	case e.stored:
+		q.removeSpilled(e)
+	}
+}
