@@ -204,7 +204,7 @@ func (r *Realm) AuthenticateContext(ctx context.Context, user, password string) 
 	if good, known := t.answers.get(key); known { // found while this one waited
 		return t.answer(user, good)
 	}
-	good := r.compare(t.hash(e), []byte(password)) == nil && exists
+	good := r.compare(t.hash(e), []byte(password)) == nil && e.credential.kind == BCrypt
 	t.answers.put(key, good)
 	return t.answer(user, good)
 }
