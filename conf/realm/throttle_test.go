@@ -73,6 +73,7 @@ func TestSuccessForgives(t *testing.T) {
 		}
 		for range 10 {
 			th.Fail("10.0.0.1", "alice")
+			th.Fail("10.0.0.1", "mallory")
 			th.OK("10.0.0.1", "mallory")
 		}
 		if d := th.Delay("10.0.0.1", "alice"); d != maxDelay {
@@ -109,7 +110,7 @@ func TestThrottleIsBounded(t *testing.T) {
 		for range 10 {
 			th.Fail("10.0.0.1", "guilty")
 		}
-		for i := range 3 * maxTracked {
+		for i := range 10 * maxTracked {
 			th.Fail(fmt.Sprintf("2001:db8:%x:%x::1", i>>16, i&0xffff), fmt.Sprint("u", i))
 		}
 		if a, u, p := len(th.addresses), len(th.users), len(th.pairs); a > maxTracked || u > maxTracked || p > maxTracked {
