@@ -26,7 +26,20 @@ type Recovery struct {
 	Batches int            // out: how many were replayed
 }
 
-// Open opens the journal in dir, which exists, and calls fn for each batch from r.From on.
+// Open opens the files of the journal in dir, which exists. Recover must follow.
+func Open(fs vfs.FS, dir string, opts Options) (*Journal, error) {
+	if opts.SegmentSize == 0 {
+		opts.SegmentSize = 64 << 20
+	}
+	segs, err := openSegments(fs, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return &Journal{fs: fs, dir: dir, opts: opts, segs: segs}, nil
+}
+
+// Recover finds the end of the journal, calls fn for each batch from r.From on, and
+// makes the journal ready for writing.
 //
 //  1. The segments from r.From on must follow one another without a gap.
 //  2. In all but the last, each byte must belong to a valid batch.
@@ -35,20 +48,12 @@ type Recovery struct {
 //     stale bytes never look like a continuation.
 //
 // Anything else is store.ErrCorrupt with file and offset, and nothing is changed.
-func Open(fs vfs.FS, dir string, opts Options, r *Recovery, fn func(h *Header, batch []byte) error) (*Journal, error) {
-	if opts.SegmentSize == 0 {
-		opts.SegmentSize = 64 << 20
-	}
-	segs, err := openSegments(fs, dir)
-	if err != nil {
-		return nil, fmt.Errorf("open journal: %w", err)
-	}
-	j := &Journal{fs: fs, dir: dir, opts: opts, segs: segs, next: r.From, out: r.From, chain: r.Chain}
+func (j *Journal) Recover(r *Recovery, fn func(h *Header, batch []byte) error) error {
+	j.next, j.out, j.chain = r.From, r.From, r.Chain
 	if err := j.recover(r, fn); err != nil {
-		j.Abandon()
-		return nil, fmt.Errorf("open journal: %w", err)
+		return fmt.Errorf("open journal: %w", err)
 	}
-	return j, nil
+	return nil
 }
 
 func (j *Journal) recover(r *Recovery, fn func(h *Header, batch []byte) error) error {

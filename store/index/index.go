@@ -1,0 +1,275 @@
+// Package index keeps what can be looked up about stored messages: references
+// by destination, lane and sequence number, by expiry, live counts per segment, the
+// catalog. It is a narrow type around goleveldb on store/vfs, derived from the journal
+// and never ahead of it.
+//
+// One goroutine writes. Each write is one atomic, synced batch that says which
+// journal position the index reflects from then on. Every value carries a checksum
+// of its own, and a run of numbered guard keys shows whether a batch went missing.
+package index
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"treadmq/store"
+	"treadmq/store/vfs"
+)
+
+// guardRun is how many guard keys are kept.
+const guardRun = 1000
+
+// ErrDamaged says that the index cannot be used: make a new one from the journal.
+var ErrDamaged = errors.New("index damaged")
+
+// Options of an index.
+type Options struct {
+	CacheBytes  int // of table blocks; default 8 MiB
+	WriteBuffer int // bytes gathered in memory before a table is written; default 8 MiB
+	NoSync      bool
+	ReadOnly    bool // nothing on disk is changed
+	Logger      *slog.Logger
+}
+
+// Index is an open index.
+type Index struct {
+	db    *leveldb.DB
+	sync  bool
+	state State // as of the last write
+}
+
+// Open opens the index in dir, which is made if it is not there. An error that
+// wraps ErrDamaged means that the journal must be replayed into a new one.
+func Open(fsys vfs.FS, dir string, o Options) (*Index, error) {
+	if o.CacheBytes == 0 {
+		o.CacheBytes = 8 << 20
+	}
+	if o.WriteBuffer == 0 {
+		o.WriteBuffer = 8 << 20
+	}
+	if !o.ReadOnly {
+		if err := fsys.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("open index: %w", err)
+		}
+	}
+	s := &files{fs: fsys, dir: dir, note: func(str string) { o.Logger.Debug("goleveldb", "text", str) }}
+	db, err := leveldb.Open(s, &opt.Options{
+		BlockCacheCapacity:            o.CacheBytes,
+		WriteBuffer:                   o.WriteBuffer,
+		CompactionTableSize:           4 << 20,
+		OpenFilesCacheCapacity:        256,
+		DisableLargeBatchTransaction:  true, // transactions have an old report of corruption
+		DisableSeeksCompaction:        true, // short scans at many places would compact without need
+		Filter:                        filter.NewBloomFilter(10),
+		Strict:                        opt.DefaultStrict | opt.StrictManifest,
+		ReadOnly:                      o.ReadOnly,
+		WriteL0PauseTrigger:           24,
+		WriteL0SlowdownTrigger:        16,
+		CompactionTotalSizeMultiplier: 10,
+	})
+	if err != nil {
+		if lerrors.IsCorrupted(err) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return nil, fmt.Errorf("open index %s: %w", dir, err)
+	}
+	x := &Index{db: db, sync: !o.NoSync}
+	if err := x.check(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open index %s: %w", dir, err), db.Close())
+	}
+	return x, nil
+}
+
+// check reads the state and demands an unbroken run of guards up to it.
+func (x *Index) check() error {
+	v, err := x.get([]byte{prefixState})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		if x.state, err = decodeState(v); err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+	}
+	it := x.db.NewIterator(util.BytesPrefix([]byte{prefixGuard}), nil)
+	defer it.Release()
+	want := uint64(1)
+	if x.state.Number > guardRun {
+		want = x.state.Number - guardRun + 1
+	}
+	for it.Next() {
+		if n := binary.BigEndian.Uint64(it.Key()[1:]); len(it.Key()) != 9 || n != want {
+			return fmt.Errorf("%w: batch %d of %d is missing", ErrDamaged, want, x.state.Number)
+		}
+		want++
+	}
+	if err := it.Error(); err != nil {
+		return wrap(err)
+	}
+	if want != x.state.Number+1 {
+		return fmt.Errorf("%w: batches end at %d, the state says %d", ErrDamaged, want-1, x.state.Number)
+	}
+	return nil
+}
+
+// wrap turns goleveldb's corruption errors into ErrDamaged.
+func wrap(err error) error {
+	if err != nil && lerrors.IsCorrupted(err) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
+}
+
+// State says what the index reflects. Only for the writer.
+func (x *Index) State() State { return x.state }
+
+// Fresh reports whether nothing was ever written.
+func (x *Index) Fresh() bool { return x.state.Number == 0 }
+
+func (x *Index) get(key []byte) ([]byte, error) {
+	v, err := x.db.Get(key, nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return nil, store.ErrNotFound
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
+	if v, err = unseal(key, v); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return v, nil
+}
+
+// Find looks up one reference. store.ErrNotFound if there is none.
+func (x *Index) Find(r store.Ref) (Entry, error) {
+	var buf [refKeySize]byte
+	key := refKey(buf[:0], r)
+	v, err := x.db.Get(key, nil)
+	if errors.Is(err, leveldb.ErrNotFound) {
+		return Entry{}, store.ErrNotFound
+	}
+	if err != nil {
+		return Entry{}, wrap(err)
+	}
+	var e Entry
+	if err := decodeEntry(&e, key, v); err != nil {
+		return Entry{}, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return e, nil
+}
+
+// Batch is a write in the making.
+type Batch struct {
+	b   leveldb.Batch
+	key []byte
+	val []byte
+}
+
+// Reset empties the batch.
+func (b *Batch) Reset() { b.b.Reset() }
+
+// Len is the number of keys in the batch.
+func (b *Batch) Len() int { return b.b.Len() }
+
+func (b *Batch) put(key, value []byte) { b.b.Put(key, seal(key, value)) }
+
+// PutRef sets a reference, and its expiry if it has one.
+func (b *Batch) PutRef(e *Entry) {
+	b.key = refKey(b.key, e.Ref)
+	b.val = seal(b.key, appendEntry(b.val[:0], e))
+	b.b.Put(b.key, b.val)
+	if e.Expiry > 0 {
+		b.key = expiryKey(b.key, e.Expiry, e.Ref)
+		b.b.Put(b.key, nil)
+	}
+}
+
+// DeleteRef deletes a reference and its expiry.
+func (b *Batch) DeleteRef(e *Entry) {
+	b.key = refKey(b.key, e.Ref)
+	b.b.Delete(b.key)
+	if e.Expiry > 0 {
+		b.key = expiryKey(b.key, e.Expiry, e.Ref)
+		b.b.Delete(b.key)
+	}
+}
+
+// PutCatalog and DeleteCatalog change the catalog.
+func (b *Batch) PutCatalog(key string, value []byte) {
+	b.put(append([]byte{prefixCatalog}, key...), append([]byte{}, value...))
+}
+
+// DeleteCatalog deletes a catalog entry.
+func (b *Batch) DeleteCatalog(key string) { b.b.Delete(append([]byte{prefixCatalog}, key...)) }
+
+// PutLane sets what is known about a lane.
+func (b *Batch) PutLane(d store.DestID, l store.Lane, n Lane) {
+	v := binary.AppendVarint(nil, n.Count.Refs)
+	v = binary.AppendVarint(v, n.Count.Bytes)
+	v = binary.AppendVarint(v, n.Keys)
+	v = binary.AppendUvarint(v, uint64(n.Mark))
+	v = binary.AppendUvarint(v, uint64(n.Low))
+	b.put(laneKey(d, l), v)
+}
+
+// DeleteLane forgets a lane.
+func (b *Batch) DeleteLane(d store.DestID, l store.Lane) { b.b.Delete(laneKey(d, l)) }
+
+// PutSegment sets what is alive in a segment.
+func (b *Batch) PutSegment(first store.Position, n Live) {
+	b.put(numberKey(prefixSegment, uint64(first)), binary.AppendVarint(binary.AppendVarint(nil, n.Refs), n.Bytes))
+}
+
+// DeleteSegment forgets a segment.
+func (b *Batch) DeleteSegment(first store.Position) {
+	b.b.Delete(numberKey(prefixSegment, uint64(first)))
+}
+
+// PutPurge notes a purge whose references are not all deleted.
+func (b *Batch) PutPurge(d store.DestID, upto store.Seq, keep []store.Seq) {
+	var v []byte
+	for _, k := range keep {
+		v = binary.BigEndian.AppendUint64(v, uint64(k))
+	}
+	b.put(purgeKey(d, upto), v)
+}
+
+// DeletePurge says that all references of a purge are deleted.
+func (b *Batch) DeletePurge(d store.DestID, upto store.Seq) { b.b.Delete(purgeKey(d, upto)) }
+
+// Write writes the batch with a new state, atomically and synced. s.Number is set here.
+func (x *Index) Write(b *Batch, s State) error {
+	s.Number = x.state.Number + 1
+	b.put([]byte{prefixState}, s.encode())
+	b.b.Put(numberKey(prefixGuard, s.Number), nil)
+	if s.Number > guardRun {
+		b.b.Delete(numberKey(prefixGuard, s.Number-guardRun))
+	}
+	if err := x.db.Write(&b.b, &opt.WriteOptions{Sync: x.sync}); err != nil {
+		return fmt.Errorf("write index: %w", wrap(err))
+	}
+	x.state = s
+	return nil
+}
+
+// Size returns the bytes of the tables that hold references, roughly.
+func (x *Index) Size() int64 {
+	s, err := x.db.SizeOf([]util.Range{{Limit: []byte{math.MaxUint8}}})
+	if err != nil {
+		return 0
+	}
+	return s.Sum()
+}
+
+// Close closes the index. Nothing is lost without it.
+func (x *Index) Close() error { return x.db.Close() }

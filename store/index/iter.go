@@ -1,0 +1,150 @@
+package index
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/syndtr/goleveldb/leveldb/iterator"
+	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"treadmq/store"
+)
+
+// Refs walks over the references of one lane in order. Close it.
+type Refs struct {
+	it  iterator.Iterator
+	e   Entry
+	key [refKeySize]byte
+	err error
+}
+
+// Refs returns a walk over the references of a lane with from <= Seq <= to.
+func (x *Index) Refs(d store.DestID, l store.Lane, from, to store.Seq) *Refs {
+	r := util.Range{
+		Start: refKey(nil, store.Ref{Dest: d, Lane: l, Seq: from}),
+		Limit: append(refKey(nil, store.Ref{Dest: d, Lane: l, Seq: to}), 0),
+	}
+	return &Refs{it: x.db.NewIterator(&r, nil), e: Entry{Ref: store.Ref{Dest: d, Lane: l}}}
+}
+
+// AllRefs returns a walk over all references of all lanes.
+func (x *Index) AllRefs() *Refs {
+	return &Refs{it: x.db.NewIterator(util.BytesPrefix([]byte{prefixRef}), nil)}
+}
+
+// Next goes on to the next reference; the first call to the first.
+func (r *Refs) Next() bool { return r.err == nil && r.it.Next() && r.decode() }
+
+// Seek goes to the first reference with at least this Seq in the lane of the walk.
+func (r *Refs) Seek(s store.Seq) bool {
+	key := refKey(r.key[:0], store.Ref{Dest: r.e.Dest, Lane: r.e.Lane, Seq: s})
+	return r.err == nil && r.it.Seek(key) && r.decode()
+}
+
+func (r *Refs) decode() bool {
+	if err := decodeEntry(&r.e, r.it.Key(), r.it.Value()); err != nil {
+		r.err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		return false
+	}
+	return true
+}
+
+// Entry is the present reference. Its overlay is valid until the next step.
+func (r *Refs) Entry() *Entry { return &r.e }
+
+// Close ends the walk and returns what went wrong in it.
+func (r *Refs) Close() error {
+	err := wrap(r.it.Error())
+	r.it.Release()
+	if r.err != nil {
+		return r.err
+	}
+	return err
+}
+
+// each calls fn for each key of a prefix; the key without the prefix.
+func (x *Index) each(prefix byte, fn func(key, value []byte) error) error {
+	it := x.db.NewIterator(util.BytesPrefix([]byte{prefix}), nil)
+	defer it.Release()
+	for it.Next() {
+		v, err := unseal(it.Key(), it.Value())
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		if err := fn(it.Key()[1:], v); err != nil {
+			return err
+		}
+	}
+	return wrap(it.Error())
+}
+
+// Catalog calls fn for each catalog entry in order. The slices are valid during the call.
+func (x *Index) Catalog(fn func(key, value []byte) error) error { return x.each(prefixCatalog, fn) }
+
+// Lanes calls fn for each lane in order.
+func (x *Index) Lanes(fn func(d store.DestID, l store.Lane, n Lane) error) error {
+	return x.each(prefixLane, func(key, value []byte) error {
+		n := numbers{b: value}
+		lane := Lane{Count: store.Count{Refs: n.signed(), Bytes: n.signed()}, Keys: n.signed(), Mark: store.Seq(n.next()), Low: store.Seq(n.next())}
+		if n.bad || len(key) != 5 || key[4] >= store.Lanes {
+			return fmt.Errorf("%w: lane %x", ErrDamaged, key)
+		}
+		return fn(store.DestID(binary.BigEndian.Uint32(key)), store.Lane(key[4]), lane)
+	})
+}
+
+// Segments calls fn for each segment in order.
+func (x *Index) Segments(fn func(first store.Position, n Live) error) error {
+	return x.each(prefixSegment, func(key, value []byte) error {
+		n := numbers{b: value}
+		live := Live{Refs: n.signed(), Bytes: n.signed()}
+		if n.bad || len(key) != 8 {
+			return fmt.Errorf("%w: segment %x", ErrDamaged, key)
+		}
+		return fn(store.Position(binary.BigEndian.Uint64(key)), live)
+	})
+}
+
+// Purges calls fn for each purge that is not complete.
+func (x *Index) Purges(fn func(d store.DestID, upto store.Seq, keep []store.Seq) error) error {
+	return x.each(prefixPurge, func(key, value []byte) error {
+		if len(key) != 12 || len(value)%8 != 0 {
+			return fmt.Errorf("%w: purge %x", ErrDamaged, key)
+		}
+		keep := make([]store.Seq, 0, len(value)/8)
+		for ; len(value) > 0; value = value[8:] {
+			keep = append(keep, store.Seq(binary.BigEndian.Uint64(value)))
+		}
+		return fn(store.DestID(binary.BigEndian.Uint32(key)), store.Seq(binary.BigEndian.Uint64(key[4:])), keep)
+	})
+}
+
+// Expiring appends to dst up to max references with expiry <= now from the cursor
+// on, which is excluded; nil begins with the first. Only key fields and Expiry are set.
+func (x *Index) Expiring(dst []Entry, now int64, after []byte, max int) ([]Entry, error) {
+	if now < 0 || max <= 0 {
+		return dst, nil
+	}
+	r := util.Range{
+		Start: append([]byte{}, after...),
+		Limit: binary.BigEndian.AppendUint64([]byte{prefixExpiry}, uint64(now)+1),
+	}
+	if after == nil {
+		r.Start = []byte{prefixExpiry}
+	} else {
+		r.Start = append(r.Start, 0)
+	}
+	it := x.db.NewIterator(&r, nil)
+	defer it.Release()
+	for it.Next() {
+		exp, ref, ok := ParseExpiryCursor(it.Key())
+		if !ok {
+			return dst, fmt.Errorf("%w: expiry %x", ErrDamaged, it.Key())
+		}
+		dst = append(dst, Entry{Ref: ref, Expiry: exp})
+		if max--; max == 0 {
+			break
+		}
+	}
+	return dst, wrap(it.Error())
+}

@@ -1,0 +1,230 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"treadmq/store"
+	"treadmq/store/journal"
+)
+
+// group is what one sync covers.
+type group struct {
+	buf     []byte // the chunks, one behind the other
+	chunks  []chunk
+	batches []*store.Batch
+	urgent  bool // somebody waits: do not delay
+
+	ok    int   // chunks that were written and synced
+	err   error // why the others were not
+	chain uint32
+	end   store.Position
+}
+
+// chunk is one physical batch in the making: some appended batches that are atomic together.
+type chunk struct {
+	off, end int // in group.buf, with the header
+	base     store.Seq
+	records  uint32
+	batches  int // batches of the group up to and including this chunk
+	special  bool
+	nextSeq  store.Seq
+	pos      store.Position // set when it is sealed
+	chain    uint32         // value behind it, set when it is sealed
+}
+
+const (
+	// chunkSize is about how many bytes of batches become one physical batch.
+	chunkSize = 1 << 20
+	// maxKept is the largest buffer that a group keeps for reuse, in bytes.
+	maxKept = 4 << 20
+	// batchSlack is left for headers when a batch is measured against journal.MaxBatch.
+	batchSlack = 1 << 16
+)
+
+func (g *group) reset() {
+	clear(g.batches)
+	*g = group{buf: g.buf[:0], chunks: g.chunks[:0], batches: g.batches[:0]}
+	if cap(g.buf) > maxKept {
+		g.buf = nil
+	}
+}
+
+// Append implements store.Store. It may wait while more than MaxPending bytes are
+// not yet written, so a Done must not call it.
+func (s *Store) Append(b *store.Batch) error {
+	size, err := s.prepare(b)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.pending > s.opts.MaxPending && s.failure == nil && !s.closing {
+		s.room.Wait()
+	}
+	if err := s.refuse(b); err != nil {
+		return err
+	}
+	g := s.cur
+	first := len(g.batches) == 0
+	n := uint64(b.Refs())
+	b.SetBase(store.Seq(s.opts.Seq.Add(n) - n))
+	s.encode(g, b, size)
+	if first || (!b.Lazy && !g.urgent) {
+		g.urgent = g.urgent || !b.Lazy
+		signal(s.wake)
+	}
+	s.appends++
+	return nil
+}
+
+// signal wakes the one goroutine that waits on c, now or when it next looks.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// refuse says why a batch cannot be taken. Called with mu held.
+func (s *Store) refuse(b *store.Batch) error {
+	switch {
+	case s.failure != nil:
+		return s.failure
+	case s.closing:
+		return store.ErrClosed
+	case b.Grows() && s.full.Load():
+		return s.fullError()
+	}
+	return nil
+}
+
+// prepare does what needs no lock: checksums, where linked messages are, and an
+// upper bound of the bytes.
+func (s *Store) prepare(b *store.Batch) (size int, err error) {
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		switch op.Kind {
+		case store.OpEnqueue:
+			op.N = journal.Checksum(op.Message.Encoded)
+		case store.OpLink:
+			if err := s.hint(op); err != nil {
+				return 0, err
+			}
+		}
+		size += journal.OpSize(op)
+	}
+	if size > journal.MaxBatch-batchSlack {
+		return 0, fmt.Errorf("%w: %d bytes, limit %d: send less in one transaction", store.ErrTooLarge, size, journal.MaxBatch-batchSlack)
+	}
+	return size, nil
+}
+
+// hint notes in an OpLink where the message is now, for a rebuild of the index
+// that no longer finds the reference it is linked from.
+func (s *Store) hint(op *store.Op) error {
+	op.Loc, op.N, op.Message = store.Loc{}, 0, store.Message{}
+	e, err := s.lookup(op.Ref)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // not committed yet, or gone: the journal says which when it is applied
+	}
+	if err != nil {
+		return err
+	}
+	op.Loc, op.N = store.Loc{Pos: e.Pos, Size: e.Size}, e.CRC
+	op.Message = store.Message{ID: e.ID, Flags: e.Flags, Expiry: e.Expiry}
+	return nil
+}
+
+// encode appends the records of b to the group. Called with mu held.
+func (s *Store) encode(g *group, b *store.Batch, size int) {
+	base := b.Seq(0)
+	if len(g.chunks) == 0 || len(g.buf)-g.chunks[len(g.chunks)-1].off+size > chunkSize {
+		g.chunks = append(g.chunks, chunk{off: len(g.buf), base: base})
+		g.buf = append(g.buf, zeroHeader[:]...)
+	}
+	c := &g.chunks[len(g.chunks)-1]
+	before, next := len(g.buf), base
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		switch op.Kind {
+		case store.OpPurge, store.OpDrop: // what comes later is not touched
+			if op.Kind == store.OpDrop || op.Ref.Seq >= next {
+				op.Ref.Seq = next - 1
+			}
+			c.special = true
+		case store.OpPut, store.OpDelete, store.OpMark, store.OpEpochStart:
+			c.special = true
+		}
+		next += store.Seq(len(op.Refs))
+		start := len(g.buf)
+		var body int
+		g.buf, body = journal.AppendOp(g.buf, op, c.base, base+store.Seq(op.First))
+		switch op.Kind {
+		case store.OpEnqueue: // until it is committed, Pos counts from the chunk
+			op.Loc = store.Loc{Pos: store.Position(body - c.off), Size: uint32(len(op.Message.Encoded))}
+			op.Until = int64(len(g.buf) - start)
+		case store.OpLink, store.OpMove, store.OpEpochStart:
+			op.Loc = store.Loc{Pos: store.Position(start - c.off), Size: uint32(len(g.buf) - start)}
+		}
+	}
+	c.records += uint32(len(b.Ops))
+	c.end = len(g.buf)
+	c.nextSeq = base + store.Seq(b.Refs())
+	g.batches = append(g.batches, b)
+	c.batches = len(g.batches)
+	s.pending += int64(len(g.buf) - before)
+}
+
+var zeroHeader [journal.HeaderSize]byte
+
+// take waits for the next group; nil when the store is closing and nothing is left.
+func (s *Store) take(timer *time.Timer) *group {
+	due := false
+	for {
+		s.mu.Lock()
+		g := s.cur
+		if len(g.batches) > 0 && (g.urgent || due || s.closing) {
+			s.cur = s.freeGroup()
+			s.mu.Unlock()
+			return g
+		}
+		closing, lazy := s.closing, len(g.batches) > 0
+		s.mu.Unlock()
+		switch {
+		case closing:
+			return nil
+		case lazy:
+			timer.Reset(s.opts.LazyDelay)
+			select {
+			case <-s.wake:
+				timer.Stop()
+			case <-timer.C:
+				due = true
+			}
+		default:
+			<-s.wake
+		}
+	}
+}
+
+// freeGroup returns an empty group. Called with mu held.
+func (s *Store) freeGroup() *group {
+	if n := len(s.free); n > 0 {
+		g := s.free[n-1]
+		s.free = s.free[:n-1]
+		return g
+	}
+	return &group{}
+}
+
+// recycle takes a group back that nobody uses any more.
+func (s *Store) recycle(g *group) {
+	g.reset()
+	s.mu.Lock()
+	if len(s.free) < 4 {
+		s.free = append(s.free, g)
+	}
+	s.mu.Unlock()
+}

@@ -1,0 +1,462 @@
+// Package local is the store on this machine: a journal that every batch is
+// appended to and synced with, an index that is derived from it, and the tail of
+// committed operations that the index does not have yet.
+//
+// Four goroutines work: syncLoop writes and syncs groups of batches, commitLoop applies
+// them and calls Done, checkpointLoop writes the index and frees space, compactLoop
+// rewrites what is left in sparse segments. DESIGN.md in package store tells why.
+package local
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"treadmq/store"
+	"treadmq/store/index"
+	"treadmq/store/journal"
+	"treadmq/store/vfs"
+)
+
+// Store implements store.Store.
+type Store struct {
+	opts    Options
+	log     *slog.Logger
+	lock    io.Closer
+	meta    meta
+	epoch   store.Epoch
+	journal *journal.Journal
+	index   *index.Index
+	tail    *tail
+	applier *applier
+	check   *checkpointer
+	shadow  *journal.Metadata // as of the last sealed batch; only for the sync loop
+
+	mu      sync.Mutex // guards everything down to appends
+	room    *sync.Cond // pending fell, or the store ended
+	cur     *group     // being filled
+	free    []*group
+	pending int64 // bytes in groups that are not written
+	closing bool
+	failure error // first and final
+	appends uint64
+
+	wake          chan struct{} // something for the sync loop
+	commits       groupQueue
+	committed     chan struct{} // closed when the commit loop ended
+	checkpointNow chan struct{}
+	checkpointAsk chan chan error
+	thawed        *sync.Cond // on tail.mu: a checkpoint was completed, or the store ended
+	stop          chan struct{}
+	failedCh      chan struct{} // closed with failure
+	wg            sync.WaitGroup
+	loops         sync.WaitGroup // of those that end with stop
+	closeOnce     sync.Once
+	closeErr      error
+
+	full        atomic.Bool
+	freeDisk    atomic.Int64
+	syncs       atomic.Uint64
+	syncNanos   atomic.Uint64
+	maxSync     atomic.Uint64
+	checkpoints atomic.Uint64
+	compacted   atomic.Uint64
+}
+
+var _ store.Store = (*Store)(nil)
+
+// NewMemory returns a store that lives in memory.
+func NewMemory() (*Store, error) {
+	return Open(Options{FS: vfs.NewMem(), Dir: "/store", BootID: "memory"})
+}
+
+const (
+	lockName  = "LOCK"
+	indexName = "index"
+)
+
+// Open opens the store in a folder and makes it ready. The steps:
+//
+//  1. Lock the folder; read its identity.
+//  2. Open the index; read from it what is kept in memory.
+//  3. Replay the journal from where the index ends; cut a torn tail off.
+//  4. Bring the index up to date; delete segments in which nothing is alive.
+//  5. Begin a new epoch, so that no sequence number is ever used twice.
+func Open(o Options) (*Store, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		opts: o, log: o.Logger, tail: newTail(), cur: &group{},
+		wake: make(chan struct{}, 1), committed: make(chan struct{}), checkpointNow: make(chan struct{}, 1),
+		checkpointAsk: make(chan chan error), stop: make(chan struct{}), failedCh: make(chan struct{}),
+	}
+	s.room = sync.NewCond(&s.mu)
+	s.commits.cond.L = &s.commits.mu
+	s.thawed = sync.NewCond(&s.tail.mu)
+	s.check = &checkpointer{store: s, live: map[store.Position]index.Live{}, dirty: map[store.Position]bool{}}
+	if err := s.open(); err != nil {
+		s.abandon()
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func (s *Store) open() error {
+	o := &s.opts
+	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	lock, err := o.FS.Lock(filepath.Join(o.Dir, lockName))
+	if errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("%w: %w: stop the other process or give another folder", store.ErrLocked, err)
+	}
+	if err != nil {
+		return err
+	}
+	s.lock = lock
+	names, err := o.FS.ReadDir(o.Dir)
+	if err != nil {
+		return err
+	}
+	if o.Temporary {
+		if err := s.wipe(names); err != nil {
+			return err
+		}
+		names = nil
+	}
+	if s.meta, err = identity(o, names); err != nil {
+		return err
+	}
+	if err := s.openIndex(); err != nil {
+		return err
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	return s.begin()
+}
+
+// wipe empties the folder of a temporary store.
+func (s *Store) wipe(names []string) error {
+	for _, n := range names {
+		if n == lockName {
+			continue
+		}
+		if err := s.opts.FS.RemoveAll(filepath.Join(s.opts.Dir, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) openIndex() error {
+	x, err := index.Open(s.opts.FS, filepath.Join(s.opts.Dir, indexName), index.Options{
+		CacheBytes: s.opts.IndexCache, NoSync: s.opts.Temporary, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.index = x
+	s.applier = &applier{tail: s.tail, index: x}
+	return nil
+}
+
+// recover loads the index's part of the memory and replays the journal.
+func (s *Store) recover() error {
+	j, err := journal.Open(s.opts.FS, s.opts.Dir, journal.Options{SegmentSize: s.opts.SegmentSize, NoSync: s.opts.Temporary})
+	if err != nil {
+		return err
+	}
+	s.journal = j
+	if err := s.loadTail(); err != nil {
+		return err
+	}
+	start := time.Now()
+	st := s.index.State()
+	r := journal.Recovery{From: st.Applied, Chain: st.Chain, Whole: s.meta.Boot != "" && s.meta.Boot == s.opts.BootID}
+	if s.meta.Clean {
+		r.Clean = s.meta.End
+	}
+	var rec journal.Record
+	s.tail.replaying = true
+	err = j.Recover(&r, func(h *journal.Header, b []byte) error { return s.replay(h, b, &rec) })
+	if err != nil {
+		return err
+	}
+	if r.Torn {
+		s.log.Warn("cut an incomplete write off the journal", "dir", s.opts.Dir, "pos", r.Cut)
+	}
+	s.tail.pos, s.tail.chain = j.End(), j.Chain()
+	if err := s.check.run(); err != nil {
+		return err
+	}
+	s.tail.replaying = false
+	if r.Batches > 0 {
+		s.log.Info("replayed the journal", "dir", s.opts.Dir, "batches", r.Batches, "from", r.From, "to", j.End(), "took", time.Since(start))
+	}
+	return nil
+}
+
+func (s *Store) replay(h *journal.Header, b []byte, rec *journal.Record) error {
+	t := s.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	err := journal.EachRecord(h, b, rec, func(r *journal.Record) error { return s.applier.record(r) })
+	t.nextSeq = max(t.nextSeq, h.Base)
+	return err
+}
+
+// loadTail reads from the index what is kept in memory.
+func (s *Store) loadTail() error {
+	t := s.tail
+	st := s.index.State()
+	t.pos, t.chain, t.nextSeq, t.indexSeq = st.Applied, st.Chain, st.NextSeq, st.NextSeq
+	t.frozenAt, t.appliedAt = st.Applied, st.Applied
+	var err error
+	if t.epochs, err = decodeEpochs(st.Epochs); err != nil {
+		return err
+	}
+	err = s.index.Lanes(func(d store.DestID, n store.Lane, x index.Lane) error {
+		l := t.lane(d, n)
+		l.count, l.keys, l.mark, l.low, l.saved = x.Count, x.Keys, x.Mark, x.Low, x
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = s.index.Catalog(func(k, v []byte) error {
+		t.catalog[string(k)] = append([]byte{}, v...)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = s.index.Purges(func(d store.DestID, upto store.Seq, keep []store.Seq) error {
+		p := &purge{dest: d, upto: upto, keep: keep}
+		t.addPurge(p)
+		s.check.due = append(s.check.due, p)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return s.check.reload()
+}
+
+func (s *Store) encodeEpochs() []byte {
+	var b []byte
+	for _, e := range s.tail.epochs {
+		b = binary.AppendUvarint(b, uint64(e.Epoch))
+		b = binary.AppendUvarint(b, uint64(e.Start))
+	}
+	return b
+}
+
+func decodeEpochs(b []byte) (journal.EpochList, error) {
+	var l journal.EpochList
+	for len(b) > 0 {
+		e, n := binary.Uvarint(b)
+		p, m := binary.Uvarint(b[max(n, 0):])
+		if n <= 0 || m <= 0 {
+			return nil, fmt.Errorf("%w: epoch list", index.ErrDamaged)
+		}
+		l = append(l, journal.EpochStart{Epoch: store.Epoch(e), Start: store.Position(p)})
+		b = b[n+m:]
+	}
+	return l, nil
+}
+
+// begin starts a new epoch and the goroutines.
+func (s *Store) begin() error {
+	t := s.tail
+	s.epoch = max(t.epochs.Last(), s.meta.Promised, store.Epoch(t.nextSeq>>store.EpochShift)) + 1
+	s.meta.Promised, s.meta.Boot, s.meta.Clean, s.meta.End = s.epoch, s.opts.BootID, false, 0
+	if !s.opts.Temporary {
+		if err := s.meta.save(s.opts.FS, s.opts.Dir); err != nil {
+			return err
+		}
+	}
+	raise(s.opts.Seq, max(uint64(t.nextSeq), uint64(s.epoch)<<store.EpochShift|1))
+	s.shadow = &journal.Metadata{Epochs: append(journal.EpochList{}, t.epochs...), NextSeq: t.nextSeq, Catalog: map[string][]byte{}, Marks: map[laneID]store.Seq{}}
+	for k, v := range t.catalog {
+		s.shadow.Catalog[k] = v
+	}
+	for id, l := range t.lanes {
+		if l.mark > 0 {
+			s.shadow.Marks[id] = l.mark
+		}
+	}
+	s.wg.Add(2)
+	go s.syncLoop()
+	go s.commitLoop()
+	s.loops.Add(1)
+	go func() {
+		defer s.loops.Done()
+		s.checkpointLoop()
+	}()
+	return s.startEpoch()
+}
+
+// raise lifts a counter to at least v.
+func raise(c *atomic.Uint64, v uint64) {
+	for {
+		old := c.Load()
+		if old >= v || c.CompareAndSwap(old, v) {
+			return
+		}
+	}
+}
+
+// startEpoch appends the epoch's first record and waits for it.
+func (s *Store) startEpoch() error {
+	done := make(chan error, 1)
+	value := binary.LittleEndian.AppendUint64(nil, uint64(s.epoch))
+	b := store.Batch{
+		Done: func(_ *store.Batch, err error) { done <- err },
+		Ops:  []store.Op{{Kind: store.OpEpochStart, Value: append(value, s.meta.Node...)}},
+	}
+	if err := s.Append(&b); err != nil {
+		return err
+	}
+	return <-done
+}
+
+// fail makes err the store's final error and returns it as such.
+func (s *Store) fail(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil {
+		s.failure = fmt.Errorf("%w: %s: %w; nothing more is accepted: check the disk and start again", store.ErrFailed, s.opts.Dir, err)
+		s.log.Error("the store failed", "dir", s.opts.Dir, "err", err)
+		close(s.failedCh)
+		s.room.Broadcast()
+		go s.wakeCommit()
+	}
+	return s.failure
+}
+
+// wakeCommit wakes a commit loop that waits for a checkpoint.
+func (s *Store) wakeCommit() {
+	s.tail.mu.Lock()
+	s.thawed.Broadcast()
+	s.tail.mu.Unlock()
+}
+
+func (s *Store) failed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
+}
+
+// damaged turns damage of the index into store.ErrCorrupt for callers.
+func (s *Store) damaged(err error) error {
+	if errors.Is(err, index.ErrDamaged) {
+		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	return err
+}
+
+func (s *Store) stopping() bool {
+	select {
+	case <-s.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// Failed implements store.Store.
+func (s *Store) Failed() <-chan struct{} { return s.failedCh }
+
+// Epoch is the store's present epoch.
+func (s *Store) Epoch() store.Epoch { return s.epoch }
+
+// Node is the folder's identity, a UUID.
+func (s *Store) Node() string { return s.meta.Node }
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() { s.closeErr = s.close() })
+	return s.closeErr
+}
+
+func (s *Store) close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.room.Broadcast()
+	s.mu.Unlock()
+	signal(s.wake)
+	s.wg.Wait()
+	close(s.stop)
+	s.loops.Wait()
+	if err := s.failed(); err != nil {
+		s.abandon()
+		return err
+	}
+	err := s.check.run()
+	if err == nil {
+		err = s.check.reclaim()
+	}
+	if err == nil {
+		err = s.journal.Sync()
+	}
+	if err == nil && !s.opts.Temporary {
+		s.meta.Clean, s.meta.End = true, s.journal.End()
+		err = s.meta.save(s.opts.FS, s.opts.Dir)
+	}
+	s.abandon()
+	return err
+}
+
+// abandon closes what is open.
+func (s *Store) abandon() {
+	if s.index != nil {
+		if err := s.index.Close(); err != nil {
+			s.log.Warn("closing the index", "dir", s.opts.Dir, "err", err)
+		}
+	}
+	if s.journal != nil {
+		s.journal.Abandon()
+	}
+	if s.lock != nil {
+		s.lock.Close() // the lock goes with the process in any case
+	}
+}
+
+// Stats implements store.Store.
+func (s *Store) Stats() store.Stats {
+	st := store.Stats{
+		Epoch: s.epoch, Synced: s.journal.Synced(), FreeDisk: s.freeDisk.Load(), Full: s.full.Load(), Syncs: s.syncs.Load(),
+		SyncNanos: s.syncNanos.Load(), MaxSyncNanos: s.maxSync.Load(), Checkpoints: s.checkpoints.Load(), CompactedBytes: s.compacted.Load(),
+		IndexBytes: s.index.Size(),
+	}
+	for _, seg := range s.journal.Segments() {
+		if st.Segments++; st.Segments == 1 {
+			st.Start = seg.First
+		}
+		st.End = seg.End
+		st.DiskBytes += seg.Size
+	}
+	s.mu.Lock()
+	st.Appends, st.Failed = s.appends, s.failure
+	s.mu.Unlock()
+	t := s.tail
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	st.Commit, st.Applied, st.TailRefs = t.pos, t.appliedAt, t.act.refs
+	if t.frz != nil {
+		st.TailRefs += t.frz.refs
+	}
+	st.TailBytes = int64(t.pos - st.Applied)
+	for _, l := range t.lanes {
+		st.LiveBytes += l.count.Bytes
+	}
+	return st
+}

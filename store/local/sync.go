@@ -1,0 +1,145 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"treadmq/store"
+	"treadmq/store/journal"
+)
+
+// syncLoop writes and syncs one group after the other and hands them to the
+// commit loop. It alone writes to the journal.
+func (s *Store) syncLoop() {
+	defer s.wg.Done()
+	timer := time.NewTimer(time.Hour)
+	timer.Stop()
+	for {
+		g := s.take(timer)
+		if g == nil {
+			s.commits.close()
+			return
+		}
+		s.writeGroup(g)
+		s.mu.Lock()
+		s.pending -= int64(len(g.buf) - len(g.chunks)*journal.HeaderSize)
+		s.room.Broadcast()
+		s.mu.Unlock()
+		s.commits.push(g, int64(len(g.buf)), s.opts.MaxLag)
+	}
+}
+
+// writeGroup writes and syncs the chunks of a group. What could not be is left in
+// g.ok and g.err.
+func (s *Store) writeGroup(g *group) {
+	if g.err = s.failed(); g.err != nil {
+		return
+	}
+	from := 0 // first chunk that is sealed and not written
+	flush := func(to int) error {
+		if from == to {
+			return nil
+		}
+		err := s.journal.Write(g.buf[g.chunks[from].off:g.chunks[to-1].end])
+		from = to
+		return err
+	}
+	for i := range g.chunks {
+		c := &g.chunks[i]
+		if !s.journal.Fits(c.end - c.off) {
+			if g.err = flush(i); g.err != nil {
+				break
+			}
+			if g.err = s.roll(c.end - c.off); g.err != nil {
+				break
+			}
+		}
+		c.pos = s.journal.Seal(g.buf[c.off:c.end:c.end], journal.Header{Records: c.records, Epoch: s.epoch, Base: c.base})
+		c.chain = s.journal.Chain()
+		s.shadowChunk(g, i)
+		g.ok = i + 1
+	}
+	if err := flush(g.ok); err != nil {
+		g.err, g.ok = err, 0
+	}
+	if err := s.sync(); err != nil {
+		g.err, g.ok = err, 0
+	}
+	if g.ok > 0 {
+		c := &g.chunks[g.ok-1]
+		g.end, g.chain = c.pos+store.Position(c.end-c.off), c.chain
+	}
+	if g.err != nil && !errors.Is(g.err, store.ErrFull) {
+		g.err = s.fail(g.err)
+	}
+}
+
+// roll begins a new segment. Without room it gives the reserve up and tries once more.
+func (s *Store) roll(n int) error {
+	err := s.journal.Roll(s.epoch, s.shadow, n)
+	if errors.Is(err, syscall.ENOSPC) {
+		if s.giveReserve() {
+			err = s.journal.Roll(s.epoch, s.shadow, n)
+		}
+		if errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("%w: %w", s.fullError(), err)
+		}
+	}
+	return err
+}
+
+// sync brings the journal to stable storage, measures, and tells the gate.
+func (s *Store) sync() error {
+	start := time.Now()
+	if err := s.journal.Sync(); err != nil {
+		return err
+	}
+	d := time.Since(start)
+	s.syncs.Add(1)
+	s.syncNanos.Add(uint64(d))
+	if uint64(d) > s.maxSync.Load() {
+		s.maxSync.Store(uint64(d))
+	}
+	if d > s.opts.SlowSync {
+		s.log.Warn("slow sync of the journal", "took", d, "dir", s.opts.Dir)
+	}
+	if s.opts.Gate != nil {
+		s.opts.Gate.Synced(s.epoch, s.journal.Synced())
+	}
+	return nil
+}
+
+// shadowChunk keeps the metadata that the next segment opens with.
+func (s *Store) shadowChunk(g *group, i int) {
+	c := &g.chunks[i]
+	s.shadow.NextSeq = max(s.shadow.NextSeq, c.nextSeq)
+	if !c.special {
+		return
+	}
+	from := 0
+	if i > 0 {
+		from = g.chunks[i-1].batches
+	}
+	for _, b := range g.batches[from:c.batches] {
+		for j := range b.Ops {
+			s.shadowOp(&b.Ops[j], c)
+		}
+	}
+}
+
+func (s *Store) shadowOp(op *store.Op, c *chunk) {
+	switch op.Kind {
+	case store.OpPut:
+		s.shadow.Catalog[string(op.Key)] = append([]byte{}, op.Value...)
+	case store.OpDelete:
+		delete(s.shadow.Catalog, string(op.Key))
+	case store.OpMark:
+		s.shadow.Mark(op.Ref)
+	case store.OpDrop:
+		s.shadow.Drop(op.Ref.Dest)
+	case store.OpEpochStart:
+		s.shadow.Epochs = s.shadow.Epochs.Add(s.epoch, c.pos)
+	}
+}

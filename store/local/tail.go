@@ -1,0 +1,276 @@
+package local
+
+import (
+	"slices"
+	"sync"
+
+	"treadmq/store"
+	"treadmq/store/index"
+	"treadmq/store/journal"
+)
+
+type laneID = journal.LaneID
+
+// entry is a reference that was created since the index was last written. It has
+// no pointers, so that a long tail costs the collector nothing.
+type entry struct {
+	seq      store.Seq
+	pos      store.Position
+	refPos   store.Position
+	id       uint64
+	expiry   int64
+	size     uint32
+	crc      uint32
+	share    uint32
+	own      uint32
+	attempts uint32
+	flags    store.Flags
+	bits     uint8
+}
+
+// Bits of an entry.
+const (
+	entryDead    = 1 << 0 // removed again
+	entryOverlay = 1 << 1 // has an overlay in laneGen.overlays
+)
+
+// change is what happened to a reference that is in the index or in an older generation.
+type change struct {
+	pos      store.Position
+	refPos   store.Position
+	attempts uint32
+	size     uint32 // of a removed message, as the caller knew it
+	share    uint32
+	own      uint32
+	bits     uint8
+}
+
+// Bits of a change.
+const (
+	changeRemoved  = 1 << 0
+	changeAttempts = 1 << 1
+	changeMoved    = 1 << 2
+)
+
+// laneGen is what happened to one lane within one generation.
+type laneGen struct {
+	entries  []entry // in order of seq
+	head     int     // entries before it are dead
+	overlays map[store.Seq][]byte
+	changes  map[store.Seq]change
+
+	// Set when the generation is frozen.
+	count store.Count
+	mark  store.Seq
+}
+
+// maxSpare is how many entries an unused laneGen may hold on to.
+const maxSpare = 4096
+
+func (g *laneGen) reset() *laneGen {
+	if cap(g.entries) > maxSpare || len(g.changes) > maxSpare {
+		return nil
+	}
+	clear(g.changes)
+	clear(g.overlays)
+	*g = laneGen{entries: g.entries[:0], overlays: g.overlays, changes: g.changes}
+	return g
+}
+
+// find returns the entry of a sequence number, dead or alive, or nil.
+func (g *laneGen) find(seq store.Seq) *entry {
+	if g == nil || g.head == len(g.entries) || seq < g.entries[g.head].seq {
+		return nil
+	}
+	if e := &g.entries[g.head]; e.seq == seq {
+		return e
+	}
+	i := g.after(seq - 1)
+	if i < len(g.entries) && g.entries[i].seq == seq {
+		return &g.entries[i]
+	}
+	return nil
+}
+
+// after returns the index of the first entry behind seq, len(entries) if none.
+func (g *laneGen) after(seq store.Seq) int {
+	i, _ := slices.BinarySearchFunc(g.entries[g.head:], seq+1, func(e entry, s store.Seq) int {
+		if e.seq < s {
+			return -1
+		}
+		return 1
+	})
+	return g.head + i
+}
+
+func (g *laneGen) change(seq store.Seq) (change, bool) {
+	if g == nil || len(g.changes) == 0 {
+		return change{}, false
+	}
+	c, ok := g.changes[seq]
+	return c, ok
+}
+
+func (g *laneGen) removed(seq store.Seq) bool {
+	c, _ := g.change(seq)
+	return c.bits&changeRemoved != 0
+}
+
+func (g *laneGen) setChange(seq store.Seq, c change) {
+	if g.changes == nil {
+		g.changes = map[store.Seq]change{}
+	}
+	g.changes[seq] = c
+}
+
+// kill marks an entry of this generation dead.
+func (g *laneGen) kill(e *entry) {
+	if e.bits&entryOverlay != 0 {
+		delete(g.overlays, e.seq)
+	}
+	e.bits |= entryDead
+	for g.head < len(g.entries) && g.entries[g.head].bits&entryDead != 0 {
+		g.head++
+	}
+	if g.head == len(g.entries) {
+		g.entries, g.head = g.entries[:0], 0
+	}
+}
+
+// lane is one lane of one destination.
+type lane struct {
+	id    laneID
+	count store.Count // as of the commit position
+	mark  store.Seq
+	act   *laneGen // nil if nothing happened since the last freeze
+	frz   *laneGen // being written to the index; not changed any more
+	spare *laneGen
+
+	keys int64     // references in the index
+	low  store.Seq // none in the index is below
+
+	saved index.Lane // as last written; only for the checkpointer
+}
+
+// purge hides the references of a destination up to and including upto, except
+// keep. It does not change once made.
+type purge struct {
+	dest store.DestID
+	upto store.Seq
+	keep []store.Seq // in order
+}
+
+func (p *purge) hides(seq store.Seq) bool {
+	if seq > p.upto {
+		return false
+	}
+	_, kept := slices.BinarySearch(p.keep, seq)
+	return !kept
+}
+
+// generation is everything that was committed between two freezes.
+type generation struct {
+	lanes    []*lane
+	catalog  map[string][]byte // nil value: deleted
+	purges   []*purge
+	expiring []index.Entry // references with an expiry, some of them dead: Ref and Expiry only
+	refs     int           // entries and changes
+
+	// Where the generation ends; set when it is frozen.
+	state index.State
+}
+
+// tail is the committed state that is not in the index yet, and what of the index
+// is kept in memory: counts and marks per lane, the catalog, open purges.
+type tail struct {
+	mu      sync.RWMutex // guards everything below; the commit goroutine changes it, and freeze/thaw
+	lanes   map[laneID]*lane
+	last    *lane // the lane looked up last
+	act     *generation
+	frz     *generation // nil when no checkpoint is under way
+	purges  map[store.DestID][]*purge
+	catalog map[string][]byte
+	epochs  journal.EpochList
+
+	version   uint64         // changes whenever frz goes or a purge is complete: what was read of the index before is out of date
+	pos       store.Position // commit position that this state reflects
+	chain     uint32         // chain value there
+	nextSeq   store.Seq      // above every Seq so far
+	frozenAt  store.Position // where act begins
+	appliedAt store.Position // what the index reflects
+	indexSeq  store.Seq      // every Seq in the index is below
+	replaying bool           // no look-ups for counts: the checkpoint that follows corrects them
+}
+
+func newTail() *tail {
+	return &tail{
+		lanes: map[laneID]*lane{}, act: newGeneration(), purges: map[store.DestID][]*purge{}, catalog: map[string][]byte{},
+	}
+}
+
+func newGeneration() *generation { return &generation{catalog: map[string][]byte{}} }
+
+// lane returns a lane, made if need be.
+func (t *tail) lane(d store.DestID, n store.Lane) *lane {
+	id := laneID{Dest: d, Lane: n}
+	if t.last != nil && t.last.id == id {
+		return t.last
+	}
+	l := t.lanes[id]
+	if l == nil {
+		l = &lane{id: id}
+		t.lanes[id] = l
+	}
+	t.last = l
+	return l
+}
+
+// peek returns a lane or nil. It changes nothing: for readers.
+func (t *tail) peek(d store.DestID, n store.Lane) *lane { return t.lanes[laneID{Dest: d, Lane: n}] }
+
+// touch returns the lane's part of the present generation, made if need be.
+func (t *tail) touch(l *lane) *laneGen {
+	if l.act == nil {
+		if l.act, l.spare = l.spare, nil; l.act == nil {
+			l.act = &laneGen{}
+		}
+		t.act.lanes = append(t.act.lanes, l)
+	}
+	return l.act
+}
+
+// hidden reports whether a purge hides a reference of the index or of the frozen generation.
+func (t *tail) hidden(d store.DestID, seq store.Seq) bool {
+	for _, p := range t.purges[d] {
+		if p.hides(seq) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlayOf returns the overlay of an entry of g.
+func (g *laneGen) overlayOf(e *entry) []byte {
+	if e.bits&entryOverlay == 0 {
+		return nil
+	}
+	return g.overlays[e.seq]
+}
+
+// toIndex turns an entry into an index entry. The overlay is shared.
+func (g *laneGen) toIndex(id laneID, e *entry) index.Entry {
+	return index.Entry{
+		Ref: store.Ref{Dest: id.Dest, Lane: id.Lane, Seq: e.seq}, Pos: e.pos, Size: e.size, CRC: e.crc, Share: e.share,
+		RefPos: e.refPos, Own: e.own, ID: e.id, Expiry: e.expiry, Attempts: e.attempts, Flags: e.flags, Overlay: g.overlayOf(e),
+	}
+}
+
+// applyTo applies a change other than a removal to what the index says.
+func (c *change) applyTo(e *index.Entry) {
+	if c.bits&changeAttempts != 0 {
+		e.Attempts = c.attempts
+	}
+	if c.bits&changeMoved != 0 {
+		e.Pos, e.Share, e.RefPos, e.Own = c.pos, c.share, c.refPos, c.own
+	}
+}
