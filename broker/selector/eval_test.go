@@ -80,7 +80,7 @@ func TestPrecedence(t *testing.T) {
 func TestNumbersAsText(t *testing.T) {
 	m := headers{"i": "5", "d": "2.5", "neg": "-3", "plus": "+5", "zero5": "005", "f5": "5.0", "exp": "5e0", "dot": ".5", "tail": "5.",
 		"word": "abc", "empty": "", "sp": " 5", "hex": "0x5", "under": "5_0", "inf": "Inf", "nan": "NaN", "suffix": "5L", "justE": "e5", "halfE": "5e", "signs": "--5",
-		"big": "9223372036854775807", "over": "9223372036854775808", "min": "-9223372036854775808", "far": "1e999", "sign": "-"}
+		"big": "9223372036854775807", "over": "9223372036854775808", "min": "-9223372036854775808", "far": "1e999", "sign": "-", "pad": strings.Repeat("0", maxNumberText-1) + "6", "longer": strings.Repeat("0", maxNumberText) + "6"}
 	runCases(t, STOMP, m, []evalCase{
 		{"i = 5", True}, {"i <> 5", False}, {"5 = i", True}, {"i > 4", True}, {"i >= 5", True}, {"i < 5", False}, {"i <= 5", True}, {"4 < i", True},
 		{"d > 2", True}, {"d < 3", True}, {"d = 2.5", True}, {"i = 5.0", True}, {"i > 4.9", True}, {"neg < 0", True}, {"neg = -3", True}, {"plus = 5", True},
@@ -92,7 +92,7 @@ func TestNumbersAsText(t *testing.T) {
 		{"word + 1 = 2", False}, {"word + 1 <> 2", False}, {"NOT word + 1 = 2", True}, {"-word = 1", False}, {"word + u = 1", Unknown}, {"word * 0 IS NULL", False},
 		{"word BETWEEN 1 AND 2", False}, {"word NOT BETWEEN 1 AND 2", True}, {"i BETWEEN 5 AND 5", True}, {"d BETWEEN 2 AND 3", True}, {"i NOT BETWEEN 6 AND 9", True}, {"i BETWEEN 6 AND 4", False},
 		{"big = 9223372036854775807", True}, {"big > 9223372036854775806", True}, {"over > 9223372036854775807.0", False}, {"over = 9223372036854775808.0", True}, {"over > 1", True},
-		{"min = -9223372036854775808", True}, {"far > 1e308", True},
+		{"min = -9223372036854775808", True}, {"far > 1e308", True}, {"pad = 6", True}, {"longer = 6", False},
 	})
 }
 
@@ -100,13 +100,13 @@ func TestOtherConversions(t *testing.T) {
 	m := headers{"t": "true", "T": "TRUE", "f": "False", "word": "abc", "one": "1", "x": "10", "y": "9", "z": "10.0", "w": "abd", "fold": "falſe"}
 	runCases(t, STOMP, m, []evalCase{
 		{"t = TRUE", True}, {"T = true", True}, {"f = FALSE", True}, {"f = TRUE", False}, {"t <> FALSE", True}, {"t <> TRUE", False}, {"TRUE = t", True},
-		{"word = TRUE", False}, {"word <> TRUE", False}, {"one = TRUE", False}, {"t < TRUE", False}, {"t >= TRUE", False}, {"fold = FALSE", False},
+		{"word = TRUE", False}, {"word <> TRUE", False}, {"one = TRUE", False}, {"t < TRUE", False}, {"t >= TRUE", False}, {"f < TRUE", False}, {"t > FALSE", False}, {"FALSE <= t", False}, {"fold = FALSE", False},
 		{"t", True}, {"T", True}, {"f", False}, {"word", False}, {"NOT word", True}, {"one", False}, {"t AND NOT f", True},
 		// Two headers: numbers if both are, else equality of text only.
 		{"x > y", True}, {"x = z", True}, {"x <> z", False}, {"x = y", False}, {"word = word", True}, {"word <> w", True}, {"word = w", False},
 		{"word < w", False}, {"word > w", False}, {"word <= word", False}, {"x < word", False}, {"x = word", False}, {"x <> word", True},
 		// A string in the selector is text to = and <>, and orders only numbers.
-		{"word = 'abc'", True}, {"'abc' = word", True}, {"word <> 'abc'", False}, {"word <> 'x'", True}, {"word = 'ABC'", False}, {"z = '10'", False}, {"x = '10'", True}, {"z <> '10'", True},
+		{"word = 'abc'", True}, {"'abc' = word", True}, {"word <> 'abc'", False}, {"word <> 'x'", True}, {"word = 'ABC'", False}, {"z = '10'", False}, {"'10' = z", False}, {"x = '10'", True}, {"z <> '10'", True},
 		{"x > '9'", True}, {"word > 'a'", False}, {"x < 'a'", False}, {"'5' = 5", True}, {"'a' = 5", False}, {"5 = 5.0", True}, {"TRUE = FALSE", False}, {"TRUE = 1", False},
 		// Text has an order in BETWEEN.
 		{"word BETWEEN 'abb' AND 'abd'", True}, {"word BETWEEN 'b' AND 'c'", False}, {"word NOT BETWEEN 'b' AND 'c'", True}, {"x BETWEEN '9' AND '11'", True}, {"word BETWEEN 'a' AND w", True},
@@ -132,7 +132,7 @@ func TestTypedFieldsWithText(t *testing.T) {
 
 func TestNumberLiterals(t *testing.T) {
 	runCases(t, STOMP, headers{}, []evalCase{
-		{"0x1F = 31", True}, {"0XfF = 255", True}, {"0x1FL = 31", True}, {"010 = 8", True}, {"0777L = 511", True}, {"0 = -0", True}, {"5L = 5", True}, {"5l = 5", True}, {"00 = 0", True}, {"0L = 0", True},
+		{"0x1F = 31", True}, {"0x6E+1 = 111", True}, {"0XfF = 255", True}, {"0x1FL = 31", True}, {"010 = 8", True}, {"0777L = 511", True}, {"0 = -0", True}, {"5L = 5", True}, {"5l = 5", True}, {"00 = 0", True}, {"0L = 0", True},
 		{"7. = 7", True}, {".5 = 0.5", True}, {"6E3 = 6000", True}, {"6e+3 = 6000", True}, {"-9.1e-3 = -0.0091", True}, {"09.5 = 9.5", True}, {"010.5 = 10.5", True}, {"1.e2 = 100", True}, {"0e5 = 0", True},
 		{"9223372036854775807 = 0x7FFFFFFFFFFFFFFF", True}, {"-9223372036854775808 < -9223372036854775807", True}, {"- 9223372036854775808 = -9223372036854775807 - 1", True}, {"-0x8000000000000000 < 0", True},
 		{"9007199254740993 = 9007199254740992", False}, {"9007199254740993 = 9007199254740992.0", True},
@@ -152,7 +152,7 @@ func TestArithmeticAtTheEdges(t *testing.T) {
 }
 
 func TestLike(t *testing.T) {
-	m := headers{"a": "12993", "p": "50%", "us": "_foo", "nl": "a\nb", "g": "a𝄞b", "e": "", "bs": `a\b`, "uuml": "grün", "n": "5", "long": strings.Repeat("ab", 100) + "c", "q": "it's"}
+	m := headers{"a": "12993", "p": "50%", "us": "_foo", "nl": "a\nb", "g": "a𝄞b", "e": "", "bs": `a\b`, "uuml": "grün", "n": "5", "long": strings.Repeat("ab", 100) + "c", "q": "it's", "bad": "\x80", "bad2": "a\x80b"}
 	runCases(t, STOMP, m, []evalCase{
 		{"a LIKE '12%3'", True}, {"a LIKE '12%'", True}, {"a LIKE '%3'", True}, {"a LIKE '%99%'", True}, {"a LIKE '1_9_3'", True}, {"a LIKE '_____'", True}, {"a LIKE '____'", False}, {"a LIKE '______'", False}, {"a LIKE '%4%'", False},
 		{"a LIKE '12993'", True}, {"a LIKE '1299'", False}, {"a LIKE '2993'", False}, {"a LIKE ''", False}, {"e LIKE ''", True}, {"e LIKE '%'", True}, {"e LIKE '%%'", True}, {"e LIKE '_'", False}, {"e LIKE '%_%'", False},
@@ -161,6 +161,8 @@ func TestLike(t *testing.T) {
 		{`p LIKE '50\%' ESCAPE '\'`, True}, {`a LIKE '12\%' ESCAPE '\'`, False}, {`us LIKE '\_%' ESCAPE '\'`, True}, {`a LIKE '\_%' ESCAPE '\'`, False}, {`bs LIKE 'a\\b' ESCAPE '\'`, True}, {`bs LIKE 'a\b' ESCAPE '\'`, True}, {`bs LIKE 'a\b'`, True}, {`bs LIKE 'a\\b'`, False},
 		{`bs LIKE '%\' ESCAPE '\'`, False}, {"us LIKE 'x_%' ESCAPE 'x'", True}, {"p LIKE '50%%' ESCAPE '%'", True}, {"p LIKE '50%' ESCAPE '%'", True}, {"a LIKE '12%' ESCAPE '%'", False}, {"us LIKE '__foo' ESCAPE '_'", True}, {"p LIKE '50𝄞%' ESCAPE '𝄞'", True},
 		{"long LIKE '%ab_b%c'", True}, {"long LIKE '%" + strings.Repeat("a_", 50) + "%c'", True}, {"long LIKE '%" + strings.Repeat("a_", 50) + "c%'", True}, {"long LIKE '%" + strings.Repeat("a_", 101) + "%'", False}, {"long LIKE '%_" + strings.Repeat("_b", 99) + "c%'", True},
+		// Bytes that are no UTF-8 belong to the code point before them.
+		{"bad LIKE '_'", False}, {"bad LIKE '%'", True}, {"bad2 LIKE '_b'", True}, {"bad2 LIKE '%_b'", True}, {"bad2 LIKE '%_%_%'", True}, {"bad2 LIKE '%_%_%_%'", False},
 		{"q LIKE 'it''s'", True}, {"n LIKE '5'", True}, {"'abc' LIKE 'a%'", True},
 	})
 }
@@ -196,7 +198,7 @@ func TestDestinationsInEitherForm(t *testing.T) {
 	runCases(t, Strict, m, []evalCase{
 		{"JMSDestination = 'queue://A.B'", True}, {"JMSDestination = '/queue/A.B'", True}, {"'/queue/A.B' = JMSDestination", True}, {"JMSDestination <> '/queue/A.B'", False}, {"JMSDestination = '/topic/A.B'", False},
 		{"JMSDestination IN ('x', '/queue/A.B')", True}, {"JMSDestination LIKE '/queue/A.%'", True}, {"JMSDestination LIKE 'queue://%'", True}, {"JMSReplyTo = '/temp-queue/r1'", True}, {"JMSReplyTo LIKE '/temp-queue/%'", True},
-		{"JMSDestination LIKE '/queue/A%' ESCAPE '/'", False}, {"other = '/queue/A.B'", True}, {"JMSDestination BETWEEN '/queue/A' AND '/queue/B'", True},
+		{`JMSDestination LIKE '/queue/A\_%' ESCAPE '\'`, False}, {"other = '/queue/A.B'", True}, {"JMSDestination BETWEEN '/queue/A' AND '/queue/B'", True},
 	})
 }
 

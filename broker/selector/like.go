@@ -285,14 +285,15 @@ func (m *positions) addSkip(at int) {
 	}
 }
 
-// find returns the end of the first place in s where the piece fits, or -1.
+// find returns the end of the first place in s where the piece fits, or -1. After a final _ the end may leave continuation
+// bytes behind, which no other piece can take.
 func (m *positions) find(s string) int {
 	var buffer [finderWords]uint64
 	reached := buffer[:m.words]
 	for i := range len(s) {
 		m.step(reached, s[i])
 		if reached[len(reached)-1]&m.last != 0 {
-			return i + 1 + continuations(s[i+1:])
+			return i + 1
 		}
 	}
 	return -1

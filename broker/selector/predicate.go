@@ -230,9 +230,7 @@ func (p *parser) like(of expr, negate bool) (cond, error) {
 			return nil, err
 		}
 	}
-	if escape != "/" { // with that, the // of the rewritten form would be an escaped slash
-		pattern = destinationTextFor(of, pattern)
-	}
+	pattern = destinationTextFor(of, pattern)
 	if len(pattern) > MaxPattern {
 		return nil, p.errorAt(start, patternTooLong, MaxPattern)
 	}

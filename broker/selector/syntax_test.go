@@ -70,6 +70,7 @@ func TestLimits(t *testing.T) {
 		{"text over limit", "a" + strings.Repeat(" ", MaxText), false},
 		{"parentheses at limit", nested("(", ")", MaxDepth), true},
 		{"parentheses over limit", nested("(", ")", MaxDepth+1), false},
+		{"parentheses side by side", strings.Repeat("(a) AND ", 2*MaxDepth) + "a", true},
 		{"NOT at limit", nested("NOT ", "", MaxDepth), true},
 		{"NOT over limit", nested("NOT ", "", MaxDepth+1), false},
 		{"signs at limit", nested("- ", "", MaxDepth) + " = 1", true},
@@ -181,6 +182,23 @@ func TestLongTextIsUnknownToRegex(t *testing.T) {
 	} {
 		if got := mustParse(t, c.text, STOMP).Eval(headers{"a": strings.Repeat("x", c.length)}); got != c.want {
 			t.Errorf("%s with %d bytes = %v, want %v", c.text, c.length, got, c.want)
+		}
+	}
+}
+
+// Numbers at the edges of the short way of reading a decimal.
+func TestDecimalsAtTheEdges(t *testing.T) {
+	texts := []string{"9007199254740993.0", "90071992547409.93", "9007199254740991.", "18446744073709551615.0", "18446744073709551616.5", "-0.0", "-.3"}
+	for n := range 1000 {
+		texts = append(texts, fmt.Sprintf("0.%024d", n), fmt.Sprintf("%d.%022d", n, n))
+	}
+	for _, text := range texts {
+		want, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := parseNumber(text); !ok || got.Float() != want {
+			t.Errorf("parseNumber(%q) = %v, %v, want %v", text, got.Float(), ok, want)
 		}
 	}
 }

@@ -153,9 +153,6 @@ func parseNumber(s string) (Value, bool) {
 	if len(s) == 0 || len(s) > maxNumberText {
 		return Value{}, false
 	}
-	if i, ok := parseDigits(s); ok {
-		return Int(i), true
-	}
 	unsigned, negative := s, false
 	if s[0] == '-' || s[0] == '+' {
 		unsigned, negative = s[1:], s[0] == '-'
@@ -170,22 +167,6 @@ func parseNumber(s string) (Value, bool) {
 		}
 	}
 	return Float(d.float(s, negative)), true
-}
-
-// parseDigits reads what most numbers in headers are: a few digits and nothing else.
-func parseDigits(s string) (int64, bool) {
-	const most = 18 // always fit an int64
-	if len(s) > most {
-		return 0, false
-	}
-	var n int64
-	for i := range len(s) {
-		if !isDigit(s[i]) {
-			return 0, false
-		}
-		n = n*10 + int64(s[i]-'0')
-	}
-	return n, true
 }
 
 // decimal is what a scan finds out about an unsigned decimal number.
