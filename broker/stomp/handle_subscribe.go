@@ -1,0 +1,356 @@
+package stomp
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"treadmq/broker"
+	"treadmq/broker/stomp/frame"
+)
+
+// ackMode is what the header ack of SUBSCRIBE says.
+type ackMode uint8
+
+const (
+	modeAuto ackMode = iota
+	modeClient
+	modeIndividual
+)
+
+// subscription is one SUBSCRIBE. It does not change.
+type subscription struct {
+	core        *broker.Subscription
+	id          string // header id; empty in 1.0 without one
+	destination string // as the client wrote it
+	mode        ackMode
+	browser     bool
+	version     frame.Version
+	header      []byte // the header subscription of MESSAGE, encoded; may be empty in 1.0
+}
+
+// handleSubscribe carries out SUBSCRIBE. STOMP 1.2, SUBSCRIBE; headers as semantics 2.4.
+func (s *session) handleSubscribe(f *frame.Frame) error {
+	sub, err := s.readSubscription(f)
+	if err != nil {
+		return err
+	}
+	receipt, wanted, err := receiptOf(f)
+	if err != nil {
+		return err
+	}
+	opts, err := s.subscribeOptions(f, sub)
+	if err != nil {
+		return err
+	}
+	if sub.core, err = s.conn.Subscribe(opts); err != nil {
+		return err
+	}
+	s.enlist(sub)
+	if wanted {
+		s.out.receipt(s.version, receipt, sub.core)
+	} else {
+		sub.core.Start()
+	}
+	return nil
+}
+
+func (s *session) readSubscription(f *frame.Frame) (*subscription, error) {
+	id, ok := f.Get("id")
+	switch {
+	case !ok && s.version != frame.V10:
+		return nil, requestFault(broker.CodeBadRequest, "SUBSCRIBE without id", "from STOMP 1.1 on SUBSCRIBE needs a header id")
+	case ok && s.byID[string(id)] != nil:
+		return nil, requestFault(broker.CodeInUse, "subscription id in use", "the connection has a subscription with the id %q", id)
+	case len(s.subscriptions()) >= s.srv.opts.MaxSubscriptions:
+		return nil, requestFault(broker.CodeLimit, "too many subscriptions", "a connection may have %d", s.srv.opts.MaxSubscriptions)
+	}
+	mode, err := readAckMode(f)
+	if err != nil {
+		return nil, err
+	}
+	dest, ok := f.Get("destination")
+	if !ok {
+		return nil, requestFault(broker.CodeBadDestination, "no destination", "SUBSCRIBE needs a header destination")
+	}
+	sub := &subscription{id: string(id), destination: string(dest), mode: mode, version: s.version}
+	if ok := len(id) > 0 || s.version != frame.V10; ok {
+		sub.header = frame.AppendHeader(nil, s.version, "subscription", id)
+	}
+	sub.browser = isTrue(f, "browser")
+	return sub, nil
+}
+
+func readAckMode(f *frame.Frame) (ackMode, error) {
+	switch v, _ := f.Get("ack"); string(v) {
+	case "", "auto":
+		return modeAuto, nil
+	case "client":
+		return modeClient, nil
+	case "client-individual":
+		return modeIndividual, nil
+	default:
+		return 0, requestFault(broker.CodeBadRequest, "bad ack mode", "ack is %q; it must be auto, client or client-individual", v)
+	}
+}
+
+// Headers of SUBSCRIBE and UNSUBSCRIBE that name a durable subscription.
+var durableHeaders = [...]string{"activemq.subscriptionName", "durable-subscription-name", "durable-subscriber-name"}
+
+// notOfferedSubscribe are headers of SUBSCRIBE without which the subscription would not be what the client wants.
+var notOfferedSubscribe = [...]string{"from-seq", "from-time", "include-seq", "x-stream-offset", "x-queue-name", "x-ack-timeout",
+	"x-max-rate", "x-key-concurrency", "x-fair", "x-max-deliveries", "x-dead-letter-to", "x-max-body"}
+
+func notOfferedHeader(f *frame.Frame) error {
+	for _, name := range durableHeaders {
+		if _, ok := f.Get(name); ok {
+			return requestFault(broker.CodeNotOffered, "durable subscriptions are not offered",
+				"the header %s asks for a durable subscription, which this version does not have; a queue keeps messages", name)
+		}
+	}
+	for _, name := range notOfferedSubscribe {
+		if _, ok := f.Get(name); ok {
+			return requestFault(broker.CodeNotOffered, "not offered: "+name, "this version does not carry out the header %s of SUBSCRIBE", name)
+		}
+	}
+	if v, ok := f.Get("browser-end"); ok && string(v) == "false" {
+		return requestFault(broker.CodeNotOffered, "not offered: browser-end", "a browser ends after the messages that were there at its start")
+	}
+	return nil
+}
+
+func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.SubscribeOptions, error) {
+	var none broker.SubscribeOptions
+	if err := notOfferedHeader(f); err != nil {
+		return none, err
+	}
+	kind, _ := f.Get("subscription-type")
+	bare, err := bareKind(kind)
+	if err != nil {
+		return none, err
+	}
+	parsed, err := parseDest(sub.destination, bare, true, s)
+	if err != nil {
+		return none, err
+	}
+	topics := func(d broker.Destination) bool { return !d.Kind.IsQueue() }
+	if slices.ContainsFunc(parsed.dests, topics) && (isTrue(f, "durable") || isTrue(f, "persistent")) {
+		return none, requestFault(broker.CodeNotOffered, "durable subscriptions are not offered",
+			"durable:true on a topic asks for a durable subscription, which this version does not have; a queue keeps messages")
+	}
+	selector, _ := f.Get("selector")
+	o := broker.SubscribeOptions{
+		ID: sub.id, Dests: parsed.dests, Selector: string(selector), Auto: sub.mode == modeAuto, Browser: sub.browser,
+		Exclusive: isTrue(f, "activemq.exclusive") || isTrue(f, "exclusive"),
+		NoLocal:   isTrue(f, "activemq.noLocal") || isTrue(f, "no-local") || isTrue(f, "noLocal"),
+	}
+	err = setWindow(&o, func(name string) ([]byte, bool) { return f.Get(name) })
+	if err == nil && len(parsed.options) > 0 {
+		err = setOptions(&o, parsed.options)
+	}
+	return o, err
+}
+
+// setOptions applies ?consumer.X=Y of a destination, where the headers say nothing: the same keys, without prefix.
+func setOptions(o *broker.SubscribeOptions, options []destOption) error {
+	find := func(name string) ([]byte, bool) {
+		for _, opt := range options {
+			if opt.name == strings.TrimPrefix(name, "activemq.") {
+				return []byte(opt.value), true
+			}
+		}
+		return nil, false
+	}
+	flag := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { v, _ := find(n); return string(v) == "true" })
+	}
+	own := broker.SubscribeOptions{}
+	if err := setWindow(&own, find); err != nil {
+		return err
+	}
+	o.Exclusive = o.Exclusive || flag("exclusive")
+	o.NoLocal = o.NoLocal || flag("noLocal", "no-local")
+	setDefault(&o.Prefetch, own.Prefetch)
+	setDefault(&o.PrefetchBytes, own.PrefetchBytes)
+	setDefault(&o.Priority, own.Priority)
+	setDefault(&o.PendingLimit, own.PendingLimit)
+	if v, ok := find("selector"); ok && o.Selector == "" {
+		o.Selector = string(v)
+	}
+	return nil
+}
+
+// maxPrefetch bounds a window in messages.
+const maxPrefetch = 1 << 20
+
+// setWindow reads how much the client wants to be sent before it acknowledges, and its priority.
+func setWindow(o *broker.SubscribeOptions, get func(string) ([]byte, bool)) error {
+	for _, name := range [...]string{"activemq.prefetchSize", "prefetch-count"} {
+		if v, ok := get(name); ok {
+			n, err := number(name, v)
+			if err != nil {
+				return err
+			}
+			o.Prefetch = int(min(max(n, 1), maxPrefetch)) // semantics 4 #5: 0 means 1
+			break
+		}
+	}
+	if err := setWindowBytes(o, get); err != nil {
+		return err
+	}
+	for _, name := range [...]string{"activemq.priority", "x-priority"} {
+		if v, ok := get(name); ok {
+			n, err := consumerPriority(name, v)
+			if err != nil {
+				return err
+			}
+			o.Priority = n
+			break
+		}
+	}
+	if v, ok := get("activemq.maximumPendingMessageLimit"); ok {
+		n, err := number("activemq.maximumPendingMessageLimit", v)
+		if err != nil {
+			return err
+		}
+		o.PendingLimit = int(min(n, maxPrefetch))
+	}
+	return nil
+}
+
+// setWindowBytes reads consumer-window-size (bytes; -1 no limit, 0 one message at a time) and credit:count[,bytes].
+func setWindowBytes(o *broker.SubscribeOptions, get func(string) ([]byte, bool)) error {
+	if v, ok := get("consumer-window-size"); ok && string(v) != "-1" {
+		n, err := number("consumer-window-size", v)
+		if err != nil {
+			return err
+		}
+		if o.PrefetchBytes = n; n == 0 {
+			o.Prefetch = 1
+		}
+	}
+	v, ok := get("credit")
+	if !ok {
+		return nil
+	}
+	count, size, both := bytes.Cut(v, []byte{','})
+	n, err := number("credit", count)
+	if err != nil {
+		return err
+	}
+	o.Prefetch = int(min(max(n, 1), maxPrefetch))
+	if both {
+		o.PrefetchBytes, err = number("credit", size)
+	}
+	return err
+}
+
+// consumerPriority reads a consumer's priority, which may be negative.
+func consumerPriority(name string, value []byte) (int, error) {
+	digits, negative := bytes.CutPrefix(bytes.Trim(value, " "), []byte{'-'})
+	n, err := number(name, digits)
+	if err != nil {
+		return 0, err
+	}
+	n = min(n, 1<<20)
+	if negative {
+		n = -n
+	}
+	return int(n), nil
+}
+
+func isTrue(f *frame.Frame, name string) bool {
+	v, ok := f.Get(name)
+	return ok && bytes.EqualFold(bytes.Trim(v, " "), []byte("true"))
+}
+
+// subscriptions returns the connection's subscriptions by rising serial. Any goroutine.
+func (s *session) subscriptions() []*subscription {
+	if p := s.subs.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// subscriptionOf returns the subscription of a delivery, or nil if it has ended. Any goroutine.
+func (s *session) subscriptionOf(core *broker.Subscription) *subscription {
+	sub := s.bySerial(core.Serial())
+	if sub == nil || sub.core != core {
+		return nil
+	}
+	return sub
+}
+
+func (s *session) bySerial(serial uint32) *subscription {
+	subs := s.subscriptions()
+	i, ok := slices.BinarySearchFunc(subs, serial, func(x *subscription, serial uint32) int {
+		return int(int64(x.core.Serial()) - int64(serial))
+	})
+	if !ok {
+		return nil
+	}
+	return subs[i]
+}
+
+// enlist makes a subscription known to the writer. Reader only.
+func (s *session) enlist(sub *subscription) {
+	old := s.subscriptions()
+	subs := append(make([]*subscription, 0, len(old)+1), old...)
+	subs = append(subs, sub)
+	s.subs.Store(&subs)
+	if sub.id == "" && s.version == frame.V10 {
+		return
+	}
+	if s.byID == nil {
+		s.byID = make(map[string]*subscription)
+	}
+	s.byID[sub.id] = sub
+}
+
+// delist is the reverse of enlist.
+func (s *session) delist(sub *subscription) {
+	subs := slices.DeleteFunc(slices.Clone(s.subscriptions()), func(x *subscription) bool { return x == sub })
+	s.subs.Store(&subs)
+	if s.byID[sub.id] == sub {
+		delete(s.byID, sub.id)
+	}
+}
+
+// handleUnsubscribe carries out UNSUBSCRIBE. STOMP 1.2, UNSUBSCRIBE.
+func (s *session) handleUnsubscribe(f *frame.Frame) error {
+	for _, name := range durableHeaders {
+		if _, ok := f.Get(name); ok {
+			return notOfferedHeader(f)
+		}
+	}
+	sub, err := s.findSubscription(f)
+	if err != nil {
+		return err
+	}
+	if sub == nil {
+		if _, ok := f.Get("receipt"); !ok {
+			return nil // semantics 1.4: nobody waits for an answer
+		}
+		return requestFault(broker.CodeNoSubscription, "no such subscription", "the connection has no subscription of that id or destination")
+	}
+	sub.core.Close()
+	s.delist(sub)
+	return s.receipt(f)
+}
+
+// findSubscription finds what UNSUBSCRIBE means: by id, or without one by destination, the first.
+func (s *session) findSubscription(f *frame.Frame) (*subscription, error) {
+	if id, ok := f.Get("id"); ok {
+		return s.byID[string(id)], nil
+	}
+	dest, ok := f.Get("destination")
+	if !ok {
+		return nil, requestFault(broker.CodeBadRequest, "UNSUBSCRIBE without id", "UNSUBSCRIBE needs the header id of its SUBSCRIBE")
+	}
+	for _, sub := range s.subscriptions() {
+		if sub.destination == string(dest) {
+			return sub, nil
+		}
+	}
+	return nil, nil
+}

@@ -1,0 +1,69 @@
+package stomp
+
+import "strconv"
+
+// ackID names one delivery in the header ack of MESSAGE: conn-sub-seq-tag, all in hexadecimal. conn is a number that
+// no other connection has, also over restarts, so that an id kept from an earlier connection is told from one that was
+// never given out. seq is the message's place in its queue.
+type ackID struct {
+	conn uint64
+	sub  uint32
+	seq  uint64
+	tag  uint64
+}
+
+func (a ackID) append(dst []byte) []byte {
+	dst = strconv.AppendUint(dst, a.conn, 16)
+	dst = append(dst, '-')
+	dst = strconv.AppendUint(dst, uint64(a.sub), 16)
+	dst = append(dst, '-')
+	dst = strconv.AppendUint(dst, a.seq, 16)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, a.tag, 16)
+}
+
+// parseAckID is the inverse of append.
+func parseAckID(b []byte) (a ackID, ok bool) {
+	var sub uint64
+	for i, p := range [...]*uint64{&a.conn, &sub, &a.seq, &a.tag} {
+		n := 0
+		*p, n = parseHex(b)
+		if n == 0 {
+			return ackID{}, false
+		}
+		b = b[n:]
+		if i == 3 {
+			break
+		}
+		if len(b) == 0 || b[0] != '-' {
+			return ackID{}, false
+		}
+		b = b[1:]
+	}
+	a.sub = uint32(sub)
+	return a, len(b) == 0 && sub == uint64(a.sub)
+}
+
+// parseHex reads up to 16 lower-case hexadecimal digits and returns how many there were.
+func parseHex(b []byte) (v uint64, n int) {
+	for n < len(b) && n < 16 {
+		c := b[n]
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return v, n
+		}
+		v = v<<4 | uint64(c)
+		n++
+	}
+	return v, n
+}
+
+// connNumber makes the conn of an ackID from the second in which the server started and the connection's serial. Two
+// are equal only after 2^24 connections within one run whose ids are still in use.
+func connNumber(started int64, serial uint64) uint64 {
+	return uint64(started)<<24 | serial&(1<<24-1)
+}

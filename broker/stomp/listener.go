@@ -1,0 +1,147 @@
+package stomp
+
+import (
+	"errors"
+	"net"
+	"time"
+
+	"treadmq/broker"
+)
+
+// Bounds of the pause after a failed accept, such as one for want of file descriptors.
+const (
+	minAcceptPause = 5 * time.Millisecond
+	maxAcceptPause = time.Second
+)
+
+// Serve accepts connections from l until it is closed or fails, and closes it. It returns ErrStopped after Stop,
+// Shutdown or Close.
+func (srv *Server) Serve(l net.Listener, o ListenerOptions) error {
+	if o.Name == "" {
+		o.Name = l.Addr().String()
+	}
+	if !srv.register(l, o) {
+		return errors.Join(ErrStopped, l.Close())
+	}
+	defer srv.unregister(l)
+	pause := time.Duration(0)
+	for {
+		nc, err := l.Accept()
+		if err == nil {
+			pause = 0
+			srv.accept(nc, o)
+			continue
+		}
+		if !srv.listening(l) {
+			return ErrStopped
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
+		srv.log.Error("accept failed; trying again", "listener", o.Name, "err", err, "pause", pause)
+		time.Sleep(pause)
+	}
+}
+
+func (srv *Server) register(l net.Listener, o ListenerOptions) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if srv.closed {
+		return false
+	}
+	srv.listeners[l] = o
+	srv.accepting++
+	return true
+}
+
+func (srv *Server) unregister(l net.Listener) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	_ = l.Close() // mostly it is closed already
+	delete(srv.listeners, l)
+	srv.accepting--
+	srv.gone.Broadcast()
+}
+
+func (srv *Server) listening(l net.Listener) bool {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	_, ok := srv.listeners[l]
+	return ok
+}
+
+// accept starts a session, or refuses the connection.
+func (srv *Server) accept(nc net.Conn, o ListenerOptions) {
+	if tc, ok := nc.(*net.TCPConn); ok {
+		// Failing options leave a connection that works all the same.
+		_ = tc.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: tcpKeepAlive, Interval: tcpKeepAlive, Count: 3})
+		_ = tc.SetNoDelay(true)
+	}
+	s := newSession(srv, o, nc)
+	if full := srv.admit(s); full != nil {
+		srv.reject(s, full)
+		return
+	}
+	srv.stats.Accepted.Add(1)
+	go func() {
+		defer srv.dismiss(s)
+		s.serve()
+	}()
+}
+
+// admit puts s on the list, or says which limit is in the way.
+func (srv *Server) admit(s *session) *fault {
+	addr := s.remote.Addr()
+	perAddr := srv.opts.MaxConnectionsPerAddress
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	switch {
+	case srv.closed || len(srv.listeners) == 0:
+		return protocolFault(broker.CodeClosing, "shutting down", "the broker is shutting down; connect again later")
+	case len(srv.sessions) >= srv.opts.MaxConnections:
+		return protocolFault(broker.CodeLimit, "too many connections", "the broker has %d connections, the most allowed; try again later", len(srv.sessions))
+	case perAddr > 0 && srv.byAddr[addr] >= perAddr:
+		return protocolFault(broker.CodeLimit, "too many connections", "%v has %d connections, the most allowed for one address", addr, perAddr)
+	}
+	srv.sessions[s] = struct{}{}
+	srv.byAddr[addr]++
+	return nil
+}
+
+// dismiss takes an ended session off the list.
+func (srv *Server) dismiss(s *session) {
+	addr := s.remote.Addr()
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	delete(srv.sessions, s)
+	if srv.byAddr[addr]--; srv.byAddr[addr] == 0 {
+		delete(srv.byAddr, addr)
+	}
+	srv.gone.Broadcast()
+}
+
+// reject tells a client why it is not let in, as long as few others are being told the same; in a flood the socket is
+// just closed.
+func (srv *Server) reject(s *session, why *fault) {
+	if srv.stats.Rejected.Add(1)%100 == 1 { // a flood of connections is not to become a flood of lines
+		s.log.Warn("connection refused", "code", why.code, "err", why.Error(), "refused", srv.stats.Rejected.Load())
+	}
+	select {
+	case srv.refusal <- struct{}{}:
+	default:
+		s.hangUp(false)
+		return
+	}
+	srv.mu.Lock()
+	srv.accepting++
+	srv.mu.Unlock()
+	go func() {
+		refuseConn(s.raw, why)
+		<-srv.refusal
+		srv.mu.Lock()
+		defer srv.mu.Unlock()
+		srv.accepting--
+		srv.gone.Broadcast()
+	}()
+}

@@ -1,0 +1,133 @@
+package stomp
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"time"
+
+	"treadmq/broker"
+)
+
+// Authenticator checks logins. It is called from many goroutines and may take its time.
+type Authenticator interface {
+	// Authenticate checks a login from a remote address (host without port). principal is the user's name from then on.
+	// The answer is held back for wait, whatever it is; the session bounds it by maxLoginWait.
+	Authenticate(user, password, remote string) (ok bool, principal string, wait time.Duration)
+}
+
+// Options shape a Server. Fields that are zero mean their default.
+type Options struct {
+	Broker *broker.Broker
+	// Auth checks logins; nil accepts any if Anonymous is set, and none otherwise.
+	Auth Authenticator
+	// Anonymous lets clients in that give no login.
+	Anonymous bool
+	// TLS is offered on every listener, found by the first byte a client sends; nil offers none. See Certificates.
+	TLS *tls.Config
+	// CertUser says which part of a verified client certificate is the user's name if the client gives no login:
+	// "cn" (default) or "dn".
+	CertUser string
+	// ServerHeader is the header server of CONNECTED; default TreadMQ.
+	ServerHeader string
+	// Hosts are the virtual hosts that CONNECT may name; empty accepts any.
+	Hosts []string
+
+	MaxBody       int64 // bytes of a body; default 100 MiB
+	MaxHeaderLine int   // bytes of a header line; default 64 KiB
+	MaxHeaders    int   // headers of a frame; default 1000
+
+	MaxConnections           int // default 100,000
+	MaxConnectionsPerAddress int // default 0: no bound
+	MaxSubscriptions         int // of one connection; default 10,000
+
+	ConnectTimeout  time.Duration // from accept to CONNECT; default 10 s
+	WriteTimeout    time.Duration // for one write of at most 256 KiB; default 30 s
+	OutboundLimit   int           // bytes of receipts waiting for a client that does not read; default 1 MiB
+	UnfinishedLimit int64         // bytes of all large frames that are still arriving; default 256 MiB
+	HeartBeatMin    time.Duration // shortest interval granted; default 500 ms
+	HeartBeatMax    time.Duration // longest interval granted; default 300 s
+
+	// SoftErrors keeps a connection open after a SEND, ACK or SUBSCRIBE that failed; the default, as the protocol
+	// demands, closes it. A client chooses for itself with x-errors:soft or x-errors:strict in CONNECT.
+	SoftErrors bool
+
+	Logger *slog.Logger // default: discard
+}
+
+// Defaults of Options.
+const (
+	defaultServerHeader   = "TreadMQ"
+	defaultMaxBody        = 100 << 20
+	defaultMaxHeaderLine  = 64 << 10
+	defaultMaxHeaders     = 1000
+	defaultConnections    = 100_000
+	defaultSubscriptions  = 10_000
+	defaultConnectTimeout = 10 * time.Second
+	defaultWriteTimeout   = 30 * time.Second
+	defaultOutboundLimit  = 1 << 20
+	defaultUnfinished     = 256 << 20
+	defaultHeartBeatMin   = 500 * time.Millisecond
+	defaultHeartBeatMax   = 300 * time.Second
+)
+
+// Bounds that are not worth an option.
+const (
+	maxOpenTickets   = 32      // flushed bursts of one connection that are not committed yet
+	maxTicketBytes   = 4 << 20 // bytes of messages in them
+	maxBurstOps      = 256     // frames gathered before a flush
+	maxBurstBytes    = 1 << 20 // bytes of messages gathered before a flush
+	maxParked        = 1 << 20 // bytes of messages that wait for room before the reader waits too
+	maxTemporaries   = 1000    // temporary destinations of one connection
+	maxReceiptID     = 4 << 10 // bytes of a receipt header
+	maxLoginWait     = 30 * time.Second
+	maxComposite     = 1000 // destinations in one header
+	maxCachedDests   = 64   // parsed destination headers remembered per connection
+	drainTime        = time.Second
+	drainBytes       = 16 << 20 // read and thrown away after the last frame
+	settleTimeout    = 30 * time.Second
+	maxRefusals      = 64 // connections over the limit that are told so at the same time
+	maxNackDelay     = 30 * 24 * time.Hour
+	tcpKeepAlive     = 30 * time.Second
+	maxErrorMessage  = 200 // bytes of the message header of an ERROR frame
+	writeChunk       = 256 << 10
+	largeBody        = 64 << 10 // bodies from here on are written from where they lie
+	maxPooledBuffer  = 512 << 10
+	maxKeptControl   = 16 << 10
+	maxKeptTickets   = 4
+	maxKeptDelivers  = 256
+	outputBufferSize = 4 << 10
+)
+
+// withDefaults fills in defaults and checks the rest.
+func (o Options) withDefaults() (Options, error) {
+	if o.Broker == nil {
+		return o, errors.New("stomp: Options.Broker is missing")
+	}
+	if o.CertUser != "" && o.CertUser != "cn" && o.CertUser != "dn" {
+		return o, errors.New("stomp: Options.CertUser must be cn or dn, not " + o.CertUser)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	setDefault(&o.ServerHeader, defaultServerHeader)
+	setDefault(&o.MaxBody, defaultMaxBody)
+	setDefault(&o.MaxHeaderLine, defaultMaxHeaderLine)
+	setDefault(&o.MaxHeaders, defaultMaxHeaders)
+	setDefault(&o.MaxConnections, defaultConnections)
+	setDefault(&o.MaxSubscriptions, defaultSubscriptions)
+	setDefault(&o.ConnectTimeout, defaultConnectTimeout)
+	setDefault(&o.WriteTimeout, defaultWriteTimeout)
+	setDefault(&o.OutboundLimit, defaultOutboundLimit)
+	setDefault(&o.UnfinishedLimit, defaultUnfinished)
+	setDefault(&o.HeartBeatMin, defaultHeartBeatMin)
+	setDefault(&o.HeartBeatMax, defaultHeartBeatMax)
+	return o, nil
+}
+
+func setDefault[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}

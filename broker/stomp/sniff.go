@@ -1,0 +1,111 @@
+package stomp
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+
+	"treadmq/broker/stomp/frame"
+)
+
+// sniffBytes are enough to tell TLS, HTTP and STOMP apart.
+const sniffBytes = 4
+
+// sniff finds out what the client speaks and takes up TLS if that is it. It reports false when there is nothing to
+// talk about; the socket is closed then.
+func (s *session) sniff() bool {
+	s.armRead()
+	first := make([]byte, sniffBytes)
+	n, err := io.ReadAtLeast(s.raw, first, 1)
+	if err != nil {
+		return s.giveUp("no data before the connection ended", err)
+	}
+	if first[0] == 'G' { // GET or garbage: the rest decides
+		m, _ := io.ReadFull(s.raw, first[n:])
+		n += m
+	}
+	s.pre = first[:n]
+	switch frame.Sniff(s.pre) {
+	case frame.ProtocolTLS:
+		return s.startTLS()
+	case frame.ProtocolHTTP:
+		return s.refuseHTTP()
+	}
+	if s.listener.TLSRequired {
+		s.log.Warn("connection without TLS refused: the listener requires TLS")
+		refuseConn(s.raw, protocolFault(codeTLS, "TLS required", "this port takes connections with TLS only"))
+		return false
+	}
+	return true
+}
+
+func (s *session) giveUp(why string, err error) bool {
+	s.log.Debug(why, "err", err)
+	s.hangUp(false)
+	return false
+}
+
+// handshakeFailure is a TLS alert of level fatal, so that a client is told at once that there is no TLS here.
+var handshakeFailure = []byte{0x15, 3, 3, 0, 2, 2, 40}
+
+func (s *session) startTLS() bool {
+	conf := s.srv.opts.TLS
+	if conf == nil {
+		s.log.Warn("TLS connection refused: no certificate is configured, the listener speaks plain STOMP")
+		s.armWrite()
+		_, _ = s.raw.Write(handshakeFailure) // a courtesy
+		s.hangUp(true)
+		return false
+	}
+	tc := tls.Server(&prefixed{Conn: s.raw, pre: s.pre}, conf)
+	ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
+	defer cancel()
+	if err := tc.HandshakeContext(ctx); err != nil {
+		s.log.Warn("TLS handshake failed", "err", err)
+		s.hangUp(true)
+		return false
+	}
+	s.nc, s.pre, s.tls = tc, nil, true
+	if certs := tc.ConnectionState().PeerCertificates; len(certs) > 0 {
+		s.certUser = certs[0].Subject.CommonName
+		if s.srv.opts.CertUser == "dn" {
+			s.certUser = certs[0].Subject.String()
+		}
+	}
+	return true
+}
+
+const httpRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 46\r\nConnection: close\r\n\r\n" +
+	"This port speaks STOMP, not HTTP or WebSocket\n"
+
+func (s *session) refuseHTTP() bool {
+	s.log.Warn("HTTP request refused: the listener speaks STOMP, and WebSocket is not offered")
+	s.armWrite()
+	_, _ = s.raw.Write([]byte(httpRefusal)) // a courtesy
+	s.hangUp(true)
+	return false
+}
+
+// prefixed is a socket of which something has been read already.
+type prefixed struct {
+	net.Conn
+	pre []byte
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.pre) > 0 {
+		n := copy(b, p.pre)
+		p.pre = p.pre[n:]
+		return n, nil
+	}
+	return p.Conn.Read(b)
+}
+
+// CloseWrite lets tls.Conn.NetConn be shut in one direction.
+func (p *prefixed) CloseWrite() error {
+	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
