@@ -39,4 +39,3 @@ func (s *Store) watchDisk() {
 }
 
 func (s *Store) reopenIndex(err error) error { return err }
-
