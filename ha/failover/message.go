@@ -137,10 +137,20 @@ func (c *Conn) deliver(s *session, f *frame.Frame) error {
 		version:     s.version,
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	o := c.bufferMessage(s, id, m)
+	c.mu.Unlock()
+	report(o)
+	return nil
+}
+
+// bufferMessage puts a message into its subscription. Holds mu.
+func (c *Conn) bufferMessage(s *session, id string, m *Message) (o outcome) {
 	sub := c.subByID[id]
 	if c.sess != s || sub == nil {
-		return nil // sent before the broker saw our UNSUBSCRIBE; it takes it back
+		return outcome{} // sent before the broker saw our UNSUBSCRIBE; it takes it back
+	}
+	if sub.asked != nil {
+		o = c.finish(sub.asked, nil) // as good as the RECEIPT, which some brokers leave out
 	}
 	s.useful = true
 	m.sub, m.epoch = sub, s.epoch
@@ -148,7 +158,7 @@ func (c *Conn) deliver(s *session, f *frame.Frame) error {
 	c.bufMessages++
 	c.bufBytes += len(m.Body) + messageOverhead
 	sub.signal()
-	return nil
+	return o
 }
 
 // uncount takes a message out of the buffer's bounds. Holds mu.

@@ -24,6 +24,7 @@ type Subscription struct {
 
 	// Guarded by Conn.mu.
 	buf       []*Message
+	asked     *item // the latest SUBSCRIBE, nil once confirmed
 	err       error // why it ended
 	confirmed bool  // a broker has accepted it once
 	strikes   int
@@ -97,6 +98,7 @@ func (s *Subscription) subscribeItem() *item {
 	}
 	it.frame = frame.New(frame.SUBSCRIBE, pairs...)
 	it.done = s.subscribed
+	s.asked = it
 	return it
 }
 
@@ -107,6 +109,7 @@ func (s *Subscription) subscribed(err error) {
 	defer s.c.mu.Unlock()
 	switch {
 	case err == nil:
+		s.asked = nil
 		s.confirmed = true
 		s.strikes = 0
 	case errors.Is(err, ErrInterrupted) || errors.Is(err, ErrInDoubt):
