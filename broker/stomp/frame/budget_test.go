@@ -171,20 +171,28 @@ func TestTrickleGivesWay(t *testing.T) {
 		budget := NewBudget(BudgetOptions{Bytes: 6 * mib})
 		slow := dial(budget)
 		slow.announce(4*mib, 3*mib)
-		for range 5 {
-			time.Sleep(time.Second)
-			slow.conn.Write([]byte("x"))
-		}
+		var trickling sync.WaitGroup
+		trickling.Go(func() {
+			for {
+				time.Sleep(time.Second)
+				if _, err := slow.conn.Write([]byte("x")); err != nil {
+					return
+				}
+			}
+		})
+		time.Sleep(4500 * time.Millisecond)
+		begin := time.Now()
 		c := dial(budget)
 		c.announce(4*mib, 4*mib)
 		c.conn.Write([]byte{0})
-		if err := <-c.result; err != nil {
-			t.Errorf("the working client: %v", err)
+		if err := <-c.result; err != nil || time.Since(begin) != 0 {
+			t.Errorf("the working client: %v after %v", err, time.Since(begin))
 		}
 		if err := <-slow.result; kindOf(err) != Stalled {
 			t.Errorf("the trickle got %v, want kind Stalled", err)
 		}
 		slow.close()
+		trickling.Wait()
 		c.close()
 	})
 }
@@ -311,6 +319,77 @@ func TestGrowingSideBySide(t *testing.T) {
 		if n := budget.InUse(); n != 0 {
 			t.Errorf("%d bytes still reserved", n)
 		}
+	})
+}
+
+// A claim that gave up waiting for its first piece is forgotten, one that has all it needs asks for no more.
+func TestBooks(t *testing.T) {
+	b := NewBudget(BudgetOptions{Bytes: 1000})
+	first, second := &claim{budget: b}, &claim{budget: b}
+	if err := first.reserve(900, 1000, nil); err != nil {
+		t.Fatal(err)
+	}
+	first.noMore()
+	if b.most != 900 {
+		t.Errorf("the claims may need %d bytes, want 900", b.most)
+	}
+	done := make(chan struct{})
+	close(done)
+	if err := second.reserve(200, 200, done); err != errClosed {
+		t.Errorf("error %v, want %v", err, errClosed)
+	}
+	if len(b.claims) != 1 || len(b.waiters) != 0 || b.most != 900 {
+		t.Errorf("%d claims, %d waiters, most %d after giving up", len(b.claims), len(b.waiters), b.most)
+	}
+}
+
+// A whole frame asks for no more, though it was announced as larger.
+func TestWholeFrameAsksNoMore(t *testing.T) {
+	b := NewBudget(BudgetOptions{Bytes: 1000})
+	c := &claim{budget: b}
+	if err := c.reserve(100, 1000, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !c.finish() || b.most != 100 {
+		t.Errorf("the claim may need %d bytes, want 100", b.most)
+	}
+}
+
+// Who was told to give way gets time to do so before the next is told, and not for ever.
+func TestEvictionWaitsForItsEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(BudgetOptions{Bytes: 1000})
+		for range 3 {
+			if err := (&claim{budget: b}).reserve(300, 300, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w, err := b.ask(&claim{budget: b}, 200, 200)
+		if w == nil {
+			t.Fatalf("not made to wait, error %v", err)
+		}
+		for i, want := range []int{0, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0} {
+			if n := len(b.chooseStalled(w)); n != want {
+				t.Errorf("after %d s, %d were told to give way, want %d", i, n, want)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}
+
+// The last growth leaves nothing to wait for.
+func TestFullGrowthAsksNoMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget(BudgetOptions{})
+		c := dial(b)
+		c.announce(4*mib, 3*mib)
+		synctest.Wait()
+		b.mu.Lock()
+		if b.most != 4*mib || b.used != 4*mib {
+			t.Errorf("used %d, at most %d, want 4 MiB both", b.used, b.most)
+		}
+		b.mu.Unlock()
+		c.close()
 	})
 }
 

@@ -152,6 +152,22 @@ func TestMemoryFollowsArrival(t *testing.T) {
 	}
 }
 
+// A head that nearly fills the buffer does not make the reads of an uncounted body small.
+func TestRoomAfterLargeHead(t *testing.T) {
+	head := AppendHeader(AppendCommand(nil, SEND), V12, "h", strings.Repeat("x", 30_000))
+	head = AppendHeader(head, V12, "h", strings.Repeat("x", bigBuffer-len(head)-30))
+	in := AppendBody(AppendEnd(head), bodyOf(1<<20))
+	reads := 0
+	r := NewReader(probe{bytes.NewReader(in), func([]byte) { reads++ }}, ReaderOptions{Version: V12})
+	var f Frame
+	if err := r.Read(&f); err != nil || len(f.Body) != 1<<20 {
+		t.Fatal(len(f.Body), err)
+	}
+	if reads > 100 {
+		t.Errorf("%d reads for %d bytes", reads, len(in))
+	}
+}
+
 func TestNextSize(t *testing.T) {
 	for most := int64(1); most < 300<<20; most = most*3/2 + 7 {
 		have := int64(0)

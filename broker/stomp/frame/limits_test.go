@@ -25,6 +25,8 @@ func TestLimits(t *testing.T) {
 		{"headers at limit", "SEND\na:34567890\nb:34567890\nc:345\n\n\x00", 0, ""},
 		{"headers over limit", "SEND\na:34567890\nb:34567890\nc:34567890\n\n\x00", Limit, "headers too long"},
 		{"headers over limit, unfinished", "SEND\na:34567890\nb:34567890\nc:34567890", Limit, "headers too long"},
+		{"NUL at the end of a line over limit", "SEND\na:34567890123\x00\n\n\x00", Limit, "header line"},
+		{"NUL just over the limit", "SEND\na:3456789012\x00\n\n\x00", Syntax, "NUL"},
 		{"body at limit", "SEND\n\n12345\x00", 0, ""},
 		{"body over limit", "SEND\n\n123456\x00", TooLarge, "body too large"},
 		{"body over limit, unfinished", "SEND\n\n123456", TooLarge, "body too large"},

@@ -30,7 +30,7 @@ func (r *Reader) skipLineEnds() bool {
 		switch r.buf[r.start] {
 		case '\n', '\r', 0:
 		default:
-			r.phase, r.pos, r.seen = command, 0, 0
+			r.phase = command
 			return true
 		}
 	}

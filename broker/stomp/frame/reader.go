@@ -162,9 +162,6 @@ var errClosed = errors.New("stomp frame: reader is closed")
 
 // fail makes err sticky and puts into f what is known of the frame.
 func (r *Reader) fail(f *Frame, err error) error {
-	if r.claim.evicted() {
-		err = stalledError()
-	}
 	r.err = err
 	r.claim.shrink(0)
 	var fault *Error
