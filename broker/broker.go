@@ -164,7 +164,8 @@ func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 
 func (b *Broker) policy(d Destination) Policy { return (*b.policyFn.Load())(d) }
 
-func (b *Broker) nextID() uint64 { return b.seq.Add(1) }
+// nextID draws a number from the stores' counter, which holds the next one.
+func (b *Broker) nextID() uint64 { return b.seq.Add(1) - 1 }
 
 func (b *Broker) spawn(fn func()) {
 	b.wg.Add(1)

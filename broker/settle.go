@@ -12,9 +12,9 @@ func (w *Work) failed(st *settle) {
 	kind := st.ack.Kind
 	reason, cause := reasonRejected, "the consumer rejected it"
 	switch {
-	case kind == AckDeadLetter:
 	case e.expiry != 0 && e.expiry <= w.b.now().UnixMilli():
 		kind, reason, cause = AckDeadLetter, reasonExpired, "it expired"
+	case kind == AckDeadLetter:
 	case p.Redelivery.exhausted(e.attempts) && st.taken && !q.isDeadLetterQueue():
 		kind, reason, cause = AckDeadLetter, reasonExhausted, exhaustedText(e.attempts)
 	case kind == AckRetry && st.ack.HasDelay:

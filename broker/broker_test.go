@@ -1,0 +1,310 @@
+package broker_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"treadmq/broker"
+	"treadmq/store/local"
+	"treadmq/store/vfs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// rig is a broker on a store in memory that survives restarts.
+type rig struct {
+	t      testing.TB
+	fs     *vfs.Mem
+	b      *broker.Broker
+	st, tp *local.Store
+	policy func(broker.Destination) broker.Policy
+	memory int64
+}
+
+func newRig(t testing.TB, change ...func(*rig)) *rig {
+	r := &rig{t: t, fs: vfs.NewMem()}
+	for _, f := range change {
+		f(r)
+	}
+	r.open()
+	t.Cleanup(r.close)
+	return r
+}
+
+func withPolicy(change func(*broker.Policy)) func(*rig) {
+	return func(r *rig) {
+		p := broker.DefaultPolicy()
+		change(&p)
+		r.policy = func(broker.Destination) broker.Policy { return p }
+	}
+}
+
+func (r *rig) open() {
+	r.t.Helper()
+	seq := new(atomic.Uint64)
+	var b atomic.Pointer[broker.Broker]
+	group := func() {
+		if b := b.Load(); b != nil {
+			b.OnGroup()
+		}
+	}
+	var err error
+	r.st, err = local.Open(local.Options{FS: r.fs, Dir: "store", Seq: seq, OnGroup: group, SegmentSize: 1 << 20, CheckpointInterval: 10 * time.Millisecond})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.tp, err = local.Open(local.Options{FS: r.fs, Dir: "temp", Seq: seq, Temporary: true, SegmentSize: 1 << 20})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.b, err = broker.New(broker.Options{Store: r.st, Temp: r.tp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	b.Store(r.b)
+}
+
+func (r *rig) close() {
+	if r.b == nil {
+		return
+	}
+	r.b.Close(0)
+	r.b = nil
+	if err := r.st.Close(); err != nil {
+		r.t.Error(err)
+	}
+	if err := r.tp.Close(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func (r *rig) restart() {
+	r.close()
+	r.open()
+}
+
+// crash ends the broker as kill -9 does, with the files as they are at this moment.
+func (r *rig) crash() {
+	r.restart()
+}
+
+// client is a connection and what came out of it.
+type client struct {
+	*broker.Conn
+	r    *rig
+	mu   sync.Mutex
+	cond *sync.Cond
+	got  []broker.Delivery
+	dead error
+	wake bool
+	end  bool
+	done chan struct{}
+}
+
+func (c *client) Wake() {
+	c.mu.Lock()
+	c.wake = true
+	c.cond.Broadcast()
+	c.mu.Unlock()
+}
+
+func (c *client) Kill(err error) {
+	c.mu.Lock()
+	c.dead = err
+	c.mu.Unlock()
+	go c.Conn.Close()
+}
+
+func (r *rig) connect() *client {
+	r.t.Helper()
+	c := &client{r: r, done: make(chan struct{})}
+	c.cond = sync.NewCond(&c.mu)
+	var err error
+	c.Conn, err = r.b.Connect(broker.ConnOptions{Protocol: "test", Sink: c})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	go c.write()
+	r.t.Cleanup(func() {
+		c.Conn.Close()
+		c.mu.Lock()
+		c.end = true
+		c.cond.Broadcast()
+		c.mu.Unlock()
+		<-c.done
+	})
+	return c
+}
+
+// write is the front end's writer: it takes output whenever it is woken.
+func (c *client) write() {
+	defer close(c.done)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		for !c.wake && !c.end {
+			c.cond.Wait()
+		}
+		if c.end {
+			return
+		}
+		c.wake = false
+		c.mu.Unlock()
+		ds := c.Output(nil)
+		c.mu.Lock()
+		c.got = append(c.got, ds...)
+		c.cond.Broadcast()
+		c.mu.Unlock()
+		c.Written(ds)
+		c.mu.Lock()
+	}
+}
+
+// take waits for n deliveries and forgets them.
+func (c *client) take(n int) []broker.Delivery {
+	c.r.t.Helper()
+	late := time.AfterFunc(20*time.Second, func() {
+		c.mu.Lock()
+		c.end = true
+		c.cond.Broadcast()
+		c.mu.Unlock()
+	})
+	defer late.Stop()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.got) < n && !c.end {
+		c.cond.Wait()
+	}
+	if len(c.got) < n {
+		c.r.t.Fatalf("%d deliveries came, %d were expected", len(c.got), n)
+	}
+	ds := c.got[:n:n]
+	c.got = c.got[n:]
+	return ds
+}
+
+func (c *client) waiting() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.got)
+}
+
+func queueNamed(name string) broker.Destination { return broker.Destination{Kind: broker.Queue, Name: name} }
+func topicNamed(name string) broker.Destination { return broker.Destination{Kind: broker.Topic, Name: name} }
+
+type msgOption func(*broker.Builder)
+
+func priority(p uint8) msgOption { return func(b *broker.Builder) { b.Priority = p } }
+func volatile(b *broker.Builder) { b.Flags &^= broker.FlagPersistent }
+func expires(ms int64) msgOption { return func(b *broker.Builder) { b.Expiration = ms } }
+
+func message(d broker.Destination, body string, opts ...msgOption) *broker.Message {
+	var b broker.Builder
+	b.Reset()
+	b.Flags = broker.FlagPersistent
+	b.Kind = broker.BodyText
+	b.Timestamp = time.Now().UnixMilli()
+	for _, o := range opts {
+		o(&b)
+	}
+	return b.Build(d, []byte(body))
+}
+
+// flush waits for a Work to complete.
+func flush(t testing.TB, w *broker.Work) error {
+	t.Helper()
+	done := make(chan error, 1)
+	w.Flush(func(err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(20 * time.Second):
+		t.Fatal("a Work was never completed")
+		return nil
+	}
+}
+
+func (c *client) send(d broker.Destination, body string, opts ...msgOption) {
+	c.r.t.Helper()
+	w := c.NewWork()
+	if err := w.Send([]broker.Destination{d}, message(d, body, opts...)); err != nil {
+		c.r.t.Fatal(err)
+	}
+	if err := flush(c.r.t, w); err != nil {
+		c.r.t.Fatal(err)
+	}
+}
+
+func (c *client) subscribe(d broker.Destination, change ...func(*broker.SubscribeOptions)) *broker.Subscription {
+	c.r.t.Helper()
+	o := broker.SubscribeOptions{ID: d.Name, Dests: []broker.Destination{d}}
+	for _, f := range change {
+		f(&o)
+	}
+	s, err := c.Subscribe(o)
+	if err != nil {
+		c.r.t.Fatal(err)
+	}
+	s.Start()
+	return s
+}
+
+func prefetch(n int) func(*broker.SubscribeOptions) {
+	return func(o *broker.SubscribeOptions) { o.Prefetch = n }
+}
+
+func auto(o *broker.SubscribeOptions) { o.Auto = true }
+
+// settle acknowledges deliveries and waits for the commit.
+func (c *client) settle(kind broker.AckKind, ds ...broker.Delivery) {
+	c.r.t.Helper()
+	w := c.NewWork()
+	for _, d := range ds {
+		if n := w.Ack(d.Sub, d.Tag, d.Tag, broker.Ack{Kind: kind}); n != 1 {
+			c.r.t.Fatalf("delivery %d of %q was not outstanding", d.Tag, d.Message.Body())
+		}
+	}
+	if err := flush(c.r.t, w); err != nil {
+		c.r.t.Fatal(err)
+	}
+}
+
+func bodies(ds []broker.Delivery) (out []string) {
+	for _, d := range ds {
+		out = append(out, string(d.Message.Body()))
+	}
+	return out
+}
+
+func wantBodies(t testing.TB, ds []broker.Delivery, want ...string) {
+	t.Helper()
+	if got := fmt.Sprint(bodies(ds)); got != fmt.Sprint(want) {
+		t.Fatalf("delivered %s, expected %s", got, want)
+	}
+}
+
+// until waits for a condition.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("never happened: %s", what)
+		}
+	}
+}
+
+func (r *rig) queue(d broker.Destination) broker.QueueInfo {
+	r.t.Helper()
+	i, err := r.b.Queue(d)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return i
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// stopFile in the data folder asks the broker to stop: Windows has no signal for it.
+const stopFile = "treadmq.stop"
+
+func processStart(int) uint64 { return 0 }
+
+func processAlive(pid int, _ uint64) bool {
+	const stillActive = 259
+	h, err := syscall.OpenProcess(syscall.PROCESS_QUERY_INFORMATION, false, uint32(pid))
+	if err != nil {
+		return false
+	}
+	defer syscall.CloseHandle(h)
+	var code uint32
+	return syscall.GetExitCodeProcess(h, &code) == nil && code == stillActive
+}
+
+func detach(cmd *exec.Cmd) {
+	const detached, newGroup = 0x8, 0x200
+	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: detached | newGroup}
+}
+
+func terminate(int) error {
+	return errors.New("windows has no signal to stop a process; a file in the data folder asks it to")
+}
+
+func hangUp(int) error {
+	return errors.New("reload is not possible on Windows; restart the broker")
+}
+
+func forceKill(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
+}
+
+var reloadSignals []os.Signal
+
+var stopSignals = []os.Signal{os.Interrupt}
+
+// watchStopFile calls fn when somebody puts the stop file into the data folder.
+func watchStopFile(data string, fn func()) (stop func()) {
+	path := filepath.Join(data, stopFile)
+	os.Remove(path)
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(300 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if os.Remove(path) == nil {
+					fn()
+					return
+				}
+			}
+		}
+	}()
+	return func() { close(done) }
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// runFile is written into the data folder when the broker is ready, and removed
+// when it stops in order: it tells the other commands where the broker is.
+const runFile = "treadmq.run"
+
+// runState is the content of the run file.
+type runState struct {
+	PID     int      `json:"pid"`
+	Start   uint64   `json:"start,omitempty"` // the kernel's start time of the process, so that a reused pid is not taken for it
+	Version string   `json:"version"`
+	Data    string   `json:"data"`
+	Stomp   []string `json:"stomp"`
+	Console string   `json:"console,omitempty"`
+}
+
+func (s *runState) path() string { return filepath.Join(s.Data, runFile) }
+
+func (s *runState) write() error {
+	b, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return err
+	}
+	tmp := s.path() + ".tmp"
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.path())
+}
+
+// print says what a person wants to know first, one line each.
+func (s *runState) print(w *os.File) {
+	for _, a := range s.Stomp {
+		fmt.Fprintf(w, "stomp    %s\n", a)
+	}
+	if s.Console != "" {
+		fmt.Fprintf(w, "console  %s\n", s.Console)
+	}
+	fmt.Fprintf(w, "data     %s\n", s.Data)
+	fmt.Fprintf(w, "pid      %d\n", s.PID)
+}
+
+// readRunState returns the run file of a data folder and whether its process
+// lives. fs.ErrNotExist: there is none.
+func readRunState(data string) (*runState, bool, error) {
+	b, err := os.ReadFile(filepath.Join(data, runFile))
+	if err != nil {
+		return nil, false, err
+	}
+	s := &runState{}
+	if err := json.Unmarshal(b, s); err != nil {
+		return nil, false, fmt.Errorf("%s is damaged (%w); if no broker runs on this folder, delete it", filepath.Join(data, runFile), err)
+	}
+	s.Data = data
+	return s, processAlive(s.PID, s.Start), nil
+}
+
+func noRunFile(err error) bool { return errors.Is(err, fs.ErrNotExist) }
