@@ -20,32 +20,40 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // client is one connection: what is written to it, a Reader reads.
 type client struct {
-	conn    net.Conn
+	conn    net.Conn // the peer's end
+	far     net.Conn // the Reader's end
 	reader  *Reader
 	frame   Frame
 	evicted atomic.Bool
+	reading sync.WaitGroup
 	result  chan error // of one Read
 }
 
 func dial(b *Budget) *client {
 	near, far := net.Pipe()
-	c := &client{conn: near, result: make(chan error, 1)}
+	c := &client{conn: near, far: far, result: make(chan error, 1)}
 	c.reader = NewReader(far, ReaderOptions{Version: V12, Budget: b, OnEvict: func() {
 		c.evicted.Store(true)
 		far.SetReadDeadline(time.Unix(1, 0))
 	}})
-	go func() {
+	c.read()
+	return c
+}
+
+// read starts one Read.
+func (c *client) read() {
+	c.reading.Go(func() {
 		err := c.reader.Read(&c.frame)
 		if err != nil {
-			far.Close()
+			c.far.Close()
 		}
 		c.result <- err
-	}()
-	return c
+	})
 }
 
 func (c *client) close() {
 	c.conn.Close()
+	c.reading.Wait()
 	c.reader.Close()
 }
 
@@ -145,7 +153,7 @@ func TestOversizedHeadGivesWay(t *testing.T) {
 		if err := <-slow.result; err != nil {
 			t.Fatal(err)
 		}
-		go func() { slow.result <- slow.reader.Read(&slow.frame) }()
+		slow.read()
 		synctest.Wait()
 		if n := budget.InUse(); n != 256<<10 {
 			t.Fatalf("%d bytes reserved; the test wants the second head to begin in the buffer of the first", n)

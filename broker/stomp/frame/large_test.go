@@ -101,7 +101,7 @@ func TestOversizedHead(t *testing.T) {
 			if v, _ := f.Get("h3"); len(f.Headers) < 4 || !bytes.Equal(v, bodyOf(60_000)[:48_000]) {
 				t.Errorf("the last header came out wrong, %d bytes", len(v))
 			}
-			if !bytes.Equal(f.Body, func() []byte { b := bodyOf(size); return b }()) {
+			if !bytes.Equal(f.Body, bodyOf(size)) {
 				t.Errorf("body of %d bytes came out wrong", size)
 			}
 			if peak < 128<<10 {
