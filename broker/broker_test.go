@@ -14,7 +14,7 @@ import (
 	"treadmq/store/vfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain")) }
 
 // rig is a broker on a store in memory that survives restarts.
 type rig struct {

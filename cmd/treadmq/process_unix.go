@@ -45,7 +45,9 @@ func processAlive(pid int, start uint64) bool {
 // detach makes a command outlive this process and its terminal.
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-func terminate(pid int) error { return syscall.Kill(pid, syscall.SIGTERM) }
+// askToStop asks a broker to stop in order.
+func askToStop(s *runState) error { return syscall.Kill(s.PID, syscall.SIGTERM) }
+
 func hangUp(pid int) error    { return syscall.Kill(pid, syscall.SIGHUP) }
 func forceKill(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
 

@@ -30,8 +30,9 @@ func detach(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{CreationFlags: detached | newGroup}
 }
 
-func terminate(int) error {
-	return errors.New("windows has no signal to stop a process; a file in the data folder asks it to")
+// askToStop asks a broker to stop in order.
+func askToStop(s *runState) error {
+	return os.WriteFile(filepath.Join(s.Data, stopFile), nil, 0o644)
 }
 
 func hangUp(int) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 )
@@ -62,6 +63,15 @@ func readRunState(data string) (*runState, bool, error) {
 	}
 	s.Data = data
 	return s, processAlive(s.PID, s.Start), nil
+}
+
+// readyURL is the console's answer to whether clients are taken.
+func (s *runState) readyURL() string {
+	u, err := url.Parse(s.Console)
+	if err != nil {
+		return s.Console
+	}
+	return u.Scheme + "://" + u.Host + "/readyz"
 }
 
 func noRunFile(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -101,17 +101,7 @@ func newConsoleCommand() *cobra.Command {
 	return cmd
 }
 
-// exitErr carries the exit code that an error asks for.
-type exitErr struct {
-	code int
-	text string
-}
-
-func (e *exitErr) Error() string { return e.text }
-
-// ExitCode is the process's exit code for this error.
-func (e *exitErr) ExitCode() int { return e.code }
-
+// exitError is an error with the process's exit code.
 func exitError(code int, format string, args ...any) error {
-	return &exitErr{code, strings.TrimRight(fmt.Sprintf(format, args...), "\n")}
+	return &failure{code: code, what: strings.TrimRight(fmt.Sprintf(format, args...), "\n")}
 }

@@ -1,0 +1,58 @@
+# TreadMQ. `make run` builds and starts a broker, `make test` installs what the
+# tests need and runs them all. `make help` lists the rest.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+export CGO_ENABLED ?= 0
+export PATH := $(CURDIR)/.tools/bin:$(PATH)
+
+.PHONY: help build run test unit check clients browser crash-short crash fuzz bench dist clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 14
+
+build: ## build bin/treadmq
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/treadmq ./cmd/treadmq
+
+run: build ## build and start a broker with its defaults, in the foreground
+	bin/treadmq console
+
+test: ## install what the tests need, then run all of them
+	scripts/deps.sh
+	$(MAKE) check
+	$(MAKE) build
+	$(MAKE) clients crash-short browser
+
+check: ## format, vet, staticcheck, unit tests with the race detector, short fuzz
+	scripts/deps.sh check
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these files'; exit 1; }
+	go vet ./... && go vet -tags clients ./scripts/clients && go vet -tags crash ./scripts/crash
+	staticcheck ./...
+	$(MAKE) unit fuzz
+
+unit: ## unit tests with the race detector, in random order
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 15m ./...
+
+fuzz: ## every fuzz target for a few seconds
+	scripts/fuzz.sh 3s
+
+clients: ## real clients in other languages against a real broker
+	go test -tags clients -count=1 -timeout 10m ./scripts/clients
+
+crash-short: ## 5 rounds of kill -9 under load
+	CRASH_ROUNDS=5 go test -tags crash -count=1 -timeout 10m ./scripts/crash
+
+crash: build ## 30 rounds of kill -9 under load
+	CRASH_ROUNDS=30 go test -tags crash -count=1 -v -timeout 60m ./scripts/crash
+
+browser: ## the console in a real Chromium
+	cd webui/e2e && go test -count=1 -timeout 10m ./...
+
+bench: build ## the same loads on TreadMQ and on the floor, as ratios
+	scripts/bench/run.sh
+
+dist: ## tarballs and zip for linux amd64/arm64, darwin arm64, windows amd64
+	scripts/dist.sh '$(VERSION)'
+
+clean: ## remove what was built
+	rm -rf bin dist

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"treadmq/conf"
+	"treadmq/conf/realm"
+)
+
+// users answers logins of all front ends from one realm file, and slows down who
+// keeps guessing.
+type users struct {
+	realm    *realm.Realm
+	throttle *realm.Throttle
+	limit    time.Duration // for a comparison that has to queue
+	reported error
+}
+
+// Authenticate implements the STOMP front end's Authenticator.
+func (u *users) Authenticate(user, password, remote string) (ok bool, principal string, wait time.Duration) {
+	found, ok, wait := u.login(user, password, remote)
+	return ok, found.Name, wait
+}
+
+func (u *users) login(user, password, remote string) (realm.User, bool, time.Duration) {
+	wait := u.throttle.Delay(remote, user)
+	ctx, cancel := context.WithTimeout(context.Background(), u.limit)
+	defer cancel()
+	found, ok := u.realm.AuthenticateContext(ctx, user, password)
+	if ok {
+		u.throttle.OK(remote, user)
+	} else {
+		u.throttle.Fail(remote, user)
+	}
+	return found, ok, wait
+}
+
+// refresh reads a changed realm file. An error is logged once, not every time.
+func (u *users) refresh(log *slog.Logger) {
+	changed, err := u.realm.Refresh()
+	switch {
+	case err != nil && (u.reported == nil || u.reported.Error() != err.Error()):
+		log.Error("the realm file cannot be read, so the users stay as they were", "err", err)
+	case changed:
+		log.Info("users read again", "users", len(u.realm.Users()))
+		reportRealm(u.realm, log)
+	}
+	u.reported = err
+}
+
+func reportRealm(r *realm.Realm, log *slog.Logger) {
+	for _, p := range r.Problems() {
+		log.Warn("a user cannot log in", "problem", p.String())
+	}
+}
+
+// openUsers opens the realm file, or writes one with a generated password, which
+// is shown this once.
+func (n *node) openUsers() error {
+	path := n.cfg.Realm
+	r, err := realm.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		password, gerr := realm.Generate(path)
+		if gerr != nil {
+			return exitError(73, "there is no realm file %s and it cannot be written: %v", path, gerr)
+		}
+		fmt.Fprintf(os.Stdout, "login    admin / %s  (written to %s, shown only now)\n", password, path)
+		n.log.Info("realm file written with the user admin", "file", path)
+		r, err = realm.Open(path)
+	}
+	if err != nil {
+		return exitError(78, "realm file %s: %v", path, err)
+	}
+	n.users = &users{realm: r, throttle: realm.NewThrottle(), limit: n.cfg.Stomp.ConnectTimeout}
+	reportRealm(r, n.log)
+	if !n.onlyLoopback() {
+		for _, w := range r.Weak() {
+			n.log.Warn("a weak password is in use on an address that others can reach", "entry", w.String())
+		}
+	}
+	return nil
+}
+
+func (n *node) onlyLoopback() bool {
+	for _, a := range append([]string{n.cfg.Console.Listen}, n.cfg.Stomp.Listen...) {
+		if a != "" && !conf.Loopback(a) {
+			return false
+		}
+	}
+	return true
+}
