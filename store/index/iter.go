@@ -32,6 +32,11 @@ func (x *Index) AllRefs() *Refs {
 	return &Refs{it: x.db.NewIterator(util.BytesPrefix([]byte{prefixRef}), nil)}
 }
 
+// RefsAfter returns a walk over all references behind one, over all lanes.
+func (x *Index) RefsAfter(r store.Ref) *Refs {
+	return &Refs{it: x.db.NewIterator(&util.Range{Start: append(refKey(nil, r), 0), Limit: []byte{prefixRef + 1}}, nil)}
+}
+
 // Next goes on to the next reference; the first call to the first.
 func (r *Refs) Next() bool { return r.err == nil && r.it.Next() && r.decode() }
 

@@ -18,6 +18,10 @@ type Recovery struct {
 	// Whole means that every page written before still exists: the process ended, the
 	// machine did not. Then only the very last write can be torn.
 	Whole bool
+	// Rebuild reads every segment there is, from the first; From and Chain do not
+	// count. Segments may be missing in between: the batch behind such a hole has FlagSegment
+	// and a Position that is not the End of the one before.
+	Rebuild bool
 	// Clean, if > 0, is where the journal ended when it was closed properly.
 	Clean store.Position
 
@@ -49,6 +53,9 @@ func Open(fs vfs.FS, dir string, opts Options) (*Journal, error) {
 //
 // Anything else is store.ErrCorrupt with file and offset, and nothing is changed.
 func (j *Journal) Recover(r *Recovery, fn func(h *Header, batch []byte) error) error {
+	if r.Rebuild && len(j.segs) > 0 {
+		r.From = j.segs[0].first
+	}
 	j.next, j.out, j.chain = r.From, r.From, r.Chain
 	if err := j.recover(r, fn); err != nil {
 		return fmt.Errorf("open journal: %w", err)
@@ -70,6 +77,13 @@ func (j *Journal) recover(r *Recovery, fn func(h *Header, batch []byte) error) e
 	if s := j.segs[i]; s.first > r.From || s.end < r.From {
 		return fmt.Errorf("%w: no segment in %s holds position %d, which the index has reached: restore the files", store.ErrCorrupt, j.dir, r.From)
 	}
+	// What a killed process wrote may still be only in memory, and whoever replays
+	// relies on it.
+	if !j.opts.NoSync {
+		if err := j.segs[len(j.segs)-1].file.Sync(); err != nil {
+			return err
+		}
+	}
 	for ; i < len(j.segs); i++ {
 		if err := j.replay(i, r, fn); err != nil {
 			return err
@@ -81,7 +95,11 @@ func (j *Journal) recover(r *Recovery, fn func(h *Header, batch []byte) error) e
 // replay reads segment i from j.next on.
 func (j *Journal) replay(i int, r *Recovery, fn func(h *Header, batch []byte) error) error {
 	s, last := j.segs[i], i == len(j.segs)-1
-	sc := scanner{file: s.file, first: s.first, limit: s.end, at: j.next, chain: j.chain}
+	adopt := r.Rebuild && (i == 0 || j.next != s.first)
+	if adopt {
+		j.next = s.first
+	}
+	sc := scanner{file: s.file, first: s.first, limit: s.end, at: j.next, chain: j.chain, adopt: adopt}
 	for {
 		h, b, err := sc.next()
 		switch {
@@ -102,7 +120,7 @@ func (j *Journal) replay(i int, r *Recovery, fn func(h *Header, batch []byte) er
 		r.Batches++
 		j.next, j.chain = sc.at, sc.chain
 	}
-	if !last && j.next != j.segs[i+1].first {
+	if !last && !r.Rebuild && j.next != j.segs[i+1].first {
 		return corrupt(s, j.next, fmt.Errorf("the next segment begins at %d", j.segs[i+1].first))
 	}
 	return nil

@@ -131,7 +131,7 @@ func (t *tail) overlayChanges(l *lane, e *index.Entry) {
 func (t *applier) link(from store.Ref, hint *journal.Record, refs []store.NewRef, first store.Seq, at placed) error {
 	e, err := t.current(from)
 	if errors.Is(err, store.ErrNotFound) {
-		if hint == nil {
+		if hint == nil || hint.Body.Size == 0 || !t.rebuilding {
 			return nil
 		}
 		e = index.Entry{Pos: hint.Body.Pos, Size: hint.Body.Size, CRC: hint.CRC, ID: hint.Message.ID, Flags: hint.Message.Flags, Expiry: hint.Message.Expiry}
@@ -371,7 +371,7 @@ func (t *applier) record(r *journal.Record) error {
 	case store.OpEnqueue:
 		t.enqueue(&r.Message, r.Refs, r.Seq, at)
 	case store.OpLink:
-		return t.link(r.Ref, nil, r.Refs, r.Seq, at)
+		return t.link(r.Ref, r, r.Refs, r.Seq, at)
 	case store.OpRemove:
 		return t.remove(r.Ref, 0)
 	case store.OpAttempts:
@@ -388,8 +388,12 @@ func (t *applier) record(r *journal.Record) error {
 		t.delete(string(r.Key))
 	case store.OpMove:
 		return t.move(r.Moved, at, r.Message.Encoded != nil)
+	case store.OpCatalog:
+		if t.rebuilding {
+			t.restore(r.Meta)
+		}
 	case store.OpEpochStart:
 		t.epochs = t.epochs.Add(r.Epoch, r.Pos)
 	}
-	return nil // OpCatalog says what is known; OpPrepare and OpOutcome have no effect yet
+	return nil // OpPrepare and OpOutcome have no effect yet
 }

@@ -35,13 +35,13 @@ type laneFix struct {
 
 // freeze makes the present generation the frozen one. It returns nil when nothing
 // happened since the last time. A generation that could not be written stays frozen.
-func (t *tail) freeze(encodeEpochs func() []byte) *generation {
+func (t *tail) freeze(encodeEpochs func() []byte, force bool) *generation {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.frz != nil {
 		return t.frz
 	}
-	if t.pos == t.frozenAt {
+	if t.pos == t.frozenAt && !force {
 		return nil
 	}
 	g := t.act
@@ -56,9 +56,14 @@ func (t *tail) freeze(encodeEpochs func() []byte) *generation {
 }
 
 // run writes what is committed to the index. Nothing to do is no error.
-func (c *checkpointer) run() error {
+func (c *checkpointer) run() error { return c.runIf(false) }
+
+// flush is run, also in the middle of a batch.
+func (c *checkpointer) flush() error { return c.runIf(true) }
+
+func (c *checkpointer) runIf(force bool) error {
 	s := c.store
-	g := s.tail.freeze(s.encodeEpochs)
+	g := s.tail.freeze(s.encodeEpochs, force)
 	if g == nil {
 		return nil
 	}

@@ -46,6 +46,7 @@ type Store struct {
 	closing bool
 	failure error // first and final
 	appends uint64
+	holeSeq store.Seq // during Open: references below may be repeats, acknowledged in segments that are gone
 
 	wake          chan struct{} // something for the sync loop
 	commits       groupQueue
@@ -156,61 +157,101 @@ func (s *Store) wipe(names []string) error {
 	return nil
 }
 
-func (s *Store) openIndex() error {
-	x, err := index.Open(s.opts.FS, filepath.Join(s.opts.Dir, indexName), index.Options{
-		CacheBytes: s.opts.IndexCache, NoSync: s.opts.Temporary, Logger: s.log,
-	})
-	if err != nil {
-		return err
-	}
-	s.index = x
-	s.applier = &applier{tail: s.tail, index: x}
-	return nil
-}
-
-// recover loads the index's part of the memory and replays the journal.
+// recover opens the journal and replays it.
 func (s *Store) recover() error {
 	j, err := journal.Open(s.opts.FS, s.opts.Dir, journal.Options{SegmentSize: s.opts.SegmentSize, NoSync: s.opts.Temporary})
 	if err != nil {
 		return err
 	}
 	s.journal = j
+	rebuild := s.index.Fresh() && len(j.Segments()) > 0
+	if rebuild {
+		if err := s.markRebuild(); err != nil {
+			return err
+		}
+	}
 	if err := s.loadTail(); err != nil {
 		return err
 	}
+	if err := s.missingSegments(); err != nil {
+		return err
+	}
+	if err := s.replayAll(rebuild); err != nil {
+		return err
+	}
+	if rebuild {
+		return s.finishRebuild()
+	}
+	return nil
+}
+
+// missingSegments demands a file for each segment in which something is alive.
+func (s *Store) missingSegments() error {
+	have := map[store.Position]bool{}
+	for _, seg := range s.journal.Segments() {
+		have[seg.First] = true
+	}
+	for first, n := range s.check.live {
+		if n.Refs > 0 && !have[first] {
+			return fmt.Errorf("%w: the segment at position %d with %d live messages is not in %s: restore the file", store.ErrCorrupt, first, n.Refs, s.opts.Dir)
+		}
+	}
+	return nil
+}
+
+func (s *Store) replayAll(rebuild bool) error {
 	start := time.Now()
 	st := s.index.State()
-	r := journal.Recovery{From: st.Applied, Chain: st.Chain, Whole: s.meta.Boot != "" && s.meta.Boot == s.opts.BootID}
+	r := journal.Recovery{
+		From: st.Applied, Chain: st.Chain, Rebuild: rebuild,
+		Whole: s.meta.Boot != "" && s.meta.Boot == s.opts.BootID,
+	}
 	if s.meta.Clean {
 		r.Clean = s.meta.End
 	}
 	var rec journal.Record
-	s.tail.replaying = true
-	err = j.Recover(&r, func(h *journal.Header, b []byte) error { return s.replay(h, b, &rec) })
-	if err != nil {
+	s.tail.replaying, s.tail.rebuilding = true, rebuild
+	if err := s.journal.Recover(&r, func(h *journal.Header, b []byte) error { return s.replay(h, b, &rec) }); err != nil {
 		return err
 	}
 	if r.Torn {
 		s.log.Warn("cut an incomplete write off the journal", "dir", s.opts.Dir, "pos", r.Cut)
 	}
-	s.tail.pos, s.tail.chain = j.End(), j.Chain()
+	s.tail.pos, s.tail.chain = s.journal.End(), s.journal.Chain()
 	if err := s.check.run(); err != nil {
 		return err
 	}
-	s.tail.replaying = false
+	s.tail.replaying, s.tail.rebuilding = false, false
 	if r.Batches > 0 {
-		s.log.Info("replayed the journal", "dir", s.opts.Dir, "batches", r.Batches, "from", r.From, "to", j.End(), "took", time.Since(start))
+		s.log.Info("replayed the journal", "dir", s.opts.Dir, "batches", r.Batches, "from", r.From, "to", s.journal.End(), "took", time.Since(start))
 	}
 	return nil
 }
 
+// replay applies one batch of the journal, and writes the index when much has gathered.
 func (s *Store) replay(h *journal.Header, b []byte, rec *journal.Record) error {
+	if err := s.replayBatch(h, b, rec); err != nil {
+		return err
+	}
+	if int64(s.tail.pos-s.tail.frozenAt) > s.opts.TailLimit {
+		return s.check.run()
+	}
+	return nil
+}
+
+func (s *Store) replayBatch(h *journal.Header, b []byte, rec *journal.Record) error {
 	t := s.tail
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	err := journal.EachRecord(h, b, rec, func(r *journal.Record) error { return s.applier.record(r) })
+	if t.rebuilding && h.Position != t.pos && t.pos > 0 {
+		s.holeSeq = t.nextSeq
+	}
+	if err := journal.EachRecord(h, b, rec, s.replayRecord); err != nil {
+		return err
+	}
 	t.nextSeq = max(t.nextSeq, h.Base)
-	return err
+	t.pos, t.chain = h.End(), h.NextChain()
+	return nil
 }
 
 // loadTail reads from the index what is kept in memory.

@@ -200,6 +200,8 @@ type tail struct {
 	appliedAt store.Position // what the index reflects
 	indexSeq  store.Seq      // every Seq in the index is below
 	replaying bool           // no look-ups for counts: the checkpoint that follows corrects them
+
+	rebuilding bool // what a record refers to may be in a segment that is gone
 }
 
 func newTail() *tail {

@@ -1,0 +1,221 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"treadmq/store"
+	"treadmq/store/index"
+	"treadmq/store/journal"
+)
+
+// rebuildName marks a folder whose index must be made again from the journal: it
+// was found damaged, or a rebuild was interrupted.
+const rebuildName = "REBUILD"
+
+// openIndex opens the index, or throws it away if it cannot be trusted.
+func (s *Store) openIndex() error {
+	dir := filepath.Join(s.opts.Dir, indexName)
+	_, err := s.opts.FS.Stat(filepath.Join(s.opts.Dir, rebuildName))
+	marked := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	x, err := s.tryIndex(dir)
+	if err == nil && !marked {
+		return s.useIndex(x)
+	}
+	switch {
+	case err == nil:
+		err = x.Close()
+	case errors.Is(err, index.ErrDamaged):
+		s.log.Warn("the index is damaged and is made again from the journal", "dir", s.opts.Dir, "err", err)
+		err = s.markRebuild()
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.opts.FS.RemoveAll(dir); err != nil {
+		return err
+	}
+	if x, err = s.tryIndex(dir); err != nil {
+		return err
+	}
+	return s.useIndex(x)
+}
+
+func (s *Store) tryIndex(dir string) (*index.Index, error) {
+	return index.Open(s.opts.FS, dir, index.Options{CacheBytes: s.opts.IndexCache, NoSync: s.opts.Temporary, Logger: s.log})
+}
+
+func (s *Store) useIndex(x *index.Index) error {
+	s.index = x
+	s.applier = &applier{tail: s.tail, index: x}
+	return nil
+}
+
+// markRebuild makes sure that the next start rebuilds the index if this one does not finish.
+func (s *Store) markRebuild() error {
+	f, err := s.opts.FS.OpenFile(filepath.Join(s.opts.Dir, rebuildName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("mark the index for a rebuild: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return s.opts.FS.SyncDir(s.opts.Dir)
+}
+
+// replayRecord applies one record. Called with tail.mu held.
+func (s *Store) replayRecord(r *journal.Record) error {
+	if !s.tail.rebuilding || r.Kind != store.OpMove {
+		return s.applier.record(r)
+	}
+	s.tail.mu.Unlock()
+	defer s.tail.mu.Lock()
+	return s.check.revive(r)
+}
+
+// revive applies an OpMove during a rebuild: the records that made the references
+// may be gone, and their sequence numbers lie below those of the tail. So the tail is
+// written first, then the references straight into the index.
+func (c *checkpointer) revive(r *journal.Record) error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	c.begin()
+	lanes := map[laneID]index.Lane{}
+	for i := range r.Moved {
+		if err := c.reviveRef(r, &r.Moved[i], lanes); err != nil {
+			return err
+		}
+	}
+	for id, n := range lanes {
+		c.batch.PutLane(id.Dest, id.Lane, n)
+	}
+	if err := c.commit(c.store.index.State()); err != nil {
+		return err
+	}
+	t := c.store.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, n := range lanes {
+		l := t.lane(id.Dest, id.Lane)
+		l.saved, l.count, l.keys, l.low = n, n.Count, n.Keys, n.Low
+	}
+	return nil
+}
+
+func (c *checkpointer) reviveRef(r *journal.Record, m *journal.Moved, lanes map[laneID]index.Lane) error {
+	id := laneID{Dest: m.Dest, Lane: m.Lane}
+	n, ok := lanes[id]
+	if !ok {
+		if l := c.store.tail.laneForRead(m.Dest, m.Lane); l != nil {
+			n = l.saved
+		}
+	}
+	e := index.Entry{
+		Ref: m.Ref, Pos: r.Body.Pos, Size: r.Body.Size, CRC: r.CRC, Share: share(r.Len, len(r.Moved)), ID: r.Message.ID,
+		Expiry: m.Expiry, Attempts: m.Attempts, Flags: r.Message.Flags, Overlay: m.Overlay,
+	}
+	if r.Message.Encoded == nil {
+		e.Share, e.RefPos, e.Own = share(e.Size, len(r.Moved)), r.Pos, share(r.Len, len(r.Moved))
+	}
+	old, err := c.store.index.Find(m.Ref)
+	switch {
+	case err == nil:
+		c.countEntry(&old, -1)
+	case errors.Is(err, store.ErrNotFound):
+		if n.Keys == 0 || m.Seq < n.Low {
+			n.Low = m.Seq
+		}
+		n.Keys++
+		n.Count.Refs++
+		n.Count.Bytes += int64(e.Size)
+		c.store.tail.raiseSeq(m.Seq + 1)
+	default:
+		return err
+	}
+	c.batch.PutRef(&e)
+	c.countEntry(&e, 1)
+	lanes[id] = n
+	return nil
+}
+
+func (t *tail) raiseSeq(next store.Seq) {
+	t.mu.Lock()
+	t.nextSeq = max(t.nextSeq, next)
+	t.mu.Unlock()
+}
+
+// flagChunk is how many references one index write flags.
+const flagChunk = 10_000
+
+// finishRebuild flags what may be a repeat and takes the mark away.
+func (s *Store) finishRebuild() error {
+	live, flagged := 0, 0
+	var after store.Ref
+	for more := true; more; {
+		var err error
+		if more, err = s.check.flagSome(&after, s.holeSeq, &live, &flagged); err != nil {
+			return err
+		}
+	}
+	name := filepath.Join(s.opts.Dir, rebuildName)
+	if err := s.opts.FS.Remove(name); err != nil {
+		return fmt.Errorf("finish the rebuild: %w", err)
+	}
+	if err := s.opts.FS.SyncDir(s.opts.Dir); err != nil {
+		return fmt.Errorf("finish the rebuild: %w", err)
+	}
+	s.log.Warn("made the index again from the journal", "dir", s.opts.Dir, "messages", live, "possibly_repeated", flagged)
+	return nil
+}
+
+// flagSome marks a chunk of the references below hole as delivered before: a
+// segment that is gone may have held their acknowledgement.
+func (c *checkpointer) flagSome(after *store.Ref, hole store.Seq, live, flagged *int) (more bool, err error) {
+	c.begin()
+	it := c.store.index.RefsAfter(*after)
+	n := 0
+	for n < flagChunk && it.Next() {
+		e := it.Entry()
+		*after = e.Ref
+		*live++
+		n++
+		if e.Seq < hole && e.Attempts == 0 {
+			e.Attempts = 1
+			c.batch.PutRef(e)
+			*flagged++
+		}
+	}
+	if err := it.Close(); err != nil {
+		return false, err
+	}
+	if c.batch.Len() == 0 {
+		return n == flagChunk, nil
+	}
+	return n == flagChunk, c.commit(c.store.index.State())
+}
+
+// restore takes the state that a segment opens with.
+func (t *applier) restore(m *journal.Metadata) {
+	for k := range t.catalog {
+		if _, ok := m.Catalog[k]; !ok {
+			t.delete(k)
+		}
+	}
+	for k, v := range m.Catalog {
+		t.put(k, v)
+	}
+	for id, seq := range m.Marks {
+		t.setMark(store.Ref{Dest: id.Dest, Lane: id.Lane, Seq: seq})
+	}
+	if m.Epochs.Last() > t.epochs.Last() {
+		t.epochs = m.Epochs
+	}
+	t.nextSeq = max(t.nextSeq, m.NextSeq)
+}
