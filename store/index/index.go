@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"sync"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
@@ -42,10 +43,17 @@ type Options struct {
 
 // Index is an open index.
 type Index struct {
+	fs   vfs.FS
+	dir  string
+	opts Options
+
+	mu    sync.RWMutex // guards db against Reopen; held by each walk until it is closed
 	db    *leveldb.DB
-	sync  bool
 	state State // as of the last write
 }
+
+// ErrSync says that a sync of the index failed. It must not be tried again.
+var ErrSync = errors.New("sync of the index failed")
 
 // Open opens the index in dir, which is made if it is not there. An error that
 // wraps ErrDamaged means that the journal must be replayed into a new one.
@@ -61,7 +69,16 @@ func Open(fsys vfs.FS, dir string, o Options) (*Index, error) {
 			return nil, fmt.Errorf("open index: %w", err)
 		}
 	}
-	s := &files{fs: fsys, dir: dir, note: func(str string) { o.Logger.Debug("goleveldb", "text", str) }}
+	x := &Index{fs: fsys, dir: dir, opts: o}
+	if err := x.open(); err != nil {
+		return nil, fmt.Errorf("open index %s: %w", dir, err)
+	}
+	return x, nil
+}
+
+func (x *Index) open() error {
+	o := &x.opts
+	s := &files{fs: x.fs, dir: x.dir, note: func(str string) { o.Logger.Debug("goleveldb", "text", str) }}
 	db, err := leveldb.Open(s, &opt.Options{
 		BlockCacheCapacity:            o.CacheBytes,
 		WriteBuffer:                   o.WriteBuffer,
@@ -77,16 +94,27 @@ func Open(fsys vfs.FS, dir string, o Options) (*Index, error) {
 		CompactionTotalSizeMultiplier: 10,
 	})
 	if err != nil {
-		if lerrors.IsCorrupted(err) {
-			err = fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-		return nil, fmt.Errorf("open index %s: %w", dir, err)
+		return wrap(err)
 	}
-	x := &Index{db: db, sync: !o.NoSync}
+	x.db, x.state = db, State{}
 	if err := x.check(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open index %s: %w", dir, err), db.Close())
+		return errors.Join(err, db.Close())
 	}
-	return x, nil
+	return nil
+}
+
+// Reopen closes the index and opens it again: after a write that failed for want
+// of space, which goleveldb does not get over. State says whether the write took place.
+func (x *Index) Reopen() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.db.Close(); err != nil {
+		x.opts.Logger.Warn("closing the index", "dir", x.dir, "err", err)
+	}
+	if err := x.open(); err != nil {
+		return fmt.Errorf("reopen index %s: %w", x.dir, err)
+	}
+	return nil
 }
 
 // check reads the state and demands an unbroken run of guards up to it.
@@ -154,6 +182,8 @@ func (x *Index) get(key []byte) ([]byte, error) {
 func (x *Index) Find(r store.Ref) (Entry, error) {
 	var buf [refKeySize]byte
 	key := refKey(buf[:0], r)
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	v, err := x.db.Get(key, nil)
 	if errors.Is(err, leveldb.ErrNotFound) {
 		return Entry{}, store.ErrNotFound
@@ -192,9 +222,22 @@ func (b *Batch) PutRef(e *Entry) {
 		b.key = expiryKey(b.key, e.Expiry, e.Ref)
 		b.b.Put(b.key, nil)
 	}
+	if e.RefPos != 0 {
+		b.key = linkKey(b.key, e.Pos, e.Ref)
+		b.b.Put(b.key, nil)
+	}
 }
 
-// DeleteRef deletes a reference and its expiry.
+// Unlink takes away what PutRef noted about where the message of a reference is.
+// Call it before the reference is put with another place.
+func (b *Batch) Unlink(e *Entry) {
+	if e.RefPos != 0 {
+		b.key = linkKey(b.key, e.Pos, e.Ref)
+		b.b.Delete(b.key)
+	}
+}
+
+// DeleteRef deletes a reference with its expiry and link.
 func (b *Batch) DeleteRef(e *Entry) {
 	b.key = refKey(b.key, e.Ref)
 	b.b.Delete(b.key)
@@ -202,6 +245,7 @@ func (b *Batch) DeleteRef(e *Entry) {
 		b.key = expiryKey(b.key, e.Expiry, e.Ref)
 		b.b.Delete(b.key)
 	}
+	b.Unlink(e)
 }
 
 // PutCatalog and DeleteCatalog change the catalog.
@@ -255,7 +299,7 @@ func (x *Index) Write(b *Batch, s State) error {
 	if s.Number > guardRun {
 		b.b.Delete(numberKey(prefixGuard, s.Number-guardRun))
 	}
-	if err := x.db.Write(&b.b, &opt.WriteOptions{Sync: x.sync}); err != nil {
+	if err := x.db.Write(&b.b, &opt.WriteOptions{Sync: !x.opts.NoSync}); err != nil {
 		return fmt.Errorf("write index: %w", wrap(err))
 	}
 	x.state = s
@@ -264,6 +308,8 @@ func (x *Index) Write(b *Batch, s State) error {
 
 // Size returns the bytes of the tables that hold references, roughly.
 func (x *Index) Size() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	s, err := x.db.SizeOf([]util.Range{{Limit: []byte{math.MaxUint8}}})
 	if err != nil {
 		return 0
@@ -272,4 +318,8 @@ func (x *Index) Size() int64 {
 }
 
 // Close closes the index. Nothing is lost without it.
-func (x *Index) Close() error { return x.db.Close() }
+func (x *Index) Close() error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.db.Close()
+}

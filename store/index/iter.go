@@ -12,6 +12,7 @@ import (
 
 // Refs walks over the references of one lane in order. Close it.
 type Refs struct {
+	x   *Index
 	it  iterator.Iterator
 	e   Entry
 	key [refKeySize]byte
@@ -24,17 +25,24 @@ func (x *Index) Refs(d store.DestID, l store.Lane, from, to store.Seq) *Refs {
 		Start: refKey(nil, store.Ref{Dest: d, Lane: l, Seq: from}),
 		Limit: append(refKey(nil, store.Ref{Dest: d, Lane: l, Seq: to}), 0),
 	}
-	return &Refs{it: x.db.NewIterator(&r, nil), e: Entry{Ref: store.Ref{Dest: d, Lane: l}}}
+	w := x.walk(&r)
+	w.e.Ref = store.Ref{Dest: d, Lane: l}
+	return w
 }
 
 // AllRefs returns a walk over all references of all lanes.
 func (x *Index) AllRefs() *Refs {
-	return &Refs{it: x.db.NewIterator(util.BytesPrefix([]byte{prefixRef}), nil)}
+	return x.walk(util.BytesPrefix([]byte{prefixRef}))
+}
+
+func (x *Index) walk(r *util.Range) *Refs {
+	x.mu.RLock()
+	return &Refs{x: x, it: x.db.NewIterator(r, nil)}
 }
 
 // RefsAfter returns a walk over all references behind one, over all lanes.
 func (x *Index) RefsAfter(r store.Ref) *Refs {
-	return &Refs{it: x.db.NewIterator(&util.Range{Start: append(refKey(nil, r), 0), Limit: []byte{prefixRef + 1}}, nil)}
+	return x.walk(&util.Range{Start: append(refKey(nil, r), 0), Limit: []byte{prefixRef + 1}})
 }
 
 // Next goes on to the next reference; the first call to the first.
@@ -61,6 +69,7 @@ func (r *Refs) Entry() *Entry { return &r.e }
 func (r *Refs) Close() error {
 	err := wrap(r.it.Error())
 	r.it.Release()
+	r.x.mu.RUnlock()
 	if r.err != nil {
 		return r.err
 	}
@@ -69,6 +78,8 @@ func (r *Refs) Close() error {
 
 // each calls fn for each key of a prefix; the key without the prefix.
 func (x *Index) each(prefix byte, fn func(key, value []byte) error) error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	it := x.db.NewIterator(util.BytesPrefix([]byte{prefix}), nil)
 	defer it.Release()
 	for it.Next() {
@@ -124,6 +135,28 @@ func (x *Index) Purges(fn func(d store.DestID, upto store.Seq, keep []store.Seq)
 	})
 }
 
+// Links calls fn for each reference whose message is at from <= position < to and
+// whose own record is elsewhere.
+func (x *Index) Links(from, to store.Position, fn func(r store.Ref) error) error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	r := util.Range{
+		Start: binary.BigEndian.AppendUint64([]byte{prefixLink}, uint64(from)),
+		Limit: binary.BigEndian.AppendUint64([]byte{prefixLink}, uint64(to)),
+	}
+	it := x.db.NewIterator(&r, nil)
+	defer it.Release()
+	for it.Next() {
+		if len(it.Key()) != expiryKeySize {
+			return fmt.Errorf("%w: link %x", ErrDamaged, it.Key())
+		}
+		if err := fn(parseRef(it.Key()[9:])); err != nil {
+			return err
+		}
+	}
+	return wrap(it.Error())
+}
+
 // Expiring appends to dst up to max references with expiry <= now from the cursor
 // on, which is excluded; nil begins with the first. Only key fields and Expiry are set.
 func (x *Index) Expiring(dst []Entry, now int64, after []byte, max int) ([]Entry, error) {
@@ -139,6 +172,8 @@ func (x *Index) Expiring(dst []Entry, now int64, after []byte, max int) ([]Entry
 	} else {
 		r.Start = append(r.Start, 0)
 	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
 	it := x.db.NewIterator(&r, nil)
 	defer it.Release()
 	for it.Next() {

@@ -12,6 +12,7 @@ import (
 //	b <n u64>                      guard: one per batch written, without a gap
 //	c <key>                        catalog
 //	k <dest u32> <lane u8>         lane: counts, mark, low water
+//	l <pos u64> <m key>            reference whose message is at pos and whose own record is elsewhere
 //	m <dest u32> <lane u8> <seq>   reference
 //	p <dest u32> <upto u64>        purge whose references are not all deleted yet
 //	s <first u64>                  segment: live references and bytes
@@ -21,6 +22,7 @@ const (
 	prefixGuard   = 'b'
 	prefixCatalog = 'c'
 	prefixLane    = 'k'
+	prefixLink    = 'l'
 	prefixRef     = 'm'
 	prefixPurge   = 'p'
 	prefixSegment = 's'
@@ -46,6 +48,11 @@ func refKey(b []byte, r store.Ref) []byte { return appendRef(append(b[:0], prefi
 
 func expiryKey(b []byte, expiry int64, r store.Ref) []byte {
 	b = binary.BigEndian.AppendUint64(append(b[:0], prefixExpiry), uint64(expiry))
+	return appendRef(b, r)
+}
+
+func linkKey(b []byte, pos store.Position, r store.Ref) []byte {
+	b = binary.BigEndian.AppendUint64(append(b[:0], prefixLink), uint64(pos))
 	return appendRef(b, r)
 }
 

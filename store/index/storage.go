@@ -180,7 +180,13 @@ func (w *appendFile) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (w *appendFile) Sync() error  { return w.f.Sync() }
+func (w *appendFile) Sync() error {
+	if err := w.f.Sync(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSync, err)
+	}
+	return nil
+}
+
 func (w *appendFile) Close() error { return w.f.Close() }
 
 func (s *files) Remove(fd storage.FileDesc) error {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,9 +18,12 @@ import (
 type checkpointer struct {
 	store *Store
 	batch index.Batch
-	live  map[store.Position]index.Live // by first position of the segment, as the index has it
-	dirty map[store.Position]bool       // segments whose count changed in this batch
-	first []store.Position              // segments in order, during a write
+
+	mu   sync.Mutex                    // guards live, which others read
+	live map[store.Position]index.Live // by first position of the segment, as the index has it
+
+	dirty map[store.Position]bool // segments whose count changed in this batch
+	first []store.Position        // segments in order, during a write
 	fixes []laneFix
 	due   []*purge // noted in the index, references not yet deleted
 }
@@ -67,16 +71,42 @@ func (c *checkpointer) runIf(force bool) error {
 	if g == nil {
 		return nil
 	}
+	before := s.index.State().Number
 	if err := c.write(g); err != nil {
-		return fmt.Errorf("checkpoint: %w", errors.Join(err, c.reload()))
+		err = c.recover(err)
+		if !errors.Is(err, errRetry) || s.index.State().Number == before {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
 	}
 	c.thaw(g)
 	s.checkpoints.Add(1)
 	return nil
 }
 
+// errRetry says that a write of the index failed for want of space and may be
+// tried again later: nothing is lost, the journal has it all.
+var errRetry = errors.New("no space for the index")
+
+// recover makes the index usable again after a failed write if it only lacked
+// space, and returns why it was.
+func (c *checkpointer) recover(cause error) error {
+	if !errors.Is(cause, syscall.ENOSPC) || errors.Is(cause, index.ErrSync) {
+		return cause
+	}
+	c.store.giveReserve()
+	if err := c.store.index.Reopen(); err != nil {
+		return errors.Join(cause, err)
+	}
+	if err := c.reload(); err != nil {
+		return errors.Join(cause, err)
+	}
+	return fmt.Errorf("%w: %w", errRetry, cause)
+}
+
 // reload reads the live counts again: after a write that failed, and at the start.
 func (c *checkpointer) reload() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	clear(c.live)
 	return c.store.index.Segments(func(first store.Position, n index.Live) error {
 		c.live[first] = n
@@ -118,7 +148,7 @@ func (c *checkpointer) begin() {
 // commit writes the batch with the live counts that changed.
 func (c *checkpointer) commit(state index.State) error {
 	for first := range c.dirty {
-		if n := c.live[first]; n.Refs != 0 {
+		if n := c.liveIn(first); n.Refs != 0 {
 			c.batch.PutSegment(first, n)
 		} else {
 			c.batch.DeleteSegment(first)
@@ -137,9 +167,33 @@ func (c *checkpointer) count(at store.Position, refs, bytes int64) {
 		return
 	}
 	first := c.first[i]
-	n := c.live[first]
-	c.live[first] = index.Live{Refs: n.Refs + refs, Bytes: n.Bytes + bytes}
+	n := c.liveIn(first)
+	c.setLive(first, &index.Live{Refs: n.Refs + refs, Bytes: n.Bytes + bytes})
 	c.dirty[first] = true
+}
+
+// liveIn returns what is alive in a segment.
+func (c *checkpointer) liveIn(first store.Position) index.Live {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.live[first]
+}
+
+// setLive changes it; nil forgets the segment.
+func (c *checkpointer) setLive(first store.Position, n *index.Live) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n == nil {
+		delete(c.live, first)
+	} else {
+		c.live[first] = *n
+	}
+}
+
+func (t *tail) applied() store.Position {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.appliedAt
 }
 
 // countEntry counts a reference in (sign 1) or out (sign -1) of its segments.
@@ -223,6 +277,7 @@ func (c *checkpointer) changes(l *lane, fix *laneFix) error {
 		} else {
 			whole = false
 			c.countEntry(e, -1)
+			c.batch.Unlink(e)
 			ch.applyTo(e)
 			c.countEntry(e, 1)
 			c.batch.PutRef(e)
@@ -295,14 +350,12 @@ func (s *Store) housekeep() error {
 	}
 	switch {
 	case err == nil:
-	case errors.Is(err, syscall.ENOSPC):
-		s.giveReserve()
-		err = s.reopenIndex(err)
+		return nil
+	case errors.Is(err, errRetry):
+		s.log.Warn("the index cannot be written now", "dir", s.opts.Dir, "err", err)
+		return err
 	}
-	if err != nil && !errors.Is(err, syscall.ENOSPC) {
-		return s.fail(err)
-	}
-	return err
+	return s.fail(err)
 }
 
 // Checkpoint implements store.Store.

@@ -44,7 +44,8 @@ type Options struct {
 	// CompactRate bounds rewriting, in bytes per second. Default 32 MiB/s.
 	CompactRate int64
 	// DiskReserve is disk space in bytes that only removals may use. It is held by a
-	// file until it is needed. Default: one segment and 16 MiB.
+	// file until it is needed. What is pending when the disk fills up uses it too.
+	// Default: MaxPending, one segment and 16 MiB.
 	DiskReserve int64
 	IndexCache  int // bytes of index blocks kept in memory; default 8 MiB
 
@@ -93,7 +94,7 @@ func (o *Options) complete() error {
 	orDefault(&o.SlowSync, time.Second)
 	orDefault(&o.CompactBelow, 0.5)
 	orDefault(&o.CompactRate, 32<<20)
-	orDefault(&o.DiskReserve, o.SegmentSize+16<<20)
+	orDefault(&o.DiskReserve, o.MaxPending+o.SegmentSize+16<<20)
 	orDefault(&o.IndexCache, 8<<20)
 	if o.SegmentSize < 4096 {
 		return fmt.Errorf("open store: segments of %d bytes are too small, give 4096 or more", o.SegmentSize)

@@ -45,7 +45,7 @@ func (c *checkpointer) purgeSome(p *purge) (more bool, err error) {
 		c.batch.DeletePurge(p.dest, p.upto)
 	}
 	if err := c.commit(c.store.index.State()); err != nil {
-		return false, firstError(err, c.reload())
+		return false, c.recover(err) // if it was written after all, the next round finds nothing left
 	}
 	c.purged(p, left > 0)
 	return left == 0, nil
@@ -122,13 +122,4 @@ func (t *tail) laneForRead(d store.DestID, n store.Lane) *lane {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.peek(d, n)
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -128,6 +128,7 @@ func (c *checkpointer) reviveRef(r *journal.Record, m *journal.Moved, lanes map[
 	switch {
 	case err == nil:
 		c.countEntry(&old, -1)
+		c.batch.Unlink(&old)
 	case errors.Is(err, store.ErrNotFound):
 		if n.Keys == 0 || m.Seq < n.Low {
 			n.Low = m.Seq

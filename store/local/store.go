@@ -56,12 +56,17 @@ type Store struct {
 	thawed        *sync.Cond // on tail.mu: a checkpoint was completed, or the store ended
 	stop          chan struct{}
 	failedCh      chan struct{} // closed with failure
+	stopCompact   chan struct{} // ends compactLoop, which appends and so ends before the others
+	compactDone   chan struct{} // closed when it ended
+	compactNow    chan struct{}
 	wg            sync.WaitGroup
 	loops         sync.WaitGroup // of those that end with stop
 	closeOnce     sync.Once
 	closeErr      error
 
-	full        atomic.Bool
+	full        atomic.Bool // sends are refused
+	reserveMu   sync.Mutex  // guards reserved
+	reserved    bool        // the reserve's file is there
 	freeDisk    atomic.Int64
 	syncs       atomic.Uint64
 	syncNanos   atomic.Uint64
@@ -97,6 +102,7 @@ func Open(o Options) (*Store, error) {
 		opts: o, log: o.Logger, tail: newTail(), cur: &group{},
 		wake: make(chan struct{}, 1), committed: make(chan struct{}), checkpointNow: make(chan struct{}, 1),
 		checkpointAsk: make(chan chan error), stop: make(chan struct{}), failedCh: make(chan struct{}),
+		stopCompact: make(chan struct{}), compactDone: make(chan struct{}), compactNow: make(chan struct{}, 1),
 	}
 	s.room = sync.NewCond(&s.mu)
 	s.commits.cond.L = &s.commits.mu
@@ -334,15 +340,17 @@ func (s *Store) begin() error {
 			s.shadow.Marks[id] = l.mark
 		}
 	}
+	s.watchDisk()
 	s.wg.Add(2)
 	go s.syncLoop()
 	go s.commitLoop()
-	s.loops.Add(1)
-	go func() {
-		defer s.loops.Done()
-		s.checkpointLoop()
-	}()
-	return s.startEpoch()
+	s.loops.Go(s.checkpointLoop)
+	if err := s.startEpoch(); err != nil {
+		close(s.compactDone) // it never began
+		return errors.Join(err, s.stopLoops())
+	}
+	go s.compactLoop()
+	return nil
 }
 
 // raise lifts a counter to at least v.
@@ -428,7 +436,11 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-func (s *Store) close() error {
+// stopLoops ends the goroutines: what was appended is committed first. It returns
+// why the store failed, if it did.
+func (s *Store) stopLoops() error {
+	close(s.stopCompact)
+	<-s.compactDone
 	s.mu.Lock()
 	s.closing = true
 	s.room.Broadcast()
@@ -437,7 +449,11 @@ func (s *Store) close() error {
 	s.wg.Wait()
 	close(s.stop)
 	s.loops.Wait()
-	if err := s.failed(); err != nil {
+	return s.failed()
+}
+
+func (s *Store) close() error {
+	if err := s.stopLoops(); err != nil {
 		s.abandon()
 		return err
 	}
