@@ -192,12 +192,11 @@ func TestOutboxModel(t *testing.T) {
 			},
 			"reconnect": func(t *rapid.T) {
 				epoch++
-				o.rewind()
 				var front []*item
 				for range rapid.IntRange(0, 3).Draw(t, "subscriptions") {
 					front = append(front, newItem(true))
 				}
-				o.pushFront(front)
+				o.restart(front)
 				open = append(front, open...)
 				toWrite = slices.Clone(open)
 			},

@@ -31,9 +31,6 @@ func newFrameReader(r io.Reader, maxBody int) *frameReader {
 	return &frameReader{br: bufio.NewReaderSize(r, readBuffer), maxBody: maxBody}
 }
 
-// buffered reports whether bytes are at hand without waiting for the network.
-func (r *frameReader) buffered() bool { return r.br.Buffered() > 0 }
-
 // read returns the next frame, nil for one end of line between frames (a
 // heart-beat).
 func (r *frameReader) read() (*frame.Frame, error) {

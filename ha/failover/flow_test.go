@@ -3,6 +3,9 @@ package failover
 import (
 	"context"
 	"errors"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -275,5 +278,81 @@ func TestArgumentsAreChecked(t *testing.T) {
 	}
 	if _, err := Dial(ctx, &URL{}, Options{}); err == nil {
 		t.Error("an empty URL was accepted")
+	}
+}
+
+func TestDisconnectTakesNothingNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "a:1")
+		ev := make(events, 10)
+		o := ev.options()
+		o.HeartBeat = -1
+		c, p := n.connect("failover:(a:1)", "a:1", o)
+		ctx := context.Background()
+		sent := background(func() error { return c.Send(ctx, "/queue/q", "", []byte("1")) })
+		f := p.expectSend("1")
+		wait := background(func() error { return c.Disconnect(ctx) })
+		synctest.Wait()
+		wantErr(t, c.Send(ctx, "/queue/q", "", []byte("2")), ErrClosed)
+		_, err := c.Subscribe(ctx, "/queue/q", AckAuto)
+		wantErr(t, err, ErrClosed)
+		_, err = c.Begin(ctx)
+		wantErr(t, err, ErrClosed)
+		p.receipt(f)
+		must(t, sent())
+		p.expect(frame.DISCONNECT)
+		p.close() // without RECEIPT: the connection is gone as was wished
+		must(t, wait())
+		if len(ev) > 0 {
+			t.Errorf("event %q although the end was wished", <-ev)
+		}
+	})
+}
+
+// TestSeveralReceivers: two messages that come at once wake two waiting calls,
+// though there is only one token.
+func TestSeveralReceivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "a:1")
+		c, p := n.connect("a:1", "a:1", Options{HeartBeat: -1})
+		var sub *Subscription
+		wait := background(func() (err error) {
+			sub, err = c.Subscribe(context.Background(), "/queue/q", AckAuto)
+			return err
+		})
+		p.subscribed()
+		must(t, wait())
+		receive := func() error {
+			_, err := sub.Receive(context.Background())
+			return err
+		}
+		first, second := background(receive), background(receive)
+		synctest.Wait()
+		c.mu.Lock()
+		for range 2 {
+			c.bufferMessage(c.sess, sub.id, &Message{Header: frame.NewHeader()})
+		}
+		c.mu.Unlock()
+		must(t, first())
+		must(t, second())
+	})
+}
+
+func TestImports(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	must(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		must(t, err)
+		for _, spec := range parsed.Imports {
+			path := strings.Trim(spec.Path.Value, `"`)
+			first, _, _ := strings.Cut(path, "/")
+			if first == "treadmq" || strings.Contains(first, ".") && !strings.HasPrefix(path, "github.com/go-stomp/stomp/v3") {
+				t.Errorf("%s imports %s; the client stands on go-stomp and the standard library alone", file, path)
+			}
+		}
 	}
 }

@@ -71,7 +71,7 @@ func (c *Conn) attach(s *session) {
 	for _, sub := range c.subs {
 		again = append(again, sub.subscribeItem())
 	}
-	c.out.pushFront(again)
+	c.out.restart(again)
 	c.notify()
 	s.poke()
 }
@@ -90,7 +90,6 @@ func (c *Conn) detach(s *session) {
 		}
 		outcomes = append(outcomes, c.out.finish(it, lossOf(it, s)))
 	}
-	c.out.rewind()
 	for _, sub := range c.subs {
 		sub.dropUnacked()
 	}

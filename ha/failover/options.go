@@ -76,7 +76,9 @@ type Options struct {
 	Logger *slog.Logger
 	// OnInterrupted is told that the connection to addr (host:port) ended, and
 	// why; OnResumed that a later one is in use. Both run one after the other
-	// on one goroutine and must not call Close or Disconnect.
+	// on the goroutine that reconnects, so they must not wait for the Conn: no
+	// Send, Subscribe, Close or Disconnect (SendAsync only while the window has
+	// room).
 	OnInterrupted func(addr string, err error)
 	OnResumed     func(addr string)
 

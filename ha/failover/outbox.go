@@ -58,8 +58,9 @@ func (o *outbox) push(it *item) {
 	}
 }
 
-// pushFront puts items before all others, for a connection that just began.
-func (o *outbox) pushFront(items []*item) {
+// restart prepares for a connection that just began: take starts over with the
+// oldest unfinished item, after these new ones.
+func (o *outbox) restart(items []*item) {
 	for _, it := range items {
 		o.count(it, 1)
 		if it.receipt != "" {
@@ -129,9 +130,6 @@ func (o *outbox) take(epoch uint64, frames []*frame.Frame, limit int) ([]*frame.
 	}
 	return frames, outcomes
 }
-
-// rewind makes take start over with the oldest unfinished item.
-func (o *outbox) rewind() { o.next = o.head }
 
 // unfinished returns what is still open, oldest first.
 func (o *outbox) unfinished() []*item {

@@ -1,7 +1,6 @@
 package failover
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -218,80 +217,4 @@ func manyBrokers(n int) (text string) {
 		text += fmt.Sprintf(",host%d/61613", i)
 	}
 	return text
-}
-
-// discardBroker confirms all SENDs at once and counts them.
-func discardBroker(b *testing.B) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() { ln.Close() })
-	go func() {
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer nc.Close()
-		r, w := newFrameReader(nc, 1<<20), newFrameWriter(nc)
-		for {
-			f, err := r.read()
-			if err != nil {
-				return
-			}
-			switch {
-			case f == nil:
-			case f.Command == frame.CONNECT:
-				_ = w.write(frame.New(frame.CONNECTED, "version", "1.2"))
-			default:
-				_ = w.write(frame.New(frame.RECEIPT, frame.ReceiptId, f.Header.Get(frame.Receipt)))
-			}
-			if !r.buffered() {
-				_ = w.flush()
-			}
-		}
-	}()
-	return ln.Addr().String()
-}
-
-// BenchmarkSendAsync measures pipelined sends of 256 bytes with receipts; the
-// broker's side, in the same process, only parses and confirms.
-func BenchmarkSendAsync(b *testing.B) {
-	c, err := Dial(context.Background(), &URL{Failover: true, Policy: defaultPolicy(), Addresses: mustAddresses(b, discardBroker(b))}, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	body := make([]byte, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		c.SendAsync(context.Background(), "/queue/q", "", body, nil)
-	}
-	if err := c.Disconnect(context.Background()); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// BenchmarkSend measures one send after the other.
-func BenchmarkSend(b *testing.B) {
-	c, err := Dial(context.Background(), &URL{Addresses: mustAddresses(b, discardBroker(b))}, Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer c.Close()
-	body := make([]byte, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := c.Send(context.Background(), "/queue/q", "", body); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
-func mustAddresses(b *testing.B, addr string) []Address {
-	u, err := ParseURL(addr)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return u.Addresses
 }
