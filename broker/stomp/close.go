@@ -48,11 +48,11 @@ func (s *session) logEnd(why *ending) {
 	switch {
 	case why.fault != nil:
 		s.srv.stats.Errors.Add(1)
-		s.log.Warn("error sent, connection closed", "code", why.fault.code, "err", why.fault.Error())
+		s.log().Warn("error sent, connection closed", "code", why.fault.code, "err", why.fault.Error())
 	case s.out.brokenBy() != nil:
-		s.log.Info("connection lost while writing", "err", s.out.brokenBy())
+		s.log().Info("connection lost while writing", "err", s.out.brokenBy())
 	default:
-		s.log.Debug("disconnected", "orderly", why.bye, "err", why.err)
+		s.debug("disconnected", "orderly", why.bye, "err", why.err)
 	}
 }
 

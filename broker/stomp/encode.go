@@ -80,7 +80,7 @@ func (s *session) appendDynamic(dst []byte, sub *subscription, d *broker.Deliver
 		dst = append(dst, '\n')
 	}
 	for it := broker.IterProperties(d.Overlay); it.Next(); {
-		dst = appendProperty(dst, s.version, &it.Property)
+		dst = s.appendProperty(dst, &it.Property)
 	}
 	return dst
 }
@@ -144,7 +144,7 @@ func (s *session) appendHead(dst []byte, m *broker.Message, overlay []byte) []by
 	}
 	for it := m.Properties(); it.Next(); {
 		if len(overlay) == 0 || !hasProperty(overlay, it.Name) {
-			dst = appendProperty(dst, v, &it.Property)
+			dst = s.appendProperty(dst, &it.Property)
 		}
 	}
 	body := m.Body()
@@ -163,10 +163,13 @@ func hasProperty(enc, name []byte) bool {
 	return false
 }
 
-func appendProperty(dst []byte, v frame.Version, p *broker.Property) []byte {
+func (s *session) appendProperty(dst []byte, p *broker.Property) []byte {
 	if p.Type == broker.PropString {
-		return frame.AppendHeader(dst, v, p.Name, p.Bytes)
+		return frame.AppendHeader(dst, s.version, p.Name, p.Bytes)
 	}
-	var tmp [32]byte
-	return frame.AppendHeader(dst, v, p.Name, p.AppendText(tmp[:0]))
+	var tmp [64]byte
+	if d, ok := p.Destination(); ok {
+		return frame.AppendHeader(dst, s.version, p.Name, s.aliases.appendDest(tmp[:0], d))
+	}
+	return frame.AppendHeader(dst, s.version, p.Name, p.AppendText(tmp[:0]))
 }

@@ -215,7 +215,7 @@ func (s *session) expiration(h *sendHeaders, now int64) (int64, error) {
 		n, err := number("expires", h.expires)
 		if n > 0 && n < suspectExpires && !s.warned && err == nil {
 			s.warned = true
-			s.log.Warn("expires looks like a time to live; it is ms since 1970, use x-ttl for a time to live", "expires", n)
+			s.log().Warn("expires looks like a time to live; it is ms since 1970, use x-ttl for a time to live", "expires", n)
 		}
 		return n, err
 	case h.has(hTTL):

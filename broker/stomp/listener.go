@@ -125,7 +125,7 @@ func (srv *Server) dismiss(s *session) {
 // just closed.
 func (srv *Server) reject(s *session, why *fault) {
 	if srv.stats.Rejected.Add(1)%100 == 1 { // a flood of connections is not to become a flood of lines
-		s.log.Warn("connection refused", "code", why.code, "err", why.Error(), "refused", srv.stats.Rejected.Load())
+		s.log().Warn("connection refused", "code", why.code, "err", why.Error(), "refused", srv.stats.Rejected.Load())
 	}
 	select {
 	case srv.refusal <- struct{}{}:

@@ -61,10 +61,7 @@ func (s *session) logIn(f *frame.Frame) error {
 func (s *session) ready(f *frame.Frame, user string, send, receive time.Duration) {
 	o := &s.srv.opts
 	s.number = connNumber(s.srv.started.Unix(), s.conn.Serial())
-	s.log = s.log.With("sess", s.conn.Serial())
-	if user != "" {
-		s.log = s.log.With("user", user)
-	}
+	s.user = user
 	s.deadline = time.Time{}
 	_ = s.raw.SetReadDeadline(time.Time{}) // an interrupt in between shows in s.interrupted
 	if receive > 0 {
@@ -76,7 +73,7 @@ func (s *session) ready(f *frame.Frame, user string, send, receive time.Duration
 	if send > 0 {
 		s.srv.beats.add(s, send)
 	}
-	s.log.Debug("connected", "protocol", "STOMP "+s.version.String(), "tls", s.tls)
+	s.debug("connected", "protocol", "STOMP "+s.version.String(), "tls", s.tls)
 }
 
 // connected makes the CONNECTED frame, which is never escaped. STOMP 1.2, Value Encoding.
@@ -229,7 +226,7 @@ func (s *session) authenticate(f *frame.Frame) (user string, err error) {
 // loginRefused makes the answer to a wrong login, which does not say what was wrong, and comes after a while.
 func (s *session) loginRefused(login string, wait time.Duration) error {
 	s.srv.stats.Refused.Add(1)
-	s.log.Warn("login refused", "user", cut(login, maxErrorMessage), "wait", wait)
+	s.log().Warn("login refused", "user", cut(login, maxErrorMessage), "wait", wait)
 	s.pause(wait)
 	return protocolFault(codeLogin, "login refused", "the login or the passcode is wrong, or one is missing")
 }

@@ -23,7 +23,8 @@ type Options struct {
 	Auth Authenticator
 	// Anonymous lets clients in that give no login.
 	Anonymous bool
-	// TLS is offered on every listener, found by the first byte a client sends; nil offers none. See Certificates.
+	// TLS is offered on every listener, found by the first byte a client sends; nil offers none. With
+	// GetConfigForClient certificates can be replaced while the server runs.
 	TLS *tls.Config
 	// CertUser says which part of a verified client certificate is the user's name if the client gives no login:
 	// "cn" (default) or "dn".

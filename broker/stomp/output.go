@@ -284,7 +284,7 @@ func (s *session) writeRound(w *writer, r round) error {
 	}
 	w.starts = r.started[:0]
 	for _, f := range r.notes {
-		s.log.Warn("error sent", "code", f.code, "err", f.Error())
+		s.log().Warn("error sent", "code", f.code, "err", f.Error())
 	}
 	if r.conn != nil {
 		w.ds = r.conn.Output(w.ds[:0])

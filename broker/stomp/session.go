@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -24,7 +25,7 @@ type session struct {
 	remote   netip.AddrPort
 	tls      bool
 	certUser string // from a verified client certificate
-	log      *slog.Logger
+	user     string // after login
 
 	// The reader's own.
 	frames      *frame.Reader
@@ -65,7 +66,6 @@ type ending struct {
 
 func newSession(srv *Server, listener ListenerOptions, nc net.Conn) *session {
 	s := &session{srv: srv, listener: listener, nc: nc, raw: nc, done: make(chan struct{})}
-	s.log = srv.log.With("conn", nc.RemoteAddr().String())
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		s.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
@@ -89,6 +89,25 @@ func (s *session) serve() {
 		why = s.loop()
 	}
 	s.end(why)
+}
+
+// log is the logger with what names the session. It is made when it is needed: idle sessions are many.
+func (s *session) log() *slog.Logger {
+	l := s.srv.log.With("conn", s.raw.RemoteAddr().String())
+	if s.number != 0 {
+		l = l.With("sess", s.number&(1<<24-1))
+	}
+	if s.user != "" {
+		l = l.With("user", s.user)
+	}
+	return l
+}
+
+// debug logs what is of interest only to who looks for a fault.
+func (s *session) debug(msg string, args ...any) {
+	if s.srv.log.Enabled(context.Background(), slog.LevelDebug) {
+		s.log().Debug(msg, args...)
+	}
 }
 
 // loop reads and carries out frames until the session ends.
@@ -248,7 +267,7 @@ func (s *session) refuse(f *frame.Frame, err error) *ending {
 	}
 	s.flush()
 	s.out.refuse(bad, line)
-	s.log.Warn("error sent", "code", bad.code, "command", f.Command.String(), "err", bad.Error())
+	s.log().Warn("error sent", "code", bad.code, "command", f.Command.String(), "err", bad.Error())
 	return nil
 }
 

@@ -33,7 +33,7 @@ func (s *session) sniff() bool {
 		return s.refuseHTTP()
 	}
 	if s.listener.TLSRequired {
-		s.log.Warn("connection without TLS refused: the listener requires TLS")
+		s.log().Warn("connection without TLS refused: the listener requires TLS")
 		refuseConn(s.raw, protocolFault(codeTLS, "TLS required", "this port takes connections with TLS only"))
 		return false
 	}
@@ -41,7 +41,7 @@ func (s *session) sniff() bool {
 }
 
 func (s *session) giveUp(why string, err error) bool {
-	s.log.Debug(why, "err", err)
+	s.debug(why, "err", err)
 	s.hangUp(false)
 	return false
 }
@@ -52,7 +52,7 @@ var handshakeFailure = []byte{0x15, 3, 3, 0, 2, 2, 40}
 func (s *session) startTLS() bool {
 	conf := s.srv.opts.TLS
 	if conf == nil {
-		s.log.Warn("TLS connection refused: no certificate is configured, the listener speaks plain STOMP")
+		s.log().Warn("TLS connection refused: no certificate is configured, the listener speaks plain STOMP")
 		s.armWrite()
 		_, _ = s.raw.Write(handshakeFailure) // a courtesy
 		s.hangUp(true)
@@ -62,7 +62,7 @@ func (s *session) startTLS() bool {
 	ctx, cancel := context.WithDeadline(context.Background(), s.deadline)
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
-		s.log.Warn("TLS handshake failed", "err", err)
+		s.log().Warn("TLS handshake failed", "err", err)
 		s.hangUp(true)
 		return false
 	}
@@ -80,7 +80,7 @@ const httpRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nCon
 	"This port speaks STOMP, not HTTP or WebSocket\n"
 
 func (s *session) refuseHTTP() bool {
-	s.log.Warn("HTTP request refused: the listener speaks STOMP, and WebSocket is not offered")
+	s.log().Warn("HTTP request refused: the listener speaks STOMP, and WebSocket is not offered")
 	s.armWrite()
 	_, _ = s.raw.Write([]byte(httpRefusal)) // a courtesy
 	s.hangUp(true)
