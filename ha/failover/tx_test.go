@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 
 	"github.com/go-stomp/stomp/v3/frame"
 )
@@ -144,6 +145,30 @@ func TestCommitGivenUp(t *testing.T) {
 	err = commit()
 	wantErr(t, err, context.Canceled)
 	wantErr(t, err, ErrInDoubt)
+}
+
+func TestCommitGivenUpBeforeItIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "a:1")
+		c, p := n.connect("a:1", "a:1", Options{HeartBeat: -1})
+		tx, b := begin(t, c, p)
+		p.receipt(b)
+		synctest.Wait()
+		large := make([]byte, 2*writeBuffer)
+		c.SendAsync(context.Background(), "/queue/q", "", large, nil) // holds the writer
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(context.Background())
+		commit := background(func() error { return tx.Commit(ctx) })
+		synctest.Wait()
+		cancel()
+		err := commit()
+		wantErr(t, err, context.Canceled)
+		if errors.Is(err, ErrInDoubt) {
+			t.Errorf("%v, although COMMIT was not written", err)
+		}
+		p.expect(frame.SEND)
+		p.expect(frame.ABORT) // and no COMMIT
+	})
 }
 
 func TestTransactionRefusesAutoAck(t *testing.T) {
