@@ -54,9 +54,9 @@
 // unconfirmed message at a time is possible and nothing can be acknowledged
 // meanwhile; delivers to subscriptions from the loop that also writes, so that
 // one full channel stops receipts, writes and heart-beats; drops a SUBSCRIBE
-// with a reply-to header; takes the server's heart-beat numbers without the
-// maximum that STOMP 1.2 prescribes; and does not say which frames were
-// written when the connection ended. Its frame reader is not used because it
+// with a reply-to header; sends heart-beats at the server's number without the
+// maximum that STOMP 1.2 "Heart-beating" prescribes; and does not say which
+// frames were written when the connection ended. Its frame reader is not used because it
 // allocates whatever content-length says, up to 4 GiB, and reads lines of any
 // length. CONNECT is written here since go-stomp escapes it, against STOMP 1.2
 // "Value Encoding".
