@@ -261,6 +261,7 @@ func (t *applier) delete(key string) {
 func (t *applier) purge(d store.DestID, upto store.Seq, keep []store.Seq) error {
 	p := &purge{dest: d, upto: upto, keep: slices.Clone(keep)}
 	slices.Sort(p.keep)
+	p.keep = slices.Compact(p.keep)
 	for n := range store.Lane(store.Lanes) {
 		if l := t.peek(d, n); l != nil {
 			if err := t.purgeLane(l, p); err != nil {
@@ -315,7 +316,11 @@ func (t *applier) purgeLane(l *lane, p *purge) error {
 		}
 	}
 	err := t.survivors(l, p, keep)
-	l.count = left
+	l.count, l.recounted = left, l.frz != nil
+	for seq, c := range g.changes {
+		c.bits |= changeCounted
+		g.changes[seq] = c
+	}
 	return err
 }
 

@@ -262,7 +262,7 @@ func (c *checkpointer) changes(l *lane, fix *laneFix) error {
 		}
 		ch := g.changes[seq]
 		if !have || it.Entry().Seq != seq {
-			if ch.bits&changeRemoved != 0 { // it was not there: give back what commit took off
+			if ch.bits&(changeRemoved|changeCounted) == changeRemoved { // it was not there: give back what commit took off
 				fix.count.Refs++
 				fix.count.Bytes += int64(ch.size)
 			}
@@ -273,7 +273,9 @@ func (c *checkpointer) changes(l *lane, fix *laneFix) error {
 			c.batch.DeleteRef(e)
 			c.countEntry(e, -1)
 			fix.keys--
-			fix.count.Bytes += int64(ch.size) - int64(e.Size)
+			if ch.bits&changeCounted == 0 {
+				fix.count.Bytes += int64(ch.size) - int64(e.Size)
+			}
 		} else {
 			whole = false
 			c.countEntry(e, -1)
@@ -298,8 +300,11 @@ func (c *checkpointer) thaw(g *generation) {
 	for i := range c.fixes {
 		f := &c.fixes[i]
 		l := f.lane
-		l.count.Refs += f.count.Refs
-		l.count.Bytes += f.count.Bytes
+		if !l.recounted {
+			l.count.Refs += f.count.Refs
+			l.count.Bytes += f.count.Bytes
+		}
+		l.recounted = false
 		l.keys += f.keys
 		l.low = f.low
 		l.saved = f.saved

@@ -50,6 +50,7 @@ const (
 	changeRemoved  = 1 << 0
 	changeAttempts = 1 << 1
 	changeMoved    = 1 << 2
+	changeCounted  = 1 << 3 // a purge counted the lane anew: this removal corrects nothing
 )
 
 // laneGen is what happened to one lane within one generation.
@@ -145,6 +146,8 @@ type lane struct {
 	act   *laneGen // nil if nothing happened since the last freeze
 	frz   *laneGen // being written to the index; not changed any more
 	spare *laneGen
+
+	recounted bool // since the freeze: what the frozen generation corrects is already right
 
 	keys int64     // references in the index
 	low  store.Seq // none in the index is below
