@@ -26,8 +26,8 @@ type Options struct {
 	// TLS is offered on every listener, found by the first byte a client sends; nil offers none. With
 	// GetConfigForClient certificates can be replaced while the server runs.
 	TLS *tls.Config
-	// CertUser says which part of a verified client certificate is the user's name if the client gives no login:
-	// "cn" (default) or "dn".
+	// CertUser says which part of a verified client certificate logs the client in if it gives no login: "cn", "dn", or
+	// nothing by default.
 	CertUser string
 	// ServerHeader is the header server of CONNECTED; default TreadMQ.
 	ServerHeader string

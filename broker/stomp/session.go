@@ -198,6 +198,8 @@ func (s *session) readEnded(err error) *ending {
 	}
 	var codec *frame.Error
 	switch {
+	case s.out.brokenBy() != nil:
+		return &ending{quiet: true}
 	case errors.As(err, &codec):
 		return &ending{fault: toFault(err), receipt: s.receiptLine(&s.frame)}
 	case errors.Is(err, os.ErrDeadlineExceeded):

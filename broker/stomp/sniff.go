@@ -67,13 +67,22 @@ func (s *session) startTLS() bool {
 		return false
 	}
 	s.nc, s.pre, s.tls = tc, nil, true
-	if certs := tc.ConnectionState().PeerCertificates; len(certs) > 0 {
-		s.certUser = certs[0].Subject.CommonName
-		if s.srv.opts.CertUser == "dn" {
-			s.certUser = certs[0].Subject.String()
-		}
-	}
+	s.certUser = certUser(tc.ConnectionState(), s.srv.opts.CertUser)
 	return true
+}
+
+// certUser is the user that a verified client certificate names, or "".
+func certUser(state tls.ConnectionState, part string) string {
+	if len(state.VerifiedChains) == 0 {
+		return ""
+	}
+	switch subject := state.PeerCertificates[0].Subject; part {
+	case "cn":
+		return subject.CommonName
+	case "dn":
+		return subject.String()
+	}
+	return ""
 }
 
 const httpRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 46\r\nConnection: close\r\n\r\n" +
