@@ -14,7 +14,9 @@ import (
 	"treadmq/store/vfs"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain")) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+}
 
 // rig is a broker on a store in memory that survives restarts.
 type rig struct {
@@ -35,6 +37,8 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	t.Cleanup(r.close)
 	return r
 }
+
+func newFS() *vfs.Mem { return vfs.NewMem() }
 
 func withPolicy(change func(*broker.Policy)) func(*rig) {
 	return func(r *rig) {
@@ -88,9 +92,12 @@ func (r *rig) restart() {
 	r.open()
 }
 
-// crash ends the broker as kill -9 does, with the files as they are at this moment.
+// crash ends the broker as a power cut does: what was not synced is gone.
 func (r *rig) crash() {
-	r.restart()
+	disk := r.fs.Crash(nil)
+	r.close()
+	r.fs = disk
+	r.open()
 }
 
 // client is a connection and what came out of it.
@@ -194,8 +201,12 @@ func (c *client) waiting() int {
 	return len(c.got)
 }
 
-func queueNamed(name string) broker.Destination { return broker.Destination{Kind: broker.Queue, Name: name} }
-func topicNamed(name string) broker.Destination { return broker.Destination{Kind: broker.Topic, Name: name} }
+func queueNamed(name string) broker.Destination {
+	return broker.Destination{Kind: broker.Queue, Name: name}
+}
+func topicNamed(name string) broker.Destination {
+	return broker.Destination{Kind: broker.Topic, Name: name}
+}
 
 type msgOption func(*broker.Builder)
 

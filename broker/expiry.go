@@ -35,12 +35,35 @@ func (b *Broker) sweep() {
 			return
 		case <-tick.C:
 		}
+		queues := b.planSweep()
 		b.sweepStore(durable)
 		if b.temp != nil {
 			b.sweepStore(transient)
 		}
-		b.sweepMemory()
+		for _, q := range queues {
+			if list := q.takeExpiredMemory(b.now().UnixMilli()); len(list) > 0 {
+				b.expire(list)
+			}
+		}
+		b.collect(queues)
 	}
+}
+
+// planSweep notes which queues are due by their policies.
+func (b *Broker) planSweep() []*queue {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	now := b.now()
+	queues := make([]*queue, 0, len(b.queues))
+	for _, q := range b.queues {
+		period := q.policy.Load().ExpirePeriod
+		q.sweepDue = period > 0 && !now.Before(q.sweepAt)
+		if q.sweepDue {
+			q.sweepAt = now.Add(period - sweepInterval/2) // ticks come a little early or late
+		}
+		queues = append(queues, q)
+	}
+	return queues
 }
 
 func (b *Broker) sweepStore(src source) {
@@ -75,7 +98,7 @@ func (b *Broker) takeExpired(src source, r *store.Stored) (settle, bool) {
 	b.destMu.RLock()
 	q := b.byID[r.Dest]
 	b.destMu.RUnlock()
-	if q == nil {
+	if q == nil || !q.sweepDue {
 		return settle{}, false
 	}
 	q.mu.Lock()
@@ -101,23 +124,11 @@ func (b *Broker) takeExpired(src source, r *store.Stored) (settle, bool) {
 	return settle{q: q, e: e, ack: Ack{Kind: AckDeadLetter}}, true
 }
 
-// sweepMemory looks at the non-persistent messages that are only in memory.
-func (b *Broker) sweepMemory() {
-	b.destMu.RLock()
-	var queues []*queue
-	for _, q := range b.queues {
-		queues = append(queues, q)
-	}
-	b.destMu.RUnlock()
-	now := b.now().UnixMilli()
-	for _, q := range queues {
-		if list := q.takeExpiredMemory(now); len(list) > 0 {
-			b.expire(list)
-		}
-	}
-}
-
+// takeExpiredMemory takes non-persistent messages that are only in memory.
 func (q *queue) takeExpiredMemory(now int64) (list []settle) {
+	if !q.sweepDue {
+		return nil
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for l := range store.Lanes {
@@ -133,6 +144,53 @@ func (q *queue) takeExpiredMemory(now int64) (list []settle) {
 			q.takeOff(e)
 			list = append(list, settle{q: q, e: e, ack: Ack{Kind: AckDeadLetter}})
 		}
+	}
+	return list
+}
+
+// collect deletes queues and topics that are empty and unused for as long as
+// their policy says (gcInactiveDestinations).
+func (b *Broker) collect(queues []*queue) {
+	now := b.now()
+	for _, q := range queues {
+		limit := q.policy.Load().InactiveGC
+		if limit <= 0 || q.owner != nil {
+			continue
+		}
+		q.mu.Lock()
+		busy := len(q.subs) > 0 || len(q.parked) > 0 || q.depth.Load() > 0 || q.reserved.Load() > 0
+		if busy || q.stats.enqueued != q.seenEnqueued {
+			q.idleSince, q.seenEnqueued = now, q.stats.enqueued
+		}
+		idle := now.Sub(q.idleSince)
+		q.mu.Unlock()
+		if idle < limit {
+			continue
+		}
+		if err := b.DeleteQueue(q.dest, false, func(error) {}); err == nil {
+			b.log.Info("queue deleted, it was empty and unused", "dest", q.dest.Name, "for", idle.Round(time.Second))
+		}
+	}
+	for _, t := range b.topicList() {
+		limit := b.policy(t.dest).InactiveGC
+		if limit <= 0 || t.owner != nil {
+			continue
+		}
+		if n := t.published.Load(); len(*t.subs.Load()) > 0 || n != t.seenPublished {
+			t.idleSince, t.seenPublished = now, n
+		}
+		if now.Sub(t.idleSince) >= limit && b.DeleteTopic(t.dest) == nil {
+			b.log.Info("topic deleted, it was unused", "dest", t.dest.Name)
+		}
+	}
+}
+
+func (b *Broker) topicList() []*topic {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	list := make([]*topic, 0, len(b.topics))
+	for _, t := range b.topics {
+		list = append(list, t)
 	}
 	return list
 }

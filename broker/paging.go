@@ -56,6 +56,8 @@ func (q *queue) load(ln *lane, src source, l store.Lane) {
 	ln.loading = false
 	switch {
 	case q.deleted.Load():
+	case ln.pagedAfter != after: // purged meanwhile: what was read is gone
+		q.dispatch(&k)
 	case err != nil:
 		q.loadFailed(err)
 	default:

@@ -83,8 +83,10 @@ type Policy struct {
 	Nack          Nack
 	Redelivery    Redelivery
 	DeadLetter    DeadLetter
-	PendingLimit  int   // backlog of a topic subscription in messages
-	PendingBytes  int64 // and in bytes
+	ExpirePeriod  time.Duration // how often expired messages are looked for; 0 = only when they come up
+	InactiveGC    time.Duration // delete when empty and unused for so long; 0 = never
+	PendingLimit  int           // backlog of a topic subscription in messages
+	PendingBytes  int64         // and in bytes
 	Evict         Evict
 }
 
@@ -94,6 +96,7 @@ func DefaultPolicy() Policy {
 		MemoryLimit:   8 << 20,
 		Prefetch:      100,
 		PrefetchBytes: 1 << 20,
+		ExpirePeriod:  sweepInterval,
 		Redelivery: Redelivery{
 			Maximum: 6, Initial: time.Second, Delay: time.Second, Backoff: true,
 			Multiplier: 2, MaximumDelay: time.Minute,

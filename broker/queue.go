@@ -30,6 +30,12 @@ type queue struct {
 	// deleted is set before reserved is looked at; senders reserve before they look at it.
 	deleted atomic.Bool
 
+	// Touched by the sweep only.
+	sweepDue     bool
+	sweepAt      time.Time
+	idleSince    time.Time
+	seenEnqueued uint64
+
 	// mu guards what follows. Order: queue.mu before Conn.mu.
 	mu        sync.Mutex
 	paused    bool
@@ -54,7 +60,8 @@ type queueStats struct {
 }
 
 func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
-	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue, created: b.now(), timed: map[*entry]struct{}{}}
+	now := b.now()
+	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue, created: now, idleSince: now, timed: map[*entry]struct{}{}}
 	p := b.policy(d)
 	q.policy.Store(&p)
 	return q

@@ -20,10 +20,14 @@ type topic struct {
 	subs atomic.Pointer[[]*Subscription]
 
 	published, delivered, dropped atomic.Uint64
+
+	// Touched by the sweep only.
+	idleSince     time.Time
+	seenPublished uint64
 }
 
 func newTopic(b *Broker, d Destination, owner *Conn) *topic {
-	t := &topic{b: b, dest: d, owner: owner, created: b.now()}
+	t := &topic{b: b, dest: d, owner: owner, created: b.now(), idleSince: b.now()}
 	t.subs.Store(new([]*Subscription))
 	return t
 }

@@ -306,3 +306,20 @@ func TestMatchName(t *testing.T) {
 		}
 	}
 }
+
+func TestInactiveDestinationsAreCollected(t *testing.T) {
+	r := newRig(t, withPolicy(func(p *broker.Policy) { p.InactiveGC = time.Millisecond }))
+	c := r.connect()
+	c.send(queueNamed("full"), "x")
+	c.subscribe(queueNamed("used"))
+	if err := r.b.CreateQueue("empty"); err != nil {
+		t.Fatal(err)
+	}
+	c.send(topicNamed("t"), "nobody hears it")
+	until(t, "the empty queue and the topic are gone", func() bool { return len(r.b.Queues(nil)) == 2 && len(r.b.Topics(nil)) == 0 })
+	for _, q := range r.b.Queues(nil) {
+		if q.Destination.Name == "empty" {
+			t.Error("the wrong one was deleted")
+		}
+	}
+}

@@ -22,7 +22,7 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 		MaxMessages: int64(p.MaxMessages), MaxBytes: int64(p.MaxBytes),
 		OnFull: onFull[p.OnFull], BlockTimeout: p.BlockTimeout,
 		MemoryLimit: int64(p.MemoryLimit), Prefetch: p.QueuePrefetch, PrefetchBytes: int64(p.PrefetchBytes),
-		DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL, Nack: nack[p.NackDefault],
+		DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL, Nack: nack[p.NackDefault], ExpirePeriod: p.ExpireMessagesPeriod,
 		PendingLimit: p.PendingLimit, PendingBytes: int64(p.MemoryLimit), Evict: evict[p.Evict],
 		Redelivery: broker.Redelivery{
 			Maximum: p.Redelivery.MaximumRedeliveries, Initial: p.Redelivery.InitialRedeliveryDelay,
@@ -36,6 +36,9 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 			ProcessExpired: p.DeadLetter.ProcessExpired, ProcessNonPersistent: p.DeadLetter.ProcessNonPersistent,
 			Expiration: p.DeadLetter.Expiration,
 		},
+	}
+	if p.GCInactiveDestinations {
+		out.InactiveGC = p.InactiveTimeoutBeforeGC
 	}
 	if kind == conf.Topic {
 		out.Prefetch = p.TopicPrefetch

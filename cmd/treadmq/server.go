@@ -45,8 +45,17 @@ func (f *serverFlags) register(cmd *cobra.Command) {
 	fl.StringArrayVar(&f.set, "set", nil, "key=value, any key of the configuration; may be repeated")
 }
 
-// load reads the configuration with the flags on top.
+// load is read with the exit code of a bad configuration.
 func (f *serverFlags) load() (*conf.Config, error) {
+	cfg, err := f.read()
+	if err != nil {
+		return nil, exitError(exitConfig, "%v", err)
+	}
+	return cfg, nil
+}
+
+// read reads the configuration with the flags on top.
+func (f *serverFlags) read() (*conf.Config, error) {
 	src := conf.Sources{File: f.config, Required: f.config != "", Env: os.Environ(), Set: f.set, OtherEnv: clientEnvironment, Flags: map[string]string{}}
 	if f.config == "" {
 		src.File = defaultConfig
@@ -59,11 +68,7 @@ func (f *serverFlags) load() (*conf.Config, error) {
 	if f.cmd.Flags().Changed("stomp") {
 		src.Flags["stomp.listen"] = strings.Join(f.stomp, ",")
 	}
-	cfg, err := conf.Load(src)
-	if err != nil {
-		return nil, exitError(78, "%v", err)
-	}
-	return cfg, nil
+	return conf.Load(src)
 }
 
 // args are the flags as another process of this program takes them.

@@ -81,7 +81,7 @@ func (n *node) openUsers() error {
 	reportRealm(r, n.log)
 	if !n.onlyLoopback() {
 		for _, w := range r.Weak() {
-			n.log.Warn("a weak password is in use on an address that others can reach", "entry", w.String())
+			n.log.Warn("a weak password is in use on an address that others can reach", "user", w.User, "line", w.Line, "why", w.Text)
 		}
 	}
 	return nil
