@@ -72,13 +72,6 @@ func (s *session) appendDynamic(dst []byte, sub *subscription, d *broker.Deliver
 		dst = frame.AppendHeaderInt(dst, "JMSXDeliveryCount", int64(d.Attempts))
 	}
 	dst = frame.AppendHeaderInt(dst, "expires", d.Expiration)
-	if reply, ok := d.Message.ReplyTo(); ok {
-		start := len(dst) + len("reply-to:")
-		dst = append(dst, "reply-to:"...)
-		dst = s.aliases.appendDest(dst, reply)
-		dst = s.escapeTail(dst, start)
-		dst = append(dst, '\n')
-	}
 	for it := broker.IterProperties(d.Overlay); it.Next(); {
 		dst = s.appendProperty(dst, &it.Property)
 	}
@@ -106,6 +99,9 @@ func (s *session) appendStatic(dst []byte, d *broker.Delivery) []byte {
 	case form == nil:
 		m.SetWire(seenOnce)
 	case form == seenOnce:
+		if reply, ok := m.ReplyTo(); ok && reply.Kind.IsTemporary() {
+			break // its owner sees it differently
+		}
 		form = &wireForm{version: s.version, head: s.appendHead(nil, m, nil)}
 		m.SetWire(form)
 		return append(dst, form.head...)
@@ -115,7 +111,7 @@ func (s *session) appendStatic(dst []byte, d *broker.Delivery) []byte {
 	return s.appendHead(dst, m, nil)
 }
 
-// fieldHeaders are the headers in which fields show. Those without are not shown, or by appendDynamic.
+// fieldHeaders are the headers in which fields show. Those without are not shown, or in a way of their own.
 var fieldHeaders = [...]string{
 	broker.FieldCorrelationID: "correlation-id",
 	broker.FieldType:          "type",
@@ -138,6 +134,10 @@ func (s *session) appendHead(dst []byte, m *broker.Message, overlay []byte) []by
 		dst = append(dst, "persistent:true\n"...)
 	}
 	for it := m.Fields(); it.Next(); {
+		if it.Field == broker.FieldReplyTo {
+			dst = s.appendReplyTo(dst, m)
+			continue
+		}
 		if int(it.Field) < len(fieldHeaders) && fieldHeaders[it.Field] != "" {
 			dst = frame.AppendHeader(dst, v, fieldHeaders[it.Field], it.Value)
 		}
@@ -152,6 +152,16 @@ func (s *session) appendHead(dst []byte, m *broker.Message, overlay []byte) []by
 		dst = frame.AppendHeaderInt(dst, "content-length", int64(len(body)))
 	}
 	return append(dst, '\n')
+}
+
+// appendReplyTo appends the header reply-to as this connection sees the destination.
+func (s *session) appendReplyTo(dst []byte, m *broker.Message) []byte {
+	reply, ok := m.ReplyTo()
+	if !ok {
+		return dst
+	}
+	var tmp [64]byte
+	return frame.AppendHeader(dst, s.version, "reply-to", s.aliases.appendDest(tmp[:0], reply))
 }
 
 func hasProperty(enc, name []byte) bool {

@@ -1,6 +1,6 @@
 package stomp
 
-import "strconv"
+import "math/bits"
 
 // ackID names one delivery in the header ack of MESSAGE: conn-sub-seq-tag, all in hexadecimal. conn is a number that
 // no other connection has, also over restarts, so that an id kept from an earlier connection is told from one that was
@@ -13,13 +13,18 @@ type ackID struct {
 }
 
 func (a ackID) append(dst []byte) []byte {
-	dst = strconv.AppendUint(dst, a.conn, 16)
-	dst = append(dst, '-')
-	dst = strconv.AppendUint(dst, uint64(a.sub), 16)
-	dst = append(dst, '-')
-	dst = strconv.AppendUint(dst, a.seq, 16)
-	dst = append(dst, '-')
-	return strconv.AppendUint(dst, a.tag, 16)
+	dst = append(appendHex(dst, a.conn), '-')
+	dst = append(appendHex(dst, uint64(a.sub)), '-')
+	dst = append(appendHex(dst, a.seq), '-')
+	return appendHex(dst, a.tag)
+}
+
+// appendHex appends v in hexadecimal; for each delivery four times, where strconv takes its time.
+func appendHex(dst []byte, v uint64) []byte {
+	for shift := (bits.Len64(v|1) - 1) &^ 3; shift >= 0; shift -= 4 {
+		dst = append(dst, "0123456789abcdef"[v>>shift&15])
+	}
+	return dst
 }
 
 // parseAckID is the inverse of append.
