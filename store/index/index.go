@@ -14,7 +14,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb"
 	lerrors "github.com/syndtr/goleveldb/leveldb/errors"
@@ -150,8 +152,12 @@ func (x *Index) check() error {
 	return nil
 }
 
-// wrap turns goleveldb's corruption errors into ErrDamaged.
+// wrap turns goleveldb's corruption errors into ErrDamaged, and gives a lack of
+// space its value back where goleveldb kept only the text.
 func wrap(err error) error {
+	if err != nil && !errors.Is(err, syscall.ENOSPC) && strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+	}
 	if err != nil && lerrors.IsCorrupted(err) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}

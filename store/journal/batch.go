@@ -22,10 +22,17 @@ import (
 //	32 base     u64  sequence numbers in the body count from here
 //	40 chain    u32  CRC-32C over the previous batch's chain and crc
 //	44 crc      u32  CRC-32C over bytes 0-43 and the body
+//	48 body
+//	length-4 trailer u32  endMagic XOR length, in no checksum
+//
+// A killed process leaves a write torn in one way only: some of it from the front.
+// The trailer then is not there, which tells a torn batch from a damaged one.
 const (
-	HeaderSize = 48
-	Magic      = 0x514d5254 // "TRMQ"
-	Version    = 1
+	HeaderSize  = 48
+	TrailerSize = 4
+	endMagic    = 0xe55ea1ed // the last byte on disk is never 0, whatever the length
+	Magic       = 0x514d5254 // "TRMQ"
+	Version     = 1
 
 	// MaxBatch bounds a physical batch in bytes, and so what a reader allocates.
 	MaxBatch = 256 << 20
@@ -75,7 +82,7 @@ func nextChain(chain, crc uint32) uint32 {
 	return crc32.Checksum(b[:], castagnoli)
 }
 
-// seal writes the header in front of the body that b already holds, and its CRC.
+// seal writes the header in front of the body that b already holds, and the trailer behind it.
 func (h *Header) seal(b []byte) {
 	le := binary.LittleEndian
 	le.PutUint32(b, Magic)
@@ -89,13 +96,14 @@ func (h *Header) seal(b []byte) {
 	le.PutUint32(b[40:], h.Chain)
 	h.CRC = batchCRC(b)
 	le.PutUint32(b[44:], h.CRC)
+	le.PutUint32(b[len(b)-TrailerSize:], endMagic^uint32(len(b)))
 	h.Length = uint32(len(b))
 	h.Version = Version
 }
 
 func batchCRC(b []byte) uint32 {
 	crc := crc32.Update(0, castagnoli, b[:44])
-	return crc32.Update(crc, castagnoli, b[HeaderSize:])
+	return crc32.Update(crc, castagnoli, b[HeaderSize:len(b)-TrailerSize])
 }
 
 // decodeHeader reads a header and checks what can be checked without the body.
@@ -115,7 +123,7 @@ func decodeHeader(b []byte, at store.Position) (Header, error) {
 	switch {
 	case h.Position != at:
 		return Header{}, fmt.Errorf("%w: it belongs to position %d", errNotBatch, h.Position)
-	case h.Length < HeaderSize || h.Length > MaxBatch:
+	case h.Length < HeaderSize+TrailerSize || h.Length > MaxBatch:
 		return Header{}, fmt.Errorf("%w: length %d", errNotBatch, h.Length)
 	}
 	return h, nil

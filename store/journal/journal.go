@@ -73,6 +73,7 @@ func (j *Journal) Roll(e store.Epoch, meta *Metadata, n int) error {
 		return err
 	}
 	b, _ := AppendOp(make([]byte, HeaderSize), &store.Op{Kind: store.OpCatalog, Value: meta.Append(nil)}, 0, 0)
+	b = append(b, make([]byte, TrailerSize)...)
 	if len(b) > MaxBatch {
 		return fmt.Errorf("metadata: %w: %d bytes, limit %d", store.ErrTooLarge, len(b), MaxBatch)
 	}
@@ -106,7 +107,7 @@ func (j *Journal) begin(size int64) error {
 	return nil
 }
 
-// Seal gives the batch in b, whose first HeaderSize bytes are free, its position,
+// Seal gives the batch in b, whose first HeaderSize and last TrailerSize bytes are free, its position,
 // chain and checksum, and returns the position. Of h, Flags, Records, Epoch and Base count.
 func (j *Journal) Seal(b []byte, h Header) store.Position {
 	h.Type, h.Position, h.Chain = TypeRecords, j.next, j.chain

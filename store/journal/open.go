@@ -48,7 +48,7 @@ func Open(fs vfs.FS, dir string, opts Options) (*Journal, error) {
 //  1. The segments from r.From on must follow one another without a gap.
 //  2. In all but the last, each byte must belong to a valid batch.
 //  3. In the last, the first invalid batch is the end. With r.Whole nothing valid may
-//     follow it; before r.Clean there may be none. What follows is cut off, so that
+//     follow it and it must be cut short; before r.Clean there may be none. What follows is cut off, so that
 //     stale bytes never look like a continuation.
 //
 // Anything else is store.ErrCorrupt with file and offset, and nothing is changed.
@@ -143,20 +143,36 @@ func (j *Journal) checkTail(s *segment, sc *scanner, r *Recovery, cause error) e
 	if at != 0 {
 		return corrupt(s, j.next, fmt.Errorf("%w; a valid batch follows at %d", cause, at))
 	}
+	whole, err := wroteWhole(s, j.next)
+	if err != nil {
+		return err
+	}
+	if whole {
+		return corrupt(s, j.next, fmt.Errorf("%w; it was written to its end", cause))
+	}
 	return nil
+}
+
+// ValidAfter looks for a valid batch in a segment behind its first invalid one, and
+// returns where it is, 0 if nowhere. If only the process died, there is none.
+func (j *Journal) ValidAfter(first, bad store.Position) (store.Position, error) {
+	s := j.find(first)
+	if s == nil {
+		return 0, fmt.Errorf("segment %d: %w", first, ErrNoSegment)
+	}
+	defer s.unpin()
+	return findBatch(s, min(bad+1, s.getEnd()))
 }
 
 // findBatch looks for a valid batch anywhere from a position on and returns where
 // it is, 0 if nowhere.
 func findBatch(s *segment, from store.Position) (store.Position, error) {
+	rest, err := readRest(s, from)
+	if err != nil {
+		return 0, err
+	}
 	var magic [4]byte
 	binary.LittleEndian.PutUint32(magic[:], Magic)
-	rest := make([]byte, s.end-from) // at most one segment
-	n, err := s.file.ReadAt(rest, int64(from-s.first))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("read %s: %w", s.path, err)
-	}
-	rest = rest[:n]
 	for off := 0; ; off++ {
 		i := bytes.Index(rest[off:], magic[:])
 		if i < 0 {
@@ -169,6 +185,28 @@ func findBatch(s *segment, from store.Position) (store.Position, error) {
 			return at, nil
 		}
 	}
+}
+
+// readRest reads a segment from a position to its end: at most one segment.
+func readRest(s *segment, from store.Position) ([]byte, error) {
+	rest := make([]byte, s.end-min(from, s.end))
+	n, err := s.file.ReadAt(rest, int64(from-s.first))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read %s: %w", s.path, err)
+	}
+	return rest[:n], nil
+}
+
+// wroteWhole reports whether the invalid batch at a position was written to its end:
+// the last byte that is not zero ends a trailer for just that distance.
+func wroteWhole(s *segment, at store.Position) (bool, error) {
+	rest, err := readRest(s, at)
+	if err != nil {
+		return false, err
+	}
+	rest = bytes.TrimRight(rest, "\x00")
+	n := len(rest)
+	return n >= HeaderSize+TrailerSize && binary.LittleEndian.Uint32(rest[n-TrailerSize:]) == endMagic^uint32(n), nil
 }
 
 // resume prepares the last segment for writing behind j.next: whatever follows is

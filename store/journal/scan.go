@@ -9,6 +9,10 @@ import (
 	"treadmq/store/vfs"
 )
 
+// IsEnd reports whether a Scan ended because no valid batch followed: in the last
+// segment that is the end of the journal, anywhere else it is damage.
+func IsEnd(err error) bool { return errors.Is(err, errNotBatch) }
+
 // scanner reads the batches of one segment in order and verifies them.
 type scanner struct {
 	file  vfs.File
@@ -79,6 +83,7 @@ func (s *scanner) fill(n int) error {
 // it points to are valid during the call.
 func EachRecord(h *Header, batch []byte, rec *Record, fn func(*Record) error) error {
 	off := HeaderSize
+	batch = batch[:len(batch)-TrailerSize]
 	for i := range h.Records {
 		n, err := Decode(rec, batch[off:], h.Position+store.Position(off), h.Base)
 		if err != nil {

@@ -141,6 +141,7 @@ func (s *Store) hint(op *store.Op) error {
 func (s *Store) encode(g *group, b *store.Batch, size int) {
 	base := b.Seq(0)
 	if len(g.chunks) == 0 || len(g.buf)-g.chunks[len(g.chunks)-1].off+size > chunkSize {
+		g.closeChunk()
 		g.chunks = append(g.chunks, chunk{off: len(g.buf), base: base})
 		g.buf = append(g.buf, zeroHeader[:]...)
 	}
@@ -177,6 +178,14 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 	s.pending += int64(len(g.buf) - before)
 }
 
+// closeChunk makes room for the last chunk's trailer.
+func (g *group) closeChunk() {
+	if n := len(g.chunks); n > 0 {
+		g.buf = append(g.buf, zeroHeader[:journal.TrailerSize]...)
+		g.chunks[n-1].end = len(g.buf)
+	}
+}
+
 var zeroHeader [journal.HeaderSize]byte
 
 // take waits for the next group; nil when the store is closing and nothing is left.
@@ -188,6 +197,7 @@ func (s *Store) take(timer *time.Timer) *group {
 		if len(g.batches) > 0 && (g.urgent || due || s.closing) {
 			s.cur = s.freeGroup()
 			s.mu.Unlock()
+			g.closeChunk()
 			return g
 		}
 		closing, lazy := s.closing, len(g.batches) > 0

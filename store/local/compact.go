@@ -16,6 +16,7 @@ import (
 type compactor struct {
 	store *Store
 	gave  map[store.Position]int64 // segments that stayed alive: their references then
+	all   bool                     // also when little would be won
 }
 
 // moveChunk is how many bytes of messages one batch moves.
@@ -57,7 +58,11 @@ func (c *compactor) run() error {
 		if err := c.store.Checkpoint(); err != nil {
 			return err
 		}
-		if err := c.segment(seg); err != nil {
+		err := c.segment(seg)
+		if errors.Is(err, journal.ErrNoSegment) || errors.Is(err, store.ErrMoved) {
+			continue // it was deleted in the meantime
+		}
+		if err != nil {
 			c.gave[seg.First] = c.store.check.liveIn(seg.First).Refs
 			return fmt.Errorf("segment at %d: %w", seg.First, err)
 		}
@@ -90,7 +95,7 @@ func (c *compactor) choose() (journal.Segment, bool) {
 			worst, share = seg, r
 		}
 	}
-	return worst, worst.Size > 0 && disk > 2*live+fewSegments*s.opts.SegmentSize
+	return worst, worst.Size > 0 && (c.all || disk > 2*live+fewSegments*s.opts.SegmentSize)
 }
 
 // segment moves everything that is alive in one segment.

@@ -52,6 +52,8 @@ type Options struct {
 	BootID  string // of the machine's present boot; default: what the system says
 	Cluster string // name of the cluster the folder belongs to; kept in the meta file
 	Logger  *slog.Logger
+
+	rebuild bool // throw the index away
 }
 
 // Gate decides when synced journal is committed: on a quorum, say.

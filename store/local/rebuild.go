@@ -19,6 +19,11 @@ const rebuildName = "REBUILD"
 // openIndex opens the index, or throws it away if it cannot be trusted.
 func (s *Store) openIndex() error {
 	dir := filepath.Join(s.opts.Dir, indexName)
+	if s.opts.rebuild {
+		if err := s.markRebuild(); err != nil {
+			return err
+		}
+	}
 	_, err := s.opts.FS.Stat(filepath.Join(s.opts.Dir, rebuildName))
 	marked := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

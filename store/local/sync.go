@@ -24,7 +24,7 @@ func (s *Store) syncLoop() {
 		}
 		s.writeGroup(g)
 		s.mu.Lock()
-		s.pending -= int64(len(g.buf) - len(g.chunks)*journal.HeaderSize)
+		s.pending -= int64(len(g.buf) - len(g.chunks)*(journal.HeaderSize+journal.TrailerSize))
 		s.room.Broadcast()
 		s.mu.Unlock()
 		s.commits.push(g, int64(len(g.buf)), s.opts.MaxLag)
