@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// Environment variables of the commands that talk to a running broker.
+const (
+	envURL          = "TREADMQ_URL"
+	envConsole      = "TREADMQ_CONSOLE_URL"
+	envUser         = "TREADMQ_USER"
+	envPassword     = "TREADMQ_PASSWORD"
+	envPasswordFile = "TREADMQ_PASSWORD_FILE"
+	envCAFile       = "TREADMQ_CA_FILE"
+)
+
+// clientEnvironment are the variables that are no keys of the broker's configuration.
+var clientEnvironment = []string{envURL, envConsole, envUser, envPassword, envPasswordFile, envCAFile}
+
+// credentials say who asks a broker for something. A flag wins over the environment.
+type credentials struct {
+	user         string
+	password     string
+	passwordFile string
+	caFile       string
+}
+
+func (c *credentials) register(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVarP(&c.user, "user", "u", "", "user name (env "+envUser+")")
+	f.StringVar(&c.passwordFile, "password-file", "", "file with the password in its first line (env "+envPasswordFile+", or "+envPassword+" with the password itself)")
+	f.StringVar(&c.password, "password", "", "password; other users of this machine can see it, prefer --password-file")
+	f.StringVar(&c.caFile, "ca-file", "", "PEM file of certificates to trust with TLS instead of the system's (env "+envCAFile+")")
+	cmd.MarkFlagsMutuallyExclusive("password", "password-file")
+	cmd.MarkFlagFilename("password-file")
+	cmd.MarkFlagFilename("ca-file")
+}
+
+// resolve fills in what the environment, a file or a person at the terminal knows.
+func (c *credentials) resolve(cmd *cobra.Command) error {
+	c.user = firstOf(c.user, os.Getenv(envUser))
+	c.caFile = firstOf(c.caFile, os.Getenv(envCAFile))
+	if cmd.Flags().Changed("password") {
+		warn(cmd.ErrOrStderr(), "--password shows the password to every user of this machine; prefer --password-file")
+		return nil
+	}
+	if c.passwordFile == "" {
+		if c.password = os.Getenv(envPassword); c.password != "" {
+			return nil
+		}
+		c.passwordFile = os.Getenv(envPasswordFile)
+	}
+	var err error
+	switch {
+	case c.passwordFile != "":
+		c.password, err = passwordFromFile(c.passwordFile)
+	case c.user != "":
+		c.password, err = askPassword(cmd, fmt.Sprintf("Password of %s: ", c.user))
+	}
+	return err
+}
+
+func passwordFromFile(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", fileError("the password file cannot be read", err)
+	}
+	defer f.Close()
+	p, err := readLine(f)
+	if err == io.EOF || err == nil && p == "" {
+		return "", &failure{code: exitData, what: fmt.Sprintf("the password file %s is empty", name), next: "put the password in its first line"}
+	}
+	return p, err
+}
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return ""
+}
+
+// askPassword asks for a password without showing it. On standard input that is no
+// terminal it is an error that names the flag.
+func askPassword(cmd *cobra.Command, prompt string) (password string, err error) {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !isTerminal(in) || !isTerminal(cmd.ErrOrStderr()) {
+		return "", usagef("give it with --password-file FILE or in "+envPassword, "a password is needed, and there is no terminal to ask on")
+	}
+	fd := int(in.Fd())
+	state, err := term.GetState(fd)
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprint(cmd.ErrOrStderr(), prompt)
+	err = interruptible(cmd.Context(), func() error {
+		b, err := term.ReadPassword(fd)
+		password = string(b)
+		return err
+	})
+	fmt.Fprintln(cmd.ErrOrStderr())
+	if err != nil {
+		term.Restore(fd, state) // a signal in between left the echo off
+		return "", err
+	}
+	if len(password) > maxAnswer {
+		return "", &failure{code: exitData, what: fmt.Sprintf("the password is longer than %d bytes", maxAnswer)}
+	}
+	return strings.TrimRight(password, "\r\n"), nil
+}
+
+// interruptible does what may wait for a person, and returns when ctx ends. Reading
+// from a terminal cannot be stopped: what was begun then ends with the process, so
+// this is only for what is the last thing a command does when it is interrupted.
+func interruptible(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

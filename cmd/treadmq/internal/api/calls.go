@@ -1,0 +1,136 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Item is one object of an answer: its JSON, and some fields by name.
+type Item struct {
+	json.RawMessage
+	fields map[string]any
+}
+
+// UnmarshalJSON keeps the object as it came.
+func (i *Item) UnmarshalJSON(b []byte) error {
+	i.RawMessage = append(json.RawMessage(nil), b...)
+	i.fields = nil
+	return nil
+}
+
+// Text is a field as text: a string as it is, a number or a bool as JSON writes it,
+// empty when there is none.
+func (i *Item) Text(field string) string {
+	if i.fields == nil {
+		i.fields = map[string]any{}
+		d := newDecoder(i.RawMessage)
+		d.Decode(&i.fields)
+	}
+	return text(i.fields[field])
+}
+
+// Sub is a field that is an object or a list.
+func (i *Item) Sub(field string) any {
+	i.Text(field)
+	return i.fields[field]
+}
+
+// Int is a field that is a whole number, 0 when there is none.
+func (i *Item) Int(field string) int64 {
+	n, _ := strconv.ParseInt(i.Text(field), 10, 64)
+	return n
+}
+
+// List is what to ask of a list of destinations. Empty fields mean the broker's defaults.
+type List struct {
+	Filter string // part of the name
+	Sort   string // field
+	Order  string // asc or desc
+}
+
+type page struct {
+	Items []Item `json:"items"`
+	Next  string `json:"next"`
+	Total int64  `json:"total"`
+}
+
+// Destinations calls each for every destination of a kind ("queues" or "topics"), page by
+// page, until each returns false or an error.
+func (c *Client) Destinations(ctx context.Context, kind string, l List, each func(Item) (bool, error)) error {
+	q := url.Values{}
+	for k, v := range map[string]string{"filter": l.Filter, "sort": l.Sort, "order": l.Order} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	return c.pages(ctx, path(kind), q, each)
+}
+
+// Messages calls each for every message of a queue, oldest first, without consuming
+// any, until each returns false or an error.
+func (c *Client) Messages(ctx context.Context, queue string, bodies bool, each func(Item) (bool, error)) error {
+	q := url.Values{}
+	if bodies {
+		q.Set("body", "true")
+	}
+	return c.pages(ctx, path("queues", queue, "messages"), q, each)
+}
+
+func (c *Client) pages(ctx context.Context, path string, q url.Values, each func(Item) (bool, error)) error {
+	if c.Limit > 0 {
+		q.Set("limit", strconv.Itoa(c.Limit))
+	}
+	for {
+		var p page
+		if err := c.do(ctx, http.MethodGet, path, q, nil, &p); err != nil {
+			return err
+		}
+		for _, item := range p.Items {
+			if more, err := each(item); err != nil || !more {
+				return err
+			}
+		}
+		if p.Next == "" || p.Next == q.Get("cursor") {
+			return nil
+		}
+		q.Set("cursor", p.Next)
+	}
+}
+
+// Destination asks for one destination of a kind ("queues" or "topics").
+func (c *Client) Destination(ctx context.Context, kind, name string) (item Item, err error) {
+	err = c.do(ctx, http.MethodGet, path(kind, name), nil, nil, &item)
+	return item, err
+}
+
+// CreateQueue makes a queue; one that is there already is no error.
+func (c *Client) CreateQueue(ctx context.Context, name string) error {
+	return c.do(ctx, http.MethodPut, path("queues", name), nil, nil, nil)
+}
+
+// Delete removes a destination with its messages; force also when it is in use.
+func (c *Client) Delete(ctx context.Context, kind, name string, force bool) error {
+	q := url.Values{}
+	if force {
+		q.Set("force", "true")
+	}
+	return c.do(ctx, http.MethodDelete, path(kind, name), q, nil, nil)
+}
+
+// Purge removes all messages of a queue and tells how many.
+func (c *Client) Purge(ctx context.Context, queue string) (removed int64, err error) {
+	var answer struct {
+		Removed int64 `json:"removed"`
+	}
+	err = c.do(ctx, http.MethodPost, path("queues", queue, "purge"), nil, struct{}{}, &answer)
+	return answer.Removed, err
+}
+
+// Overview asks for the broker as a whole.
+func (c *Client) Overview(ctx context.Context) (item Item, err error) {
+	err = c.do(ctx, http.MethodGet, path("overview"), nil, nil, &item)
+	return item, err
+}

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"treadmq/cmd/treadmq/internal/api"
+)
+
+// destinations describes one of the two kinds to the commands that look after them.
+type destinations struct {
+	kind    string // queue, topic
+	plural  string // as in the API's paths
+	columns []string
+}
+
+func queues() destinations {
+	return destinations{"queue", "queues", []string{"name", "messages", "inFlight", "consumers", "enqueued", "dequeued", "rateIn", "rateOut"}}
+}
+
+func topics() destinations {
+	return destinations{"topic", "topics", []string{"name", "subscribers", "published", "delivered", "dropped", "backlog", "rateIn", "rateOut"}}
+}
+
+func (d destinations) record(columns []string, item api.Item) record {
+	r := record{value: item.RawMessage, name: item.Text("name")}
+	for _, c := range columns {
+		r.cells = append(r.cells, item.Text(c))
+	}
+	return r
+}
+
+func newQueueCommand() *cobra.Command {
+	f := &apiFlags{}
+	cmd := &cobra.Command{Use: "queue", Aliases: []string{"q", "queues"}, Short: "List, show, create, remove and purge queues"}
+	f.register(cmd)
+	cmd.AddCommand(newListCommand(f, queues()), newShowCommand(f, queues()), newCreateCommand(f),
+		newRemoveCommand(f), newPurgeCommand(f))
+	return cmd
+}
+
+func newTopicCommand() *cobra.Command {
+	f := &apiFlags{}
+	cmd := &cobra.Command{Use: "topic", Aliases: []string{"topics"}, Short: "List and show topics"}
+	f.register(cmd)
+	cmd.AddCommand(newListCommand(f, topics()), newShowCommand(f, topics()))
+	return cmd
+}
+
+// listFlags are what a list can be asked for.
+type listFlags struct {
+	api.List
+	descending bool
+	count      int
+}
+
+func (l *listFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.Filter, "filter", "", "only names that contain this")
+	cmd.Flags().StringVar(&l.Sort, "sort", "", "field to sort by, as in the JSON, for example messages (default name)")
+	cmd.Flags().BoolVar(&l.descending, "desc", false, "largest first")
+	cmd.Flags().IntVarP(&l.count, "count", "n", 0, "at most this many (default all)")
+	outputFlag(cmd)
+}
+
+func newListCommand(f *apiFlags, d destinations) *cobra.Command {
+	l := &listFlags{}
+	cmd := &cobra.Command{
+		Use: "ls [FILTER]", Aliases: []string{"list"}, Short: "List the " + d.plural,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				l.Filter = args[0]
+			}
+			return list(cmd, f, d, l)
+		},
+	}
+	l.register(cmd)
+	return cmd
+}
+
+func list(cmd *cobra.Command, f *apiFlags, d destinations, l *listFlags) error {
+	c, err := f.connect(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if l.descending {
+		l.Order = "desc"
+	}
+	p := newPrinter(cmd, d.columns...)
+	err = c.Destinations(cmd.Context(), d.plural, l.List, func(item api.Item) (bool, error) {
+		err := p.add(d.record(d.columns, item))
+		return l.count == 0 || p.n < l.count, err
+	})
+	if err != nil {
+		return apiError(c, "the "+d.plural+" cannot be listed", err)
+	}
+	return p.close()
+}
+
+func newShowCommand(f *apiFlags, d destinations) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show NAME", Short: "Show all that is known of one " + d.kind,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return show(cmd, f, d, args[0]) },
+	}
+	outputFlag(cmd)
+	return cmd
+}
+
+func show(cmd *cobra.Command, f *apiFlags, d destinations, text string) error {
+	name, err := nameOf(d.kind, text)
+	if err != nil {
+		return err
+	}
+	c, err := f.connect(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	item, err := c.Destination(cmd.Context(), d.plural, name)
+	if err != nil {
+		return apiError(c, fmt.Sprintf("the %s %q cannot be shown", d.kind, name), err)
+	}
+	columns, cells := flatten(item)
+	return printOne(cmd, columns, record{value: item.RawMessage, cells: cells, name: item.Text("name")})
+}
+
+func newCreateCommand(f *apiFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "create NAME...", Short: "Create queues; one that is there already is left as it is",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return eachQueue(cmd, f, args, "created", func(ctx context.Context, c *api.Client, name string) (record, error) {
+				if err := c.CreateQueue(ctx, name); err != nil {
+					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be created", name), err)
+				}
+				return changed(name, "created", true), nil
+			})
+		},
+	}
+	outputFlag(cmd)
+	return cmd
+}
+
+// changed is the record of a queue that a command did something to.
+func changed(name, what string, value any) record {
+	return record{value: map[string]any{"name": name, what: value}, cells: []string{name, fmt.Sprint(value)}, name: name}
+}
+
+// eachQueue does something to each of the queues named and prints what came of it.
+func eachQueue(cmd *cobra.Command, f *apiFlags, args []string, column string, do func(context.Context, *api.Client, string) (record, error)) error {
+	names := make([]string, len(args))
+	for i, a := range args {
+		var err error
+		if names[i], err = nameOf("queue", a); err != nil {
+			return err
+		}
+	}
+	c, err := f.connect(cmd)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	p := newPrinter(cmd, "name", column)
+	for _, name := range names {
+		r, err := do(cmd.Context(), c, name)
+		if err != nil {
+			p.close()
+			return err
+		}
+		if r.value == nil {
+			continue
+		}
+		if err := p.add(r); err != nil {
+			return err
+		}
+	}
+	return p.close()
+}
+
+// destroyFlags are common to what cannot be undone.
+type destroyFlags struct{ yes, dryRun bool }
+
+func (d *destroyFlags) register(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&d.yes, "yes", "y", false, "do not ask; needed where there is no terminal")
+	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "only say what would be hit")
+}
+
+// announce says what is about to be hit, and asks.
+func (d *destroyFlags) announce(cmd *cobra.Command, c *api.Client, action, name string) (goOn bool, err error) {
+	q, err := c.Destination(cmd.Context(), "queues", name)
+	if err != nil {
+		return false, apiError(c, fmt.Sprintf("cannot %s the queue %q", action, name), err)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "treadmq: %s queue %s at %s: %s messages (%s bytes), %s in flight, %s consumers\n",
+		action, printable(name), c.URL(), q.Text("messages"), q.Text("bytes"), q.Text("inFlight"), q.Text("consumers"))
+	if d.dryRun {
+		talk(cmd, "nothing done: --dry-run")
+		return false, nil
+	}
+	return true, confirm(cmd, action, name)
+}
+
+func newRemoveCommand(f *apiFlags) *cobra.Command {
+	d := &destroyFlags{}
+	var force bool
+	cmd := &cobra.Command{
+		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Remove queues with all their messages",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return eachQueue(cmd, f, args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
+				if goOn, err := d.announce(cmd, c, "remove", name); err != nil || !goOn {
+					return record{}, err
+				}
+				if err := c.Delete(ctx, "queues", name, force); err != nil {
+					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be removed", name), err)
+				}
+				return changed(name, "removed", true), nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "also when consumers are connected")
+	d.register(cmd)
+	outputFlag(cmd)
+	return cmd
+}
+
+func newPurgeCommand(f *apiFlags) *cobra.Command {
+	d := &destroyFlags{}
+	cmd := &cobra.Command{
+		Use: "purge NAME...", Short: "Remove all messages of queues",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return eachQueue(cmd, f, args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
+				if goOn, err := d.announce(cmd, c, "purge", name); err != nil || !goOn {
+					return record{}, err
+				}
+				n, err := c.Purge(ctx, name)
+				if err != nil {
+					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be purged", name), err)
+				}
+				return changed(name, "removed", n), nil
+			})
+		},
+	}
+	d.register(cmd)
+	outputFlag(cmd)
+	return cmd
+}
+
+// flatten turns an object into columns and cells: objects within as a.b, lists as
+// their length.
+func flatten(item api.Item) (columns, cells []string) {
+	for _, f := range item.Fields() {
+		columns = append(columns, f.Name)
+		cells = append(cells, f.Text)
+	}
+	return columns, cells
+}
+
+// fieldsOf is flatten for a value of our own.
+func fieldsOf(v any) (columns, cells []string, err error) {
+	b, err := encodeJSON(v)
+	if err != nil {
+		return nil, nil, err
+	}
+	columns, cells = flatten(api.Item{RawMessage: b})
+	return columns, cells, nil
+}
