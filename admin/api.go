@@ -1,0 +1,334 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"github.com/gorilla/mux"
+
+	"treadmq/broker"
+)
+
+func (s *Server) apiOverview(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, s.overviewView())
+}
+
+// queueFigures are what a list of queues can be sorted by.
+func queueFigures() figures[queueView] {
+	return figures[queueView]{
+		"messages":     func(q *queueView) float64 { return float64(q.Messages) },
+		"ready":        func(q *queueView) float64 { return float64(q.Ready) },
+		"inFlight":     func(q *queueView) float64 { return float64(q.InFlight) },
+		"delayed":      func(q *queueView) float64 { return float64(q.Delayed) },
+		"bytes":        func(q *queueView) float64 { return float64(q.Bytes) },
+		"memoryBytes":  func(q *queueView) float64 { return float64(q.MemoryBytes) },
+		"consumers":    func(q *queueView) float64 { return float64(q.Consumers) },
+		"parked":       func(q *queueView) float64 { return float64(q.Parked) },
+		"enqueued":     func(q *queueView) float64 { return float64(q.Enqueued) },
+		"dequeued":     func(q *queueView) float64 { return float64(q.Dequeued) },
+		"dispatched":   func(q *queueView) float64 { return float64(q.Dispatched) },
+		"redelivered":  func(q *queueView) float64 { return float64(q.Redelivered) },
+		"expired":      func(q *queueView) float64 { return float64(q.Expired) },
+		"deadLettered": func(q *queueView) float64 { return float64(q.DeadLettered) },
+		"dropped":      func(q *queueView) float64 { return float64(q.Dropped) },
+		"rateIn":       func(q *queueView) float64 { return q.RateIn },
+		"rateOut":      func(q *queueView) float64 { return q.RateOut },
+		"createdAt":    func(q *queueView) float64 { return float64(q.CreatedAt.UnixMilli()) },
+	}
+}
+
+func topicFigures() figures[topicView] {
+	return figures[topicView]{
+		"subscribers": func(t *topicView) float64 { return float64(t.Subscribers) },
+		"published":   func(t *topicView) float64 { return float64(t.Published) },
+		"delivered":   func(t *topicView) float64 { return float64(t.Delivered) },
+		"dropped":     func(t *topicView) float64 { return float64(t.Dropped) },
+		"backlog":     func(t *topicView) float64 { return float64(t.Backlog) },
+		"rateIn":      func(t *topicView) float64 { return t.RateIn },
+		"rateOut":     func(t *topicView) float64 { return t.RateOut },
+		"createdAt":   func(t *topicView) float64 { return float64(t.CreatedAt.UnixMilli()) },
+	}
+}
+
+// queuePageOf is one page of the list of queues.
+func (s *Server) queuePageOf(q listQuery) (listPage[queueView], error) {
+	infos := s.b.Queues(q.wants())
+	views := make([]queueView, len(infos))
+	for i := range infos {
+		views[i] = s.queueView(&infos[i])
+	}
+	return pageOf(views, q, queueFigures())
+}
+
+func (s *Server) topicPageOf(q listQuery) (listPage[topicView], error) {
+	infos := s.b.Topics(q.wants())
+	views := make([]topicView, len(infos))
+	for i := range infos {
+		views[i] = s.topicView(&infos[i])
+	}
+	return pageOf(views, q, topicFigures())
+}
+
+func (s *Server) apiQueues(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseListQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	page, err := s.queuePageOf(q)
+	if err != nil {
+		return err
+	}
+	if r.URL.Query().Get("history") == "true" {
+		for i := range page.Items {
+			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
+		}
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func (s *Server) apiTopics(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseListQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	page, err := s.topicPageOf(q)
+	if err != nil {
+		return err
+	}
+	if r.URL.Query().Get("history") == "true" {
+		for i := range page.Items {
+			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
+		}
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+// apiQueueDest is the queue that a path of the API names.
+func (s *Server) apiQueueDest(r *http.Request) (broker.Destination, error) {
+	name, err := pathName(r)
+	if err != nil {
+		return broker.Destination{}, err
+	}
+	return s.queueDest(name, r.URL.Query().Get("kind"))
+}
+
+func (s *Server) apiTopicDest(r *http.Request) (broker.Destination, error) {
+	name, err := pathName(r)
+	if err != nil {
+		return broker.Destination{}, err
+	}
+	return s.topicDest(name, r.URL.Query().Get("kind"))
+}
+
+// queueDetail is all there is to say about a queue.
+func (s *Server) queueDetail(d broker.Destination) (queueDetail, error) {
+	info, err := s.b.Queue(d)
+	if err != nil {
+		return queueDetail{}, err
+	}
+	v := queueDetail{queueView: s.queueView(&info), ConsumersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
+	v.History = s.historyView(s.rates.trace(d))
+	if v.Messages > 0 {
+		v.OldestAgeSeconds, err = s.oldestAge(d)
+	}
+	return v, err
+}
+
+func (s *Server) apiQueue(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiQueueDest(r)
+	if err != nil {
+		return err
+	}
+	v, err := s.queueDetail(d)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, v)
+}
+
+func (s *Server) apiQueueCreate(w http.ResponseWriter, r *http.Request) error {
+	name, err := pathName(r)
+	if err != nil {
+		return err
+	}
+	created, err := s.createQueue(r, name)
+	if err != nil {
+		return err
+	}
+	info, err := s.b.Queue(broker.Destination{Kind: broker.Queue, Name: name})
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	return writeJSON(w, status, s.queueView(&info))
+}
+
+func (s *Server) apiQueueDelete(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiQueueDest(r)
+	if err != nil {
+		return err
+	}
+	if err := s.deleteQueue(r, d, r.URL.Query().Get("force") == "true"); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) apiQueuePurge(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiQueueDest(r)
+	if err != nil {
+		return err
+	}
+	n, err := s.purgeQueue(r, d)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, map[string]int64{"removed": n})
+}
+
+func (s *Server) apiMessages(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiQueueDest(r)
+	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	limit, err := limitOf(query)
+	if err != nil {
+		return err
+	}
+	body := query.Get("body") == "true"
+	if body && !userOf(r).may(permBody) {
+		return s.forbidden(r, permBody)
+	}
+	release, err := s.takeHeavy(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	page, err := s.browse(d, query.Get("cursor"), limit, body)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func (s *Server) apiQueueSend(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiQueueDest(r)
+	if err != nil {
+		return err
+	}
+	return s.apiSend(w, r, d)
+}
+
+func (s *Server) apiTopicSend(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiTopicDest(r)
+	if err != nil {
+		return err
+	}
+	return s.apiSend(w, r, d)
+}
+
+func (s *Server) apiSend(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
+	release, err := s.takeHeavy(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	var o outgoing
+	if err := readJSON(r, &o); err != nil {
+		return err
+	}
+	id, err := s.send(r, d, &o)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusCreated, map[string]string{"id": id})
+}
+
+// readJSON reads a request's body, strictly.
+func readJSON(r *http.Request, v any) error {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return &httpError{http.StatusUnsupportedMediaType, "bad-request", "Send JSON, with Content-Type: application/json."}
+	}
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	err := dec.Decode(v)
+	if err == nil {
+		if _, end := dec.Token(); !errors.Is(end, io.EOF) {
+			return badRequest("There is something behind the JSON.")
+		}
+		return nil
+	}
+	var large *http.MaxBytesError
+	if errors.As(err, &large) {
+		return err
+	}
+	return badRequest("The JSON cannot be read: " + err.Error() + ".")
+}
+
+func (s *Server) topicDetail(d broker.Destination) (topicDetail, error) {
+	info, err := s.topic(d)
+	if err != nil {
+		return topicDetail{}, err
+	}
+	v := topicDetail{topicView: s.topicView(&info), SubscribersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
+	v.History = s.historyView(s.rates.trace(d))
+	return v, nil
+}
+
+func (s *Server) apiTopic(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiTopicDest(r)
+	if err != nil {
+		return err
+	}
+	v, err := s.topicDetail(d)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, v)
+}
+
+func (s *Server) apiTopicDelete(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.apiTopicDest(r)
+	if err != nil {
+		return err
+	}
+	if err := s.deleteTopic(r, d); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) connections() []connectionView {
+	infos := s.b.Connections()
+	views := make([]connectionView, len(infos))
+	for i := range infos {
+		views[i] = connectionViewOf(&infos[i])
+	}
+	return views
+}
+
+func (s *Server) apiConnections(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, map[string]any{"items": s.connections()})
+}
+
+func (s *Server) apiConnectionClose(w http.ResponseWriter, r *http.Request) error {
+	serial, err := strconv.ParseUint(mux.Vars(r)["serial"], 10, 64)
+	if err != nil {
+		return badRequest("A connection has a number.")
+	}
+	if err := s.closeConnection(r, serial, r.URL.Query().Get("reason")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

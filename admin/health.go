@@ -1,0 +1,41 @@
+package admin
+
+import "net/http"
+
+// healthView is what /healthz and /readyz say.
+type healthView struct {
+	Status  string       `json:"status"` // "ok" or "not ready"
+	Reasons []string     `json:"reasons,omitempty"`
+	Checks  []checkValue `json:"checks,omitempty"` // with ?verbose
+}
+
+type checkValue struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+}
+
+// healthz says that the process is alive.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
+	v := healthView{Status: "ok"}
+	if r.URL.Query().Has("verbose") {
+		v.Checks = []checkValue{{"process", true}}
+	}
+	return writeJSON(w, http.StatusOK, v)
+}
+
+// readyz says whether clients are taken.
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
+	ready, reasons := s.opt.Ready()
+	working := s.b.StoreStats().Failed == nil
+	if !working {
+		reasons = append(reasons, "the store has failed; look at the log and restart the broker")
+	}
+	v, status := healthView{Status: "ok"}, http.StatusOK
+	if !ready || !working {
+		v, status = healthView{Status: "not ready", Reasons: reasons}, http.StatusServiceUnavailable
+	}
+	if r.URL.Query().Has("verbose") {
+		v.Checks = []checkValue{{"clients", ready}, {"store", working}}
+	}
+	return writeJSON(w, status, v)
+}

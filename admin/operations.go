@@ -1,0 +1,106 @@
+package admin
+
+import (
+	"net/http"
+	"strconv"
+
+	"treadmq/broker"
+)
+
+// What pages and API do, once for both. Each change is audited here.
+
+// queueDest finds out which queue a name means: one of that kind if it is given,
+// else the queue, or a temporary queue if there is no such queue.
+func (s *Server) queueDest(name, kind string) (broker.Destination, error) {
+	return s.dest(name, kind, broker.Queue, broker.TempQueue, func(d broker.Destination) bool {
+		_, err := s.b.Queue(d)
+		return err == nil
+	})
+}
+
+func (s *Server) topicDest(name, kind string) (broker.Destination, error) {
+	return s.dest(name, kind, broker.Topic, broker.TempTopic, func(d broker.Destination) bool {
+		_, err := s.topic(d)
+		return err == nil
+	})
+}
+
+func (s *Server) dest(name, kind string, plain, temp broker.Kind, exists func(broker.Destination) bool) (broker.Destination, error) {
+	d, t := broker.Destination{Kind: plain, Name: name}, broker.Destination{Kind: temp, Name: name}
+	switch kind {
+	case kindName(plain):
+		return d, nil
+	case kindName(temp):
+		return t, nil
+	case "":
+	default:
+		return d, badRequest("kind is " + kindName(plain) + " or " + kindName(temp) + ".")
+	}
+	if !exists(d) && exists(t) {
+		return t, nil
+	}
+	return d, nil
+}
+
+func (s *Server) topic(d broker.Destination) (broker.TopicInfo, error) {
+	list := s.b.Topics(func(x broker.Destination) bool { return x == d })
+	if len(list) == 0 {
+		return broker.TopicInfo{}, broker.Errorf(broker.CodeNoDestination, "there is no %s %q", d.Kind, d.Name)
+	}
+	return list[0], nil
+}
+
+// createQueue makes a queue and reports whether it is new.
+func (s *Server) createQueue(r *http.Request, name string) (created bool, err error) {
+	_, missing := s.b.Queue(broker.Destination{Kind: broker.Queue, Name: name})
+	err = s.b.CreateQueue(name)
+	if missing == nil && err == nil {
+		return false, nil
+	}
+	s.audit(r, "create", "/queue/"+name, err)
+	return err == nil, err
+}
+
+func (s *Server) purgeQueue(r *http.Request, d broker.Destination) (removed int64, err error) {
+	done := make(chan error, 1)
+	removed, err = s.b.Purge(d, func(err error) { done <- err })
+	if err == nil {
+		err = committed(r.Context(), done)
+	}
+	s.audit(r, "purge", destPath(d), err, "removed", removed)
+	return removed, err
+}
+
+func (s *Server) deleteQueue(r *http.Request, d broker.Destination, force bool) error {
+	done := make(chan error, 1)
+	err := s.b.DeleteQueue(d, force, func(err error) { done <- err })
+	if err == nil {
+		err = committed(r.Context(), done)
+	}
+	s.audit(r, "delete", destPath(d), err, "force", force)
+	return err
+}
+
+func (s *Server) deleteTopic(r *http.Request, d broker.Destination) error {
+	err := s.b.DeleteTopic(d)
+	s.audit(r, "delete", destPath(d), err)
+	return err
+}
+
+// closeConnection asks a connection to go, saying why.
+func (s *Server) closeConnection(r *http.Request, serial uint64, reason string) (err error) {
+	defer func() {
+		s.audit(r, "close-connection", strconv.FormatUint(serial, 10), err, "reason", reason)
+	}()
+	if len(reason) > maxReason {
+		return badRequest("The reason is longer than " + strconv.Itoa(maxReason) + " bytes.")
+	}
+	text := "an administrator has closed the connection"
+	if reason != "" {
+		text += ": " + reason
+	}
+	if !s.b.Kill(serial, text) {
+		return broker.Errorf(broker.CodeNoDestination, "there is no connection %d; it may have ended by itself", serial)
+	}
+	return nil
+}

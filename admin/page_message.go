@@ -1,0 +1,206 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"treadmq/broker"
+)
+
+// What is shown of a body; more is behind a link, and all of it can be downloaded.
+const (
+	shownBody = 64 << 10
+	allBody   = 1 << 20
+)
+
+type messageData struct {
+	Name, Kind string
+	At         string
+	Message    messageView
+	View       string // "text", "json" or "hex"
+	Body       string
+	Shown      int  // bytes of the body that are shown
+	Cut        bool // there is more
+	More       bool // and it may be asked for
+}
+
+func (s *Server) messagePage(w http.ResponseWriter, r *http.Request) error {
+	release, err := s.takeHeavy(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	d, err := s.pageQueue(r)
+	if err != nil {
+		return err
+	}
+	v := r.URL.Query()
+	m, err := s.one(d, v.Get("at"))
+	if err != nil {
+		return err
+	}
+	data := messageData{Name: d.Name, Kind: kindName(d.Kind), At: v.Get("at"), Message: s.messageView(m, false)}
+	if userOf(r).may(permBody) {
+		data.show(m.Message.Body(), v.Get("view"), v.Get("all") == "true", data.Message.Headers.get("content-type"))
+	}
+	return s.render(w, r, http.StatusOK, "message", "message.title", data)
+}
+
+// show puts the body into words.
+func (d *messageData) show(body []byte, view string, all bool, contentType string) {
+	if view == "" {
+		view = bestView(body, contentType)
+	}
+	limit := shownBody
+	if all {
+		limit = allBody
+	}
+	d.View = view
+	d.Cut = len(body) > limit
+	d.More = d.Cut && !all
+	if d.Cut {
+		body = body[:limit]
+	}
+	d.Shown = len(body)
+	switch view {
+	case "hex":
+		d.Body = hex.Dump(body)
+	case "json":
+		if text, ok := indented(body); ok {
+			d.Body = text
+			return
+		}
+		fallthrough
+	default:
+		d.View = "text"
+		d.Body = strings.ToValidUTF8(string(body), string(utf8.RuneError))
+	}
+}
+
+// Bounds of what is indented: every level is paid for on every line.
+const (
+	maxIndented = 256 << 10 // bytes
+	maxDepth    = 32        // levels
+)
+
+// indented lays JSON out for people. ok is false if it is none, or too much.
+func indented(body []byte) (text string, ok bool) {
+	if len(body) > maxIndented || depth(body) > maxDepth {
+		return "", false
+	}
+	var b bytes.Buffer
+	if json.Indent(&b, body, "", "  ") != nil {
+		return "", false
+	}
+	return b.String(), true
+}
+
+// depth is how deep the brackets of JSON are nested.
+func depth(body []byte) int {
+	deepest, now, quoted := 0, 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+			if c == '\\' {
+				i++
+			}
+		case c == '[' || c == '{':
+			now++
+			deepest = max(deepest, now)
+		case c == ']' || c == '}':
+			now--
+		}
+	}
+	return deepest
+}
+
+// bestView guesses how a body is read best.
+func bestView(body []byte, contentType string) string {
+	if !readable(body) {
+		return "hex"
+	}
+	start := bytes.TrimLeft(body, " \t\r\n")
+	if strings.Contains(contentType, "json") || (len(start) > 0 && (start[0] == '{' || start[0] == '[')) {
+		if len(body) <= shownBody && json.Valid(body) {
+			return "json"
+		}
+	}
+	return "text"
+}
+
+// readable reports whether bytes are text that people can read.
+func readable(body []byte) bool {
+	body = body[:min(len(body), shownBody)]
+	for len(body) > 0 {
+		c, size := utf8.DecodeRune(body)
+		if c == utf8.RuneError && size == 1 && len(body) >= utf8.UTFMax {
+			return false
+		}
+		if unicode.IsControl(c) && c != '\n' && c != '\r' && c != '\t' {
+			return false
+		}
+		body = body[size:]
+	}
+	return true
+}
+
+// preview is the beginning of a body on one line.
+func preview(body []byte) string {
+	cut := len(body) > previewBytes
+	if cut {
+		body = body[:previewBytes]
+		for len(body) > 0 && !utf8.Valid(body[max(0, len(body)-utf8.UTFMax):]) && previewBytes-len(body) < utf8.UTFMax {
+			body = body[:len(body)-1]
+		}
+	}
+	text := strings.ToValidUTF8(string(body), string(utf8.RuneError))
+	text = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, text)
+	if cut {
+		text += "…"
+	}
+	return text
+}
+
+// messageBody answers with a body as a file to be kept: never as something that a
+// browser would show or run.
+func (s *Server) messageBody(w http.ResponseWriter, r *http.Request) error {
+	release, err := s.takeHeavy(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	d, err := s.pageQueue(r)
+	if err != nil {
+		return err
+	}
+	m, err := s.one(d, r.URL.Query().Get("at"))
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+fileName(s.b, m)+`"`)
+	_, _ = w.Write(m.Message.Body()) // the client may be gone
+	return nil
+}
+
+func fileName(b *broker.Broker, m *broker.Browsed) string {
+	safe := strings.Map(func(c rune) rune {
+		if c == '-' || c == '.' || ('0' <= c && c <= '9') || ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z') {
+			return c
+		}
+		return '_'
+	}, string(b.AppendMessageID(nil, m.Message.ID())))
+	return safe + ".bin"
+}

@@ -1,0 +1,157 @@
+package admin
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"treadmq/broker"
+)
+
+// sendForm is the form as somebody filled it in.
+type sendForm struct {
+	Name, Kind    string
+	What          string // "queue" or "topic"
+	Body          string
+	Encoding      string // "text" or "base64"
+	Headers       string // one "name: value" a line
+	ContentType   string
+	CorrelationID string
+	ReplyTo       string
+	Type          string
+	Priority      string
+	TTL           string // seconds
+	Persistent    bool
+	Error         string
+}
+
+func (s *Server) queueSendPage(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.pageQueue(r)
+	if err != nil {
+		return err
+	}
+	return s.sendPage(w, r, http.StatusOK, d, sendForm{Encoding: "text", Priority: "4", Persistent: true})
+}
+
+func (s *Server) topicSendPage(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.pageTopic(r)
+	if err != nil {
+		return err
+	}
+	return s.sendPage(w, r, http.StatusOK, d, sendForm{Encoding: "text", Priority: "4"})
+}
+
+func (s *Server) sendPage(w http.ResponseWriter, r *http.Request, status int, d broker.Destination, f sendForm) error {
+	f.Name, f.Kind, f.What = d.Name, kindName(d.Kind), whatOf(d)
+	return s.render(w, r, status, "send", "send.title", f)
+}
+
+// whatOf is the part of the console a destination is shown in.
+func whatOf(d broker.Destination) string {
+	if d.Kind.IsQueue() {
+		return "queue"
+	}
+	return "topic"
+}
+
+func (s *Server) queueSend(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.pageQueue(r)
+	if err != nil {
+		return err
+	}
+	return s.formSend(w, r, d)
+}
+
+func (s *Server) topicSend(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.pageTopic(r)
+	if err != nil {
+		return err
+	}
+	return s.formSend(w, r, d)
+}
+
+// formSend sends what the form says. When that fails the form comes back as it was.
+func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
+	release, err := s.takeHeavy(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := r.ParseForm(); err != nil {
+		return formError(err)
+	}
+	f := readSendForm(r.PostForm)
+	o, err := f.outgoing()
+	id := ""
+	if err == nil {
+		id, err = s.send(r, d, o)
+	}
+	if err != nil {
+		p := problemOf(err)
+		f.Error = p.Detail
+		return s.sendPage(w, r, p.Status, d, f)
+	}
+	s.flash(r, "flash.sent", id)
+	http.Redirect(w, r, s.ui.url("/admin/"+whatOf(d), "name", d.Name, "kind", kindName(d.Kind)), http.StatusSeeOther)
+	return nil
+}
+
+func readSendForm(v url.Values) sendForm {
+	return sendForm{
+		// Browsers end the lines of a form with CR LF, whatever was typed.
+		Body:     strings.ReplaceAll(v.Get("body"), "\r\n", "\n"),
+		Headers:  strings.ReplaceAll(v.Get("headers"), "\r\n", "\n"),
+		Encoding: v.Get("encoding"), ContentType: v.Get("content-type"), CorrelationID: v.Get("correlation-id"),
+		ReplyTo: v.Get("reply-to"), Type: v.Get("type"), Priority: v.Get("priority"), TTL: v.Get("ttl"),
+		Persistent: v.Get("persistent") == "true",
+	}
+}
+
+// outgoing is the message that the form describes.
+func (f *sendForm) outgoing() (*outgoing, error) {
+	o := &outgoing{Persistent: &f.Persistent}
+	if f.Encoding == "base64" {
+		o.BodyBase64 = new(strings.Join(strings.Fields(f.Body), ""))
+	} else {
+		o.Body = &f.Body
+	}
+	priority, err := strconv.Atoi(f.Priority)
+	if err != nil {
+		return nil, badRequest("The priority is a number from 0 to 9.")
+	}
+	o.Priority = &priority
+	if f.TTL != "" {
+		seconds, err := strconv.ParseFloat(f.TTL, 64)
+		if err != nil || seconds < 0 || seconds > 1e9 {
+			return nil, badRequest("The time to live is a number of seconds.")
+		}
+		o.TTLMs = new(int64(seconds * 1000))
+	}
+	for _, h := range []header{
+		{"content-type", f.ContentType}, {"correlation-id", f.CorrelationID}, {"reply-to", f.ReplyTo}, {"type", f.Type},
+	} {
+		if h.Value != "" {
+			o.Headers.add(h.Name, h.Value)
+		}
+	}
+	return o, f.readHeaders(o)
+}
+
+// readHeaders reads the lines of the form's own headers.
+func (f *sendForm) readHeaders(o *outgoing) error {
+	for line := range strings.SplitSeq(f.Headers, "\n") {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return badRequest("A header is written as name: value, not " + strconv.Quote(line) + ".")
+		}
+		if len(o.Headers) >= maxSendHeaders {
+			return badRequest("A message has at most " + strconv.Itoa(maxSendHeaders) + " headers.")
+		}
+		o.Headers.add(name, strings.TrimSpace(value))
+	}
+	return nil
+}

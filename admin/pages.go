@@ -1,0 +1,235 @@
+package admin
+
+import (
+	"net/http"
+	"strconv"
+
+	"treadmq/broker"
+)
+
+func (s *Server) overviewPage(w http.ResponseWriter, r *http.Request) error {
+	return s.render(w, r, http.StatusOK, "overview", "overview.title", s.overviewView())
+}
+
+// listData is a page of a list of destinations.
+type listData[T sortable] struct {
+	listPage[T]
+	Query listQuery
+	From  int // number of the first item, from 1
+	To    int
+	path  string
+	ui    *ui
+}
+
+// SortURL is where the head of a column leads to: the same list sorted by it, the
+// other way round if it is already.
+func (d listData[T]) SortURL(by string) string {
+	q := d.Query
+	q.Desc = by != "name"
+	if q.Sort == by {
+		q.Desc = !d.Query.Desc
+	}
+	q.Sort, q.Cursor = by, ""
+	return d.ui.url(d.path, q.values()...)
+}
+
+// Sorted is "ascending", "descending" or "none", for the head of a column.
+func (d listData[T]) Sorted(by string) string {
+	switch {
+	case d.Query.Sort != by:
+		return "none"
+	case d.Query.Desc:
+		return "descending"
+	}
+	return "ascending"
+}
+
+// NextURL leads to the next page, "" if there is none.
+func (d listData[T]) NextURL() string { return d.at(d.Next, d.Next != "") }
+
+// PrevURL leads to the page before.
+func (d listData[T]) PrevURL() string { return d.at(d.prev, d.from > 0) }
+
+// LiveURL is where the page's script gets fresh figures.
+func (d listData[T]) LiveURL() string {
+	return d.ui.url("/api/v1"+d.path[len("/admin"):], d.Query.values()...)
+}
+
+func (d listData[T]) at(cursor string, exists bool) string {
+	if !exists {
+		return ""
+	}
+	q := d.Query
+	q.Cursor = cursor
+	return d.ui.url(d.path, q.values()...)
+}
+
+func newListData[T sortable](u *ui, path string, q listQuery, p listPage[T]) listData[T] {
+	return listData[T]{listPage: p, Query: q, From: p.from + 1, To: p.from + len(p.Items), path: path, ui: u}
+}
+
+func (s *Server) queuesPage(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseListQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	list, err := s.queuePageOf(q)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "queues", "queues.title", newListData(s.ui, "/admin/queues", q, list))
+}
+
+func (s *Server) topicsPage(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseListQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	list, err := s.topicPageOf(q)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "topics", "topics.title", newListData(s.ui, "/admin/topics", q, list))
+}
+
+func (s *Server) queueCreate(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return formError(err)
+	}
+	name := r.PostForm.Get("name")
+	if _, err := s.createQueue(r, name); err != nil {
+		return err
+	}
+	s.flash(r, "flash.created", name)
+	http.Redirect(w, r, s.ui.url("/admin/queue", "name", name), http.StatusSeeOther)
+	return nil
+}
+
+// pageQueue is the queue that the address of a page names. Names are in the query:
+// a browser would rewrite a path with "..".
+func (s *Server) pageQueue(r *http.Request) (broker.Destination, error) {
+	v := r.URL.Query()
+	return s.queueDest(v.Get("name"), v.Get("kind"))
+}
+
+func (s *Server) pageTopic(r *http.Request) (broker.Destination, error) {
+	v := r.URL.Query()
+	return s.topicDest(v.Get("name"), v.Get("kind"))
+}
+
+// pageMessages is how many messages a page of a browser shows.
+const pageMessages = 50
+
+// previewBytes of a body are shown in a list of messages.
+const previewBytes = 120
+
+type queueData struct {
+	Queue    queueDetail
+	Messages []messageRow
+	Next     string
+	Cursor   string
+	LiveURL  string
+}
+
+type messageRow struct {
+	messageView
+	Preview string
+	Deaths  string // why it is a dead letter
+}
+
+func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.pageQueue(r)
+	if err != nil {
+		return err
+	}
+	release, err := s.takeHeavy(r.Context())
+	if err != nil {
+		return err
+	}
+	defer release()
+	detail, err := s.queueDetail(d)
+	if err != nil {
+		return err
+	}
+	cursor := r.URL.Query().Get("cursor")
+	list, err := s.browse(d, cursor, pageMessages, userOf(r).may(permBody))
+	if err != nil {
+		return err
+	}
+	data := queueData{Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d)}
+	for _, m := range list.Items {
+		data.Messages = append(data.Messages, messageRow{m, preview(m.raw), m.Headers.get(broker.PropDeathReason)})
+	}
+	return s.render(w, r, http.StatusOK, "queue", "queue.title", data)
+}
+
+func (s *Server) liveURL(path string, d broker.Destination) string {
+	return s.ui.url(path, "name", d.Name, "history", "true")
+}
+
+type topicData struct {
+	Topic   topicDetail
+	LiveURL string
+}
+
+func (s *Server) topicPage(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.pageTopic(r)
+	if err != nil {
+		return err
+	}
+	detail, err := s.topicDetail(d)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "topic", "topic.title", topicData{detail, s.liveURL("/api/v1/topics", d)})
+}
+
+type connectionsData struct {
+	Items []connectionView
+	Total int
+}
+
+// shownConnections bounds the page of connections.
+const shownConnections = 500
+
+func (s *Server) connectionsPage(w http.ResponseWriter, r *http.Request) error {
+	list := s.connections()
+	data := connectionsData{Items: list, Total: len(list)}
+	if len(list) > shownConnections {
+		data.Items = list[:shownConnections]
+	}
+	return s.render(w, r, http.StatusOK, "connections", "connections.title", data)
+}
+
+type closeData struct {
+	Connection connectionView
+}
+
+func (s *Server) connectionClosePage(w http.ResponseWriter, r *http.Request) error {
+	serial, err := strconv.ParseUint(r.URL.Query().Get("serial"), 10, 64)
+	if err != nil {
+		return badRequest("A connection has a number.")
+	}
+	for _, c := range s.connections() {
+		if c.Serial == serial {
+			return s.render(w, r, http.StatusOK, "close", "close.title", closeData{c})
+		}
+	}
+	return broker.Errorf(broker.CodeNoDestination, "there is no connection %d; it may have ended by itself", serial)
+}
+
+func (s *Server) connectionClose(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return formError(err)
+	}
+	serial, err := strconv.ParseUint(r.PostForm.Get("serial"), 10, 64)
+	if err != nil {
+		return badRequest("A connection has a number.")
+	}
+	if err := s.closeConnection(r, serial, r.PostForm.Get("reason")); err != nil {
+		return err
+	}
+	s.flash(r, "flash.closed", serial)
+	http.Redirect(w, r, s.ui.url("/admin/connections"), http.StatusSeeOther)
+	return nil
+}

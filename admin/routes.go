@@ -1,0 +1,192 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/gorilla/mux"
+)
+
+// route is one line of the table of everything the console answers.
+type route struct {
+	method string
+	path   string // mux pattern
+	need   permission
+	handle func(*Server, http.ResponseWriter, *http.Request) error
+	large  bool // takes a request of up to Options.MaxBody bytes
+}
+
+const assetPath = "/admin/assets/{file}"
+
+// routes is the table. A page is below /admin, the API below /api/v1.
+func routes() []route {
+	return append(pageRoutes(), apiRoutes()...)
+}
+
+func pageRoutes() []route {
+	const get, post = http.MethodGet, http.MethodPost
+	return []route{
+		{get, "/", permPublic, (*Server).toConsole, false},
+		{get, "/admin", permPublic, (*Server).toConsole, false},
+		{get, "/healthz", permPublic, (*Server).healthz, false},
+		{get, "/readyz", permPublic, (*Server).readyz, false},
+		{get, assetPath, permPublic, (*Server).asset, false},
+		{get, "/admin/login", permPublic, (*Server).loginPage, false},
+		{post, "/admin/login", permPublic, (*Server).login, false},
+		{post, "/admin/theme", permPublic, (*Server).theme, false},
+		{post, "/admin/logout", permLogin, (*Server).logout, false},
+
+		{get, "/admin/", permView, (*Server).overviewPage, false},
+		{get, "/admin/queues", permView, (*Server).queuesPage, false},
+		{post, "/admin/queues", permManage, (*Server).queueCreate, false},
+		{get, "/admin/queue", permView, (*Server).queuePage, false},
+		{get, "/admin/queue/message", permView, (*Server).messagePage, false},
+		{get, "/admin/queue/message/body", permBody, (*Server).messageBody, false},
+		{get, "/admin/queue/send", permSend, (*Server).queueSendPage, false},
+		{post, "/admin/queue/send", permSend, (*Server).queueSend, true},
+		{get, "/admin/queue/purge", permManage, (*Server).queuePurgePage, false},
+		{post, "/admin/queue/purge", permManage, (*Server).queuePurge, false},
+		{get, "/admin/queue/delete", permManage, (*Server).queueDeletePage, false},
+		{post, "/admin/queue/delete", permManage, (*Server).queueDelete, false},
+		{get, "/admin/topics", permView, (*Server).topicsPage, false},
+		{get, "/admin/topic", permView, (*Server).topicPage, false},
+		{get, "/admin/topic/send", permSend, (*Server).topicSendPage, false},
+		{post, "/admin/topic/send", permSend, (*Server).topicSend, true},
+		{get, "/admin/topic/delete", permManage, (*Server).topicDeletePage, false},
+		{post, "/admin/topic/delete", permManage, (*Server).topicDelete, false},
+		{get, "/admin/connections", permView, (*Server).connectionsPage, false},
+		{get, "/admin/connection/close", permManage, (*Server).connectionClosePage, false},
+		{post, "/admin/connection/close", permManage, (*Server).connectionClose, false},
+	}
+}
+
+func apiRoutes() []route {
+	const get, post, put, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	return []route{
+		{get, "/api/v1/overview", permView, (*Server).apiOverview, false},
+		{get, "/api/v1/queues", permView, (*Server).apiQueues, false},
+		{get, "/api/v1/queues/{name}", permView, (*Server).apiQueue, false},
+		{put, "/api/v1/queues/{name}", permManage, (*Server).apiQueueCreate, false},
+		{del, "/api/v1/queues/{name}", permManage, (*Server).apiQueueDelete, false},
+		{post, "/api/v1/queues/{name}/purge", permManage, (*Server).apiQueuePurge, false},
+		{get, "/api/v1/queues/{name}/messages", permView, (*Server).apiMessages, false},
+		{post, "/api/v1/queues/{name}/messages", permSend, (*Server).apiQueueSend, true},
+		{get, "/api/v1/topics", permView, (*Server).apiTopics, false},
+		{get, "/api/v1/topics/{name}", permView, (*Server).apiTopic, false},
+		{del, "/api/v1/topics/{name}", permManage, (*Server).apiTopicDelete, false},
+		{post, "/api/v1/topics/{name}/messages", permSend, (*Server).apiTopicSend, true},
+		{get, "/api/v1/connections", permView, (*Server).apiConnections, false},
+		{del, "/api/v1/connections/{serial}", permManage, (*Server).apiConnectionClose, false},
+	}
+}
+
+// router registers the table. Names of destinations hold any character, so paths
+// are matched as they came and never cleaned.
+func (s *Server) router() http.Handler {
+	m := mux.NewRouter().UseEncodedPath().SkipClean(true)
+	for _, rt := range routes() {
+		methods := []string{rt.method}
+		if rt.method == http.MethodGet {
+			methods = append(methods, http.MethodHead)
+		}
+		m.Handle(rt.path, s.serve(rt)).Methods(methods...)
+	}
+	m.NotFoundHandler = s.serve(route{handle: func(*Server, http.ResponseWriter, *http.Request) error {
+		return &httpError{http.StatusNotFound, "not-found", "There is nothing at this address."}
+	}})
+	m.MethodNotAllowedHandler = s.serve(route{handle: func(*Server, http.ResponseWriter, *http.Request) error {
+		return &httpError{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take requests of this method."}
+	}})
+	return m
+}
+
+// serve makes a route a handler: it finds out who asks, checks that they may, and
+// words errors.
+func (s *Server) serve(rt route) http.Handler {
+	if rt.path == assetPath { // kept by browsers and proxies: has to do with no session
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := rt.handle(s, w, r); err != nil {
+				s.fail(w, r, err)
+			}
+		})
+	}
+	answer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		limit := int64(maxFormBody)
+		if rt.large {
+			limit = s.opt.MaxBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, limit)
+		r, err := s.identify(r, rt.need)
+		if err == nil && !userOf(r).may(rt.need) {
+			if userOf(r).Name == "" {
+				s.askLogin(w, r)
+				return
+			}
+			err = s.forbidden(r, rt.need)
+		}
+		if err == nil {
+			err = rt.handle(s, w, r)
+		}
+		if err != nil {
+			s.fail(w, r, err)
+		}
+	})
+	saved := s.sessions.LoadAndSave(answer)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isAPI(r) {
+			saved.ServeHTTP(w, r)
+			return
+		}
+		// A page's script asks the API every few seconds: that reads the session and
+		// does not prolong it.
+		token := ""
+		if c, err := r.Cookie(s.sessions.Cookie.Name); err == nil {
+			token = c.Value
+		}
+		ctx, err := s.sessions.Load(r.Context(), token)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		answer.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+// forbidden words the refusal of a user who is logged in.
+func (s *Server) forbidden(r *http.Request, need permission) error {
+	u := userOf(r)
+	detail := "The user " + u.Name + " may not do this: it needs the role admin."
+	switch {
+	case !u.may(permView):
+		detail = "The user " + u.Name + " has no role that the console knows. Give it admin, user or viewer in the realm file."
+	case need == permSend || need == permBody:
+		detail = "The user " + u.Name + " may not do this: it needs the role user or admin."
+	}
+	err := &httpError{http.StatusForbidden, "not-authorized", detail}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		s.audit(r, "refused", r.Method+" "+r.URL.Path, err)
+	}
+	return err
+}
+
+// pathName is the destination's name in a path of the API, decoded once.
+func pathName(r *http.Request) (string, error) {
+	name, err := url.PathUnescape(mux.Vars(r)["name"])
+	if err != nil {
+		return "", badRequest("The name in the path is not percent-encoded properly.")
+	}
+	return name, nil
+}
+
+type contextKey struct{}
+
+func withUser(r *http.Request, u User) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), contextKey{}, u))
+}
+
+// userOf is who asks; without a name nobody is logged in.
+func userOf(r *http.Request) User {
+	u, _ := r.Context().Value(contextKey{}).(User)
+	return u
+}

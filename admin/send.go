@@ -1,0 +1,225 @@
+package admin
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"treadmq/broker"
+)
+
+// outgoing is a message that somebody sends by the API or the form.
+type outgoing struct {
+	Headers    headerList `json:"headers"`
+	Body       *string    `json:"body"`
+	BodyBase64 *string    `json:"bodyBase64"`
+	Persistent *bool      `json:"persistent"` // default true
+	Priority   *int       `json:"priority"`   // 0 to 9, default 4
+	TTLMs      *int64     `json:"ttlMs"`      // 0: never expires
+}
+
+// quietSink is the front end of a connection that only sends.
+type quietSink struct{}
+
+func (quietSink) Wake()      {}
+func (quietSink) Kill(error) {}
+
+// send sends a message in the user's name and returns its id when it is stored.
+func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id string, err error) {
+	defer func() { s.audit(r, "send", destPath(d), err, "id", id) }()
+	if err := broker.CheckName(d.Name, false); err != nil {
+		return "", err
+	}
+	conn, err := s.b.Connect(broker.ConnOptions{
+		Protocol: "HTTP", Listener: "console", Remote: r.RemoteAddr, User: userOf(r).Name, Sink: quietSink{},
+	})
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	m, err := buildMessage(conn, d, o, s.b.Now())
+	if err != nil {
+		return "", err
+	}
+	w := conn.NewWork()
+	if err := w.Send([]broker.Destination{d}, m); err != nil {
+		if errors.Is(err, broker.ErrWouldBlock) {
+			err = broker.Errorf(broker.CodeFull, "the %s %s is full, and its policy makes senders wait, which this one does not: consume some messages or send later", d.Kind, d.Name)
+		}
+		return "", err
+	}
+	done := make(chan error, 1)
+	w.Flush(func(err error) { done <- err })
+	if err := committed(r.Context(), done); err != nil {
+		return "", err
+	}
+	return string(s.b.AppendMessageID(nil, m.ID())), nil
+}
+
+// committed waits until something is on disk: the store says so on done, which has
+// room for one answer, so that a late one holds nothing up.
+func committed(ctx context.Context, done <-chan error) error {
+	timer := time.NewTimer(commitTimeout)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return &httpError{http.StatusServiceUnavailable, "timeout", "The request was given up before the disk had answered. It may yet be carried out."}
+	case <-timer.C:
+		return &httpError{http.StatusServiceUnavailable, "timeout", "The disk has not answered for " + commitTimeout.String() + ". It may yet be carried out; look at the log."}
+	}
+}
+
+// sendFields is what the headers of a message say to the broker.
+type sendFields struct {
+	persistent bool
+	priority   int
+	expiration int64 // ms since 1970
+	ttl        int64 // ms
+	replyTo    string
+}
+
+// buildMessage makes the message. Headers mean what they mean in SEND (semantics 2.3).
+func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.Time) (*broker.Message, error) {
+	body, kind, flags, err := o.content()
+	if err != nil {
+		return nil, err
+	}
+	now := at.UnixMilli()
+	var b broker.Builder
+	b.Reset()
+	f := sendFields{persistent: true, priority: broker.DefaultPriority}
+	for _, h := range o.Headers {
+		if err := f.header(&b, h); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.override(o); err != nil {
+		return nil, err
+	}
+	if f.replyTo != "" {
+		b.SetReplyTo(parseReplyTo(f.replyTo))
+	}
+	if f.ttl > 0 {
+		f.expiration = now + min(f.ttl, 1<<62)
+	}
+	if f.persistent && !d.Kind.IsTemporary() {
+		flags |= broker.FlagPersistent
+	}
+	b.Kind, b.Flags, b.Priority, b.Timestamp = kind, flags, uint8(f.priority), now
+	b.Expiration = conn.Expiry([]broker.Destination{d}, f.expiration, now)
+	return b.Build(d, body), nil
+}
+
+// content is the body: text as such, or bytes in base 64.
+func (o *outgoing) content() ([]byte, broker.BodyKind, broker.MessageFlags, error) {
+	if o.BodyBase64 == nil {
+		if o.Body == nil {
+			return nil, broker.BodyText, 0, nil
+		}
+		return []byte(*o.Body), broker.BodyText, 0, nil
+	}
+	if o.Body != nil {
+		return nil, 0, 0, badRequest("Give body or bodyBase64, not both.")
+	}
+	raw, err := base64.StdEncoding.DecodeString(*o.BodyBase64)
+	if err != nil {
+		return nil, 0, 0, badRequest("The body is not base 64: " + err.Error() + ".")
+	}
+	return raw, broker.BodyBytes, broker.FlagHasLength, nil
+}
+
+// header takes one header up.
+func (f *sendFields) header(b *broker.Builder, h header) (err error) {
+	value := []byte(h.Value)
+	switch h.Name {
+	case "":
+		return badRequest("A header has no name.")
+	case "destination", "content-length", "message-id", "subscription", "redelivered", "ack", "timestamp", "receipt", "transaction",
+		"JMSXUserID", "JMSXDeliveryCount":
+		// The broker's own: a client cannot set them.
+	case "correlation-id":
+		b.SetField(broker.FieldCorrelationID, value)
+	case "type":
+		b.SetField(broker.FieldType, value)
+	case "JMSXGroupID":
+		b.SetField(broker.FieldGroup, value)
+	case "JMSXGroupSeq":
+		b.SetField(broker.FieldGroupSeq, value)
+	case "content-type":
+		b.SetField(broker.FieldContentType, value)
+	case "reply-to":
+		f.replyTo = h.Value
+	case "persistent":
+		f.persistent = !strings.EqualFold(h.Value, "false")
+	case "priority":
+		f.priority, err = strconv.Atoi(h.Value)
+	case "expires":
+		f.expiration, err = strconv.ParseInt(h.Value, 10, 64)
+	case "expiration", "x-ttl":
+		f.ttl, err = strconv.ParseInt(h.Value, 10, 64)
+	default:
+		if notOffered(h.Name) {
+			return broker.Errorf(broker.CodeNotOffered, "this version does not carry out the header %s; the message was not sent", h.Name)
+		}
+		b.AddString([]byte(h.Name), value)
+	}
+	if err != nil {
+		return badRequest("The header " + h.Name + " must be a number, not " + strconv.Quote(h.Value) + ".")
+	}
+	return nil
+}
+
+// notOffered reports whether a header asks for something that SEND refuses too, lest
+// somebody rely on it.
+func notOffered(name string) bool {
+	switch name {
+	case "AMQ_SCHEDULED_DELAY", "AMQ_SCHEDULED_TIME", "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON",
+		"AMQ_SCHEDULER_ACTION", "_AMQ_SCHED_DELIVERY", "x-delay", "x-deliver-at", "x-dedup-id", "_AMQ_DUPL_ID",
+		"x-producer-id", "_AMQ_LVQ_NAME", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
+		"x-reply-timeout":
+		return true
+	}
+	return false
+}
+
+// override takes up what was given besides the headers, which wins.
+func (f *sendFields) override(o *outgoing) error {
+	if o.Persistent != nil {
+		f.persistent = *o.Persistent
+	}
+	if o.Priority != nil {
+		f.priority = *o.Priority
+	}
+	if o.TTLMs != nil {
+		f.ttl = *o.TTLMs
+	}
+	switch {
+	case f.priority < 0 || f.priority > 9:
+		return badRequest("The priority is a number from 0 to 9.")
+	case f.ttl < 0 || f.expiration < 0:
+		return badRequest("The time to live is not negative.")
+	}
+	return nil
+}
+
+// parseReplyTo reads a destination as STOMP clients write it; anything else is kept as text.
+func parseReplyTo(text string) broker.Destination {
+	for _, p := range []struct {
+		prefix string
+		kind   broker.Kind
+	}{
+		{"/queue/", broker.Queue}, {"/topic/", broker.Topic}, {"queue://", broker.Queue}, {"topic://", broker.Topic},
+		{"/remote-temp-queue/", broker.TempQueue}, {"/remote-temp-topic/", broker.TempTopic},
+	} {
+		if name, ok := strings.CutPrefix(text, p.prefix); ok && broker.CheckName(name, false) == nil {
+			return broker.Destination{Kind: p.kind, Name: name}
+		}
+	}
+	return broker.Destination{Name: text}
+}

@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"treadmq/broker"
+)
+
+// Server is the console. It is an http.Handler; Serve runs it on a listener.
+type Server struct {
+	opt      Options
+	b        *broker.Broker
+	log      *slog.Logger
+	sessions *scs.SessionManager
+	ui       *ui
+	rates    *sampler
+	handler  http.Handler
+	http     *http.Server
+	held     chan struct{} // a slot for each login whose answer is held back
+	heavy    chan struct{} // a slot for each request that carries bodies
+}
+
+// New makes a Server and starts to measure rates; Shutdown ends that.
+func New(o Options) (*Server, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{opt: o, b: o.Broker, log: o.Logger, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy)}
+	if s.ui, err = loadUI(o.UI, o.PathPrefix); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	s.sessions = newSessions(&s.opt, s.sessionFailed)
+	if s.handler, err = s.protect(s.router()); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	s.http = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxRequestHeaders,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+	}
+	s.rates = newSampler(o.Broker, o.SampleInterval)
+	s.rates.start()
+	return s, nil
+}
+
+// Serve answers requests until Shutdown, then returns nil. l is closed.
+func (s *Server) Serve(l net.Listener) error {
+	err := s.http.Serve(limitListener(l, s.opt.MaxConnections))
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the console: %w", err)
+}
+
+// Shutdown ends listeners and measuring and waits for requests until ctx ends,
+// which it then cuts off.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	s.rates.close()
+	return err
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	s.handler.ServeHTTP(w, r)
+}
+
+const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
+// protect puts what holds for every request in front of the router: the path
+// prefix, and the refusal of changes that another site makes a browser send.
+func (s *Server) protect(next http.Handler) (http.Handler, error) {
+	cross := http.NewCrossOriginProtection()
+	for _, origin := range s.opt.TrustedOrigins {
+		if err := cross.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("trusted origin: %w", err)
+		}
+	}
+	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.log.Warn("change from another origin refused", "path", r.URL.Path, "origin", r.Header.Get("Origin"), "host", r.Host, "remote", r.RemoteAddr)
+		s.fail(w, r, &httpError{http.StatusForbidden, "cross-origin",
+			"This change came from another origin than the console's and was refused. If a proxy stands in between, let it pass the Host header on with the port, or set console.trustedOrigins."})
+	}))
+	return s.stripPrefix(cross.Handler(next)), nil
+}
+
+// stripPrefix takes the path prefix off, if the proxy has not.
+func (s *Server) stripPrefix(next http.Handler) http.Handler {
+	prefix := s.opt.PathPrefix
+	if prefix == "" {
+		return next
+	}
+	strip := http.StripPrefix(prefix, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == prefix:
+			http.Redirect(w, r, prefix+"/", http.StatusFound)
+		case strings.HasPrefix(r.URL.Path, prefix+"/"):
+			strip.ServeHTTP(w, r)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// takeHeavy waits for a slot for a request that carries bodies of messages.
+func (s *Server) takeHeavy(ctx context.Context) (release func(), err error) {
+	select {
+	case s.heavy <- struct{}{}:
+		return func() { <-s.heavy }, nil
+	case <-ctx.Done():
+		return nil, &httpError{http.StatusServiceUnavailable, "busy", "Too many requests that carry messages are under way. Try again."}
+	}
+}

@@ -1,0 +1,286 @@
+package admin
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/gorilla/mux"
+)
+
+// ui is what pages are made of: templates, assets and texts.
+type ui struct {
+	prefix string
+	pages  map[string]*template.Template
+	texts  map[string]map[string]string // language -> key -> text
+	assets map[string]asset
+}
+
+// asset is a file that browsers keep: its address changes with its content.
+type asset struct {
+	kind    string
+	content []byte
+	version string
+}
+
+const fallbackLanguage = "en"
+
+// loadUI reads everything and so finds every mistake at the start.
+func loadUI(files fs.FS, prefix string) (*ui, error) {
+	u := &ui{prefix: prefix, pages: map[string]*template.Template{}, texts: map[string]map[string]string{}, assets: map[string]asset{}}
+	for _, load := range []func(fs.FS) error{u.loadTexts, u.loadAssets, u.loadPages} {
+		if err := load(files); err != nil {
+			return nil, fmt.Errorf("load the user interface: %w", err)
+		}
+	}
+	return u, nil
+}
+
+func (u *ui) loadTexts(files fs.FS) error {
+	names, err := fs.Glob(files, "texts/*.json")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		raw, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		texts := map[string]string{}
+		if err := json.Unmarshal(raw, &texts); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		u.texts[strings.TrimSuffix(path.Base(name), ".json")] = texts
+	}
+	if u.texts[fallbackLanguage] == nil {
+		return fmt.Errorf("texts/%s.json is missing", fallbackLanguage)
+	}
+	return nil
+}
+
+func (u *ui) loadAssets(files fs.FS) error {
+	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+	entries, err := fs.ReadDir(files, "assets")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		kind, ok := kinds[path.Ext(e.Name())]
+		if !ok {
+			return fmt.Errorf("assets/%s is of a kind that is not served", e.Name())
+		}
+		content, err := fs.ReadFile(files, "assets/"+e.Name())
+		if err != nil {
+			return err
+		}
+		sum := sha256.Sum256(content)
+		u.assets[e.Name()] = asset{kind, content, hex.EncodeToString(sum[:6])}
+	}
+	return nil
+}
+
+func (u *ui) loadPages(files fs.FS) error {
+	base, err := template.New("layout.html").Funcs(template.FuncMap{
+		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
+		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "millis": formatMillis,
+		"spark": sparkline, "url": u.url, "asset": u.assetURL,
+		"dict": dict, "list": func(v ...string) []string { return v },
+	}).ParseFS(files, "templates/layout.html", "templates/parts/*.html")
+	if err != nil {
+		return err
+	}
+	names, err := fs.Glob(files, "templates/*.html")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == "templates/layout.html" {
+			continue
+		}
+		page, err := template.Must(base.Clone()).ParseFS(files, name)
+		if err != nil {
+			return err
+		}
+		u.pages[strings.TrimSuffix(path.Base(name), ".html")] = page
+	}
+	return nil
+}
+
+// dict hands several values to a template that is part of others.
+func dict(pairs ...any) (map[string]any, error) {
+	if len(pairs)%2 != 0 {
+		return nil, fmt.Errorf("dict needs pairs")
+	}
+	d := map[string]any{}
+	for i := 0; i < len(pairs); i += 2 {
+		key, ok := pairs[i].(string)
+		if !ok {
+			return nil, fmt.Errorf("dict: %v is no name", pairs[i])
+		}
+		d[key] = pairs[i+1]
+	}
+	return d, nil
+}
+
+func toFloat(v any) float64 {
+	switch v := v.(type) {
+	case int:
+		return float64(v)
+	case int64:
+		return float64(v)
+	case uint64:
+		return float64(v)
+	case float64:
+		return v
+	}
+	return 0
+}
+
+// url is an address of the console: a path and its query, given as names and
+// values; empty values are left out.
+func (u *ui) url(path string, query ...string) string {
+	values := url.Values{}
+	for i := 0; i+1 < len(query); i += 2 {
+		if query[i+1] != "" {
+			values.Set(query[i], query[i+1])
+		}
+	}
+	if len(values) == 0 {
+		return u.prefix + path
+	}
+	return u.prefix + path + "?" + values.Encode()
+}
+
+func (u *ui) assetURL(name string) (string, error) {
+	a, ok := u.assets[name]
+	if !ok {
+		return "", fmt.Errorf("there is no asset %s", name)
+	}
+	return u.url("/admin/assets/"+name, "v", a.version), nil
+}
+
+// asset answers with a file. With its version in the address it never changes.
+func (s *Server) asset(w http.ResponseWriter, r *http.Request) error {
+	a, ok := s.ui.assets[mux.Vars(r)["file"]]
+	if !ok {
+		return &httpError{http.StatusNotFound, "not-found", "There is no such file."}
+	}
+	if r.URL.Query().Get("v") == a.version {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	w.Header().Set("Content-Type", a.kind)
+	_, _ = w.Write(a.content) // the client may be gone
+	return nil
+}
+
+// language picks the first language of the browser that there are texts in.
+func (u *ui) language(r *http.Request) string {
+	for tag := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
+		tag, _, _ = strings.Cut(strings.TrimSpace(tag), ";")
+		tag, _, _ = strings.Cut(tag, "-")
+		if u.texts[strings.ToLower(tag)] != nil {
+			return strings.ToLower(tag)
+		}
+	}
+	return fallbackLanguage
+}
+
+// text is a text in the browser's language; a missing one falls back to English.
+func (u *ui) text(r *http.Request, key string, args ...any) string {
+	return u.textIn(u.language(r), key, args...)
+}
+
+func (u *ui) textIn(lang, key string, args ...any) string {
+	text, ok := u.texts[lang][key]
+	if !ok {
+		if text, ok = u.texts[fallbackLanguage][key]; !ok {
+			return key
+		}
+	}
+	if len(args) == 0 {
+		return text
+	}
+	return fmt.Sprintf(text, args...)
+}
+
+// page is what every template gets.
+type page struct {
+	Title  string
+	Lang   string
+	Theme  string // "light", "dark" or ""
+	Here   string // the address of this page, to come back to
+	Path   string
+	Flash  string
+	User   User
+	Broker BrokerInfo
+	Data   any
+	ui     *ui
+}
+
+// T is a text of the page's language.
+func (p *page) T(key string, args ...any) string { return p.ui.textIn(p.Lang, key, args...) }
+
+// In reports whether the page is in that part of the console.
+func (p *page) In(paths ...string) bool {
+	for _, path := range paths {
+		if p.Path == path || strings.HasPrefix(p.Path, path+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// MayRead, MaySend and MayManage say what the user is offered. The server checks again.
+func (p *page) MayRead() bool { return p.User.may(permBody) }
+
+// MaySend is about sending messages.
+func (p *page) MaySend() bool { return p.User.may(permSend) }
+
+// MayManage is about everything else that changes something.
+func (p *page) MayManage() bool { return p.User.may(permManage) }
+
+// render answers with a page.
+func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name, titleKey string, data any) error {
+	p := &page{
+		Lang: s.ui.language(r), Theme: themeOf(r), Here: localPath(r.URL.RequestURI()), Path: r.URL.Path,
+		User: userOf(r), Broker: s.opt.Info(), Data: data, ui: s.ui,
+	}
+	p.Title = p.T(titleKey)
+	if p.User.Name != "" && r.Method == http.MethodGet {
+		p.Flash = s.sessions.PopString(r.Context(), sessionFlash)
+	}
+	var b bytes.Buffer
+	if err := s.ui.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
+		return fmt.Errorf("make the page %s: %w", name, err)
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Language", p.Lang)
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes()) // the client may be gone
+	return nil
+}
+
+// errorPage tells a person what went wrong.
+func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, p problem) {
+	ctx, err := s.sessions.Load(r.Context(), "") // an error may come before the session was read
+	if err == nil {
+		err = s.render(w, r.WithContext(ctx), p.Status, "error", "error.title", p)
+	}
+	if err != nil {
+		s.log.Error("the page of an error cannot be made", "err", err)
+		http.Error(w, p.Detail, p.Status)
+	}
+}
+
+// flash leaves a message for the next page.
+func (s *Server) flash(r *http.Request, key string, args ...any) {
+	s.sessions.Put(r.Context(), sessionFlash, s.ui.text(r, key, args...))
+}

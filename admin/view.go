@@ -1,0 +1,299 @@
+package admin
+
+import (
+	"os"
+	"time"
+
+	"treadmq/broker"
+	"treadmq/store"
+)
+
+// The JSON of the API. Names are a contract: none changes within /api/v1.
+
+type queueView struct {
+	Name         string    `json:"name"`
+	Kind         string    `json:"kind"`
+	Messages     int64     `json:"messages"`
+	Ready        int64     `json:"ready"`
+	InFlight     int64     `json:"inFlight"`
+	Delayed      int64     `json:"delayed"`
+	Bytes        int64     `json:"bytes"`
+	MemoryBytes  int64     `json:"memoryBytes"`
+	Consumers    int       `json:"consumers"`
+	Parked       int       `json:"parked"`
+	Paused       bool      `json:"paused"`
+	Enqueued     uint64    `json:"enqueued"`
+	Dequeued     uint64    `json:"dequeued"`
+	Dispatched   uint64    `json:"dispatched"`
+	Redelivered  uint64    `json:"redelivered"`
+	Expired      uint64    `json:"expired"`
+	DeadLettered uint64    `json:"deadLettered"`
+	Dropped      uint64    `json:"dropped"`
+	RateIn       float64   `json:"rateIn"`
+	RateOut      float64   `json:"rateOut"`
+	CreatedAt    time.Time `json:"createdAt"`
+
+	History *historyView `json:"history,omitempty"`
+	dest    broker.Destination
+}
+
+func (q queueView) sortName() string { return q.Name + "\x00" + q.Kind }
+
+// queueDetail is one queue with all there is to say about it.
+type queueDetail struct {
+	queueView
+	ConsumersList    []subscriptionView `json:"consumersList"`
+	Policy           *policyView        `json:"policy,omitempty"`
+	OldestAgeSeconds float64            `json:"oldestAgeSeconds"`
+}
+
+type topicView struct {
+	Name        string    `json:"name"`
+	Kind        string    `json:"kind"`
+	Subscribers int       `json:"subscribers"`
+	Published   uint64    `json:"published"`
+	Delivered   uint64    `json:"delivered"`
+	Dropped     uint64    `json:"dropped"`
+	Backlog     int       `json:"backlog"`
+	RateIn      float64   `json:"rateIn"`
+	RateOut     float64   `json:"rateOut"`
+	CreatedAt   time.Time `json:"createdAt"`
+
+	History *historyView `json:"history,omitempty"`
+	dest    broker.Destination
+}
+
+func (t topicView) sortName() string { return t.Name + "\x00" + t.Kind }
+
+type topicDetail struct {
+	topicView
+	SubscribersList []subscriptionView `json:"subscribersList"`
+	Policy          *policyView        `json:"policy,omitempty"`
+}
+
+type subscriptionView struct {
+	Connection   uint64   `json:"connection"`
+	Serial       uint32   `json:"serial"`
+	ID           string   `json:"id"`
+	Destinations []string `json:"destinations"`
+	Prefetch     int      `json:"prefetch"`
+	InFlight     int      `json:"inFlight"`
+	Backlog      int      `json:"backlog"`
+	Ack          string   `json:"ack"` // "auto" or "client"
+	Exclusive    bool     `json:"exclusive"`
+	Priority     int      `json:"priority"`
+	Delivered    uint64   `json:"delivered"`
+	Acked        uint64   `json:"acked"`
+	Dropped      uint64   `json:"dropped"`
+}
+
+type connectionView struct {
+	Serial        uint64             `json:"serial"`
+	Protocol      string             `json:"protocol"`
+	Listener      string             `json:"listener"`
+	Remote        string             `json:"remote"`
+	User          string             `json:"user"`
+	ClientID      string             `json:"clientId"`
+	TLS           bool               `json:"tls"`
+	Since         time.Time          `json:"since"`
+	Sent          uint64             `json:"sent"`
+	Received      uint64             `json:"received"`
+	Parked        int                `json:"parked"`
+	Transactions  int                `json:"transactions"`
+	Subscriptions []subscriptionView `json:"subscriptions"`
+}
+
+// historyView is what a destination did lately, oldest first.
+type historyView struct {
+	IntervalSeconds float64   `json:"intervalSeconds"`
+	Messages        []float64 `json:"messages"`
+	RateIn          []float64 `json:"rateIn"`
+	RateOut         []float64 `json:"rateOut"`
+}
+
+type brokerView struct {
+	Name          string     `json:"name"`
+	Version       string     `json:"version"`
+	Role          string     `json:"role"`
+	StartedAt     time.Time  `json:"startedAt"`
+	UptimeSeconds int64      `json:"uptimeSeconds"`
+	PID           int        `json:"pid"`
+	DataDir       string     `json:"dataDir"`
+	Listeners     []Listener `json:"listeners"`
+}
+
+type storeView struct {
+	Epoch           uint64  `json:"epoch"`
+	Segments        int     `json:"segments"`
+	DiskBytes       int64   `json:"diskBytes"`
+	LiveBytes       int64   `json:"liveBytes"`
+	IndexBytes      int64   `json:"indexBytes"`
+	FreeDisk        int64   `json:"freeDisk"` // -1: unknown
+	Full            bool    `json:"full"`
+	Failed          string  `json:"failed"` // empty: it works
+	Appends         uint64  `json:"appends"`
+	Syncs           uint64  `json:"syncs"`
+	Checkpoints     uint64  `json:"checkpoints"`
+	SyncMillis      float64 `json:"syncMillis"` // mean time of a sync
+	MaxSyncMillis   float64 `json:"maxSyncMillis"`
+	TailMessages    int     `json:"tailMessages"` // not yet in the index
+	TailBytes       int64   `json:"tailBytes"`
+	CompactedBytes  uint64  `json:"compactedBytes"`
+	JournalStart    uint64  `json:"journalStart"`
+	JournalEnd      uint64  `json:"journalEnd"`
+	CommittedUpTo   uint64  `json:"committedUpTo"`
+	IndexedUpTo     uint64  `json:"indexedUpTo"`
+	SynchronizedEnd uint64  `json:"synchronizedEnd"`
+}
+
+type overviewView struct {
+	Broker       brokerView   `json:"broker"`
+	Connections  int          `json:"connections"`
+	Queues       int          `json:"queues"`
+	Topics       int          `json:"topics"`
+	Messages     int64        `json:"messages"`
+	Enqueued     uint64       `json:"enqueued"`
+	Dequeued     uint64       `json:"dequeued"`
+	Published    uint64       `json:"published"`
+	Expired      uint64       `json:"expired"`
+	DeadLettered uint64       `json:"deadLettered"`
+	RateIn       float64      `json:"rateIn"`
+	RateOut      float64      `json:"rateOut"`
+	MemoryBytes  int64        `json:"memoryBytes"`
+	MemoryLimit  int64        `json:"memoryLimit"`
+	StaleAcks    uint64       `json:"staleAcks"`
+	Store        storeView    `json:"store"`
+	History      *historyView `json:"history"`
+	Alarms       []string     `json:"alarms"` // in words, with what to do
+}
+
+func kindName(k broker.Kind) string {
+	switch k {
+	case broker.Queue:
+		return "queue"
+	case broker.Topic:
+		return "topic"
+	case broker.TempQueue:
+		return "temp-queue"
+	case broker.TempTopic:
+		return "temp-topic"
+	}
+	return "unknown"
+}
+
+func (s *Server) queueView(i *broker.QueueInfo) queueView {
+	v := queueView{
+		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Messages: i.Messages, Ready: i.Ready, InFlight: i.InFlight,
+		Delayed: i.Delayed, Bytes: i.Bytes, MemoryBytes: i.MemoryBytes, Consumers: i.Consumers, Parked: i.Parked, Paused: i.Paused,
+		Enqueued: i.Enqueued, Dequeued: i.Dequeued, Dispatched: i.Dispatched, Redelivered: i.Redelivered, Expired: i.Expired,
+		DeadLettered: i.DeadLettered, Dropped: i.Dropped, CreatedAt: i.Created.UTC(), dest: i.Destination,
+	}
+	v.RateIn, v.RateOut = s.rates.rates(i.Destination)
+	return v
+}
+
+func (s *Server) topicView(i *broker.TopicInfo) topicView {
+	v := topicView{
+		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Subscribers: i.Subscribers, Published: i.Published,
+		Delivered: i.Delivered, Dropped: i.Dropped, Backlog: i.Backlog, CreatedAt: i.Created.UTC(), dest: i.Destination,
+	}
+	v.RateIn, v.RateOut = s.rates.rates(i.Destination)
+	return v
+}
+
+func subscriptionViews(list []broker.SubscriptionInfo) []subscriptionView {
+	views := make([]subscriptionView, 0, len(list))
+	for _, i := range list {
+		v := subscriptionView{
+			Connection: i.Connection, Serial: i.Serial, ID: i.ID, Prefetch: i.Prefetch, InFlight: i.InFlight, Backlog: i.Backlog,
+			Ack: "client", Exclusive: i.Exclusive, Priority: i.Priority, Delivered: i.Delivered, Acked: i.Acked, Dropped: i.Dropped,
+		}
+		if i.Auto {
+			v.Ack = "auto"
+		}
+		for _, d := range i.Destinations {
+			v.Destinations = append(v.Destinations, destPath(d))
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+func connectionViewOf(i *broker.ConnInfo) connectionView {
+	o := &i.ConnOptions
+	return connectionView{
+		Serial: i.Serial, Protocol: o.Protocol, Listener: o.Listener, Remote: o.Remote, User: o.User, ClientID: o.ClientID,
+		TLS: o.TLS, Since: i.Since.UTC(), Sent: i.Sent, Received: i.Received, Parked: i.Parked, Transactions: i.Transactions,
+		Subscriptions: subscriptionViews(i.Subscriptions),
+	}
+}
+
+func (s *Server) historyView(trace []point) *historyView {
+	h := &historyView{IntervalSeconds: s.opt.SampleInterval.Seconds(), Messages: []float64{}, RateIn: []float64{}, RateOut: []float64{}}
+	for _, p := range trace {
+		h.Messages = append(h.Messages, p.messages)
+		h.RateIn = append(h.RateIn, p.in)
+		h.RateOut = append(h.RateOut, p.out)
+	}
+	return h
+}
+
+func storeViewOf(st *store.Stats) storeView {
+	v := storeView{
+		Epoch: uint64(st.Epoch), Segments: st.Segments, DiskBytes: st.DiskBytes, LiveBytes: st.LiveBytes, IndexBytes: st.IndexBytes,
+		FreeDisk: st.FreeDisk, Full: st.Full, Appends: st.Appends, Syncs: st.Syncs, Checkpoints: st.Checkpoints,
+		MaxSyncMillis: float64(st.MaxSyncNanos) / 1e6, TailMessages: st.TailRefs, TailBytes: st.TailBytes, CompactedBytes: st.CompactedBytes,
+		JournalStart: uint64(st.Start), JournalEnd: uint64(st.End), CommittedUpTo: uint64(st.Commit), IndexedUpTo: uint64(st.Applied),
+		SynchronizedEnd: uint64(st.Synced),
+	}
+	if st.Syncs > 0 {
+		v.SyncMillis = float64(st.SyncNanos) / float64(st.Syncs) / 1e6
+	}
+	if st.Failed != nil {
+		v.Failed = st.Failed.Error()
+	}
+	return v
+}
+
+func (s *Server) overviewView() overviewView {
+	t, st, info := s.b.Totals(), s.b.StoreStats(), s.opt.Info()
+	v := overviewView{
+		Broker: brokerView{
+			Name: info.Name, Version: info.Version, Role: info.Role, StartedAt: t.Started.UTC(),
+			UptimeSeconds: int64(s.opt.Now().Sub(t.Started).Seconds()), PID: os.Getpid(), DataDir: info.DataDir, Listeners: info.Listeners,
+		},
+		Connections: t.Connections, Queues: t.Queues, Topics: t.Topics, Messages: t.Messages, Enqueued: t.Enqueued, Dequeued: t.Dequeued,
+		Published: t.Published, Expired: t.Expired, DeadLettered: t.DeadLettered, MemoryBytes: t.MemoryBytes, MemoryLimit: t.MemoryLimit,
+		StaleAcks: t.StaleAcks, Store: storeViewOf(&st),
+	}
+	if v.Broker.Listeners == nil {
+		v.Broker.Listeners = []Listener{}
+	}
+	var trace []point
+	v.RateIn, v.RateOut, trace = s.rates.totals()
+	v.History = s.historyView(trace)
+	v.Alarms = s.alarms(&v)
+	return v
+}
+
+// lowDisk is the free disk space in bytes below which people are warned.
+const lowDisk = 1 << 30
+
+// alarms are what needs somebody to look, in words.
+func (s *Server) alarms(v *overviewView) []string {
+	list := []string{}
+	switch {
+	case v.Store.Failed != "":
+		list = append(list, "The store has failed and nothing more is accepted: "+v.Store.Failed+". Look at the disk and the log, then restart the broker.")
+	case v.Store.Full:
+		list = append(list, "The disk is full: persistent messages are refused until there is room. Consume or purge, or make room on the disk.")
+	case v.Store.FreeDisk >= 0 && v.Store.FreeDisk < lowDisk:
+		list = append(list, "The disk is nearly full: "+formatBytes(float64(v.Store.FreeDisk))+" are left. Make room before messages are refused.")
+	}
+	if ok, reasons := s.opt.Ready(); !ok {
+		for _, reason := range reasons {
+			list = append(list, "Clients are not taken: "+reason)
+		}
+	}
+	return list
+}

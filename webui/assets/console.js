@@ -1,0 +1,138 @@
+// Keeps the figures of a page fresh. Only the text of marked cells changes, never
+// a form or a dialogue. Pages work without this script.
+"use strict";
+
+(() => {
+  const every = 2000; // ms
+  const box = document.querySelector("[data-live]");
+  const note = document.getElementById("live-note");
+
+  // The same as format.go.
+  const group = (n) => String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+  const show = {
+    num: (v) => (v < 0 ? "-" : "") + group(Math.abs(v)),
+    bytes: (v) => {
+      if (v < 0) return "?";
+      const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+      let i = 0;
+      while (v >= 1024 && i < units.length - 1) { v /= 1024; i++; }
+      if (i === 0 || v >= 100) return Math.floor(v) + " " + units[i];
+      return (Math.floor(v * 10) / 10).toFixed(1) + " " + units[i];
+    },
+    rate: (v) => {
+      if (v < 0.05) return "0/s";
+      if (v < 100) return (Math.floor(v * 10 + 0.5) / 10).toFixed(1) + "/s";
+      return group(Math.floor(v + 0.5)) + "/s";
+    },
+    span: (s) => {
+      const parts = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+      for (let i = 0; i < parts.length; i++) {
+        const [unit, size] = parts[i];
+        if (s < size && size > 1) continue;
+        let text = Math.floor(s / size) + " " + unit;
+        if (i + 1 < parts.length) {
+          const rest = Math.floor((s % size) / parts[i + 1][1]);
+          if (rest > 0) text += " " + rest + " " + parts[i + 1][0];
+        }
+        return text;
+      }
+      return "0 s";
+    },
+  };
+
+  const pick = (value, path) => path.split(".").reduce((v, key) => (v == null ? undefined : v[key]), value);
+
+  const points = (values) => {
+    if (!values || values.length < 2) return "";
+    const top = Math.max(0, ...values);
+    const step = 100 / 59;
+    const left = 100 - step * (values.length - 1);
+    return values.map((v, i) => (left + step * i).toFixed(1) + "," + (top > 0 ? 23 - (22 * v) / top : 23).toFixed(1)).join(" ");
+  };
+
+  const fill = (root, value) => {
+    for (const cell of root.querySelectorAll("[data-f]")) {
+      const v = pick(value, cell.dataset.f);
+      if (typeof v !== "number") continue;
+      const text = show[cell.dataset.k](v);
+      if (cell.textContent === text) continue;
+      cell.textContent = text;
+      if (cell.dataset.k === "span") continue;
+      cell.classList.remove("changed");
+      void cell.offsetWidth; // begins the animation anew
+      cell.classList.add("changed");
+    }
+    for (const line of root.querySelectorAll("[data-spark]")) {
+      line.setAttribute("points", points(pick(value, line.dataset.spark)));
+    }
+  };
+
+  const say = (text, reload) => {
+    if (note.dataset.said === text) return;
+    note.dataset.said = text;
+    note.textContent = text;
+    note.hidden = text === "";
+    if (text !== "" && reload) {
+      const a = document.createElement("a");
+      a.href = location.href;
+      a.textContent = note.dataset.reload;
+      note.append(" ", a);
+    }
+  };
+
+  const keyOf = (item) => (item.kind ? item.kind + ":" + item.name : String(item.serial));
+
+  const update = (data) => {
+    if (!data.items) { fill(box, data); return true; }
+    const items = new Map(data.items.map((item) => [keyOf(item), item]));
+    if (box.dataset.item) {
+      const item = items.get(box.dataset.item);
+      if (item) fill(box, item);
+      return Boolean(item);
+    }
+    let same = true;
+    for (const row of box.querySelectorAll("[data-row]")) {
+      const item = items.get(row.dataset.row);
+      if (item) fill(row, item);
+      else same = false;
+    }
+    return same && Number(box.dataset.total) === (data.total ?? data.items.length);
+  };
+
+  const refresh = async () => {
+    if (document.hidden) return true;
+    let answer;
+    try {
+      answer = await fetch(box.dataset.live, { headers: { Accept: "application/json" } });
+    } catch {
+      say(note.dataset.lost, false);
+      return true;
+    }
+    if (answer.status === 401) { say(note.dataset.ended, true); return false; }
+    if (!answer.ok) { say(note.dataset.lost, false); return true; }
+    say(update(await answer.json()) ? "" : note.dataset.changed, true);
+    return true;
+  };
+
+  const loop = async () => {
+    if (await refresh()) setTimeout(loop, every);
+  };
+  if (box) setTimeout(loop, every);
+
+  // A theme is taken at once, without losing what is being typed.
+  for (const form of document.querySelectorAll("form.theme")) {
+    form.addEventListener("submit", (event) => {
+      if (!event.submitter) return;
+      event.preventDefault();
+      const choice = event.submitter.value;
+      if (choice === "system") delete document.documentElement.dataset.theme;
+      else document.documentElement.dataset.theme = choice;
+      for (const other of document.querySelectorAll("form.theme button")) {
+        other.setAttribute("aria-pressed", String(other.value === choice));
+      }
+      const body = new URLSearchParams(new FormData(form));
+      body.set("theme", choice);
+      fetch(form.action, { method: "POST", body, redirect: "manual" }).catch(() => {});
+    });
+  }
+})();
