@@ -333,6 +333,9 @@ func (s *session) handleUnsubscribe(f *frame.Frame) error {
 		}
 		return requestFault(broker.CodeNoSubscription, "no such subscription", "the connection has no subscription of that id or destination")
 	}
+	if sub.mode == modeAuto {
+		s.out.delivered() // what the client has already got is acknowledged, and does not go back
+	}
 	sub.core.Close()
 	s.delist(sub)
 	return s.receipt(f)

@@ -28,6 +28,7 @@ type output struct {
 	beat      bool                   // a heart-beat is due
 
 	writing bool   // a writer runs
+	rounds  uint64 // rounds it has begun to look for; each ends the one before
 	again   bool   // it has to look once more
 	wakes   uint64 // calls of Wake so far
 	closing bool   // no more deliveries are taken
@@ -108,6 +109,7 @@ type round struct {
 func (o *output) take(w *writer) (r round, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.rounds++
 	if !o.again || o.err != nil {
 		o.writing = false
 		o.cond.Broadcast()
@@ -169,6 +171,15 @@ func (o *output) room(limit int) {
 
 // over reports whether waiting has become pointless. o.mu is held.
 func (o *output) over() bool { return o.err != nil || o.failed != nil || o.killed }
+
+// delivered waits until the deliveries that the writer holds at present are written and known to be so.
+func (o *output) delivered() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for round := o.rounds; o.writing && o.rounds == round && o.err == nil; {
+		o.cond.Wait()
+	}
+}
 
 // unpark waits until few enough bytes of the connection's SENDs wait for room.
 func (o *output) unpark(c *broker.Conn) {

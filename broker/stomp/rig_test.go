@@ -119,15 +119,15 @@ func newBroker(t testing.TB, policy func(broker.Destination) broker.Policy) *bro
 		}
 	}
 	seq, fs := new(atomic.Uint64), vfs.NewMem()
-	open := func(dir string, temporary bool) *local.Store {
-		s, err := local.Open(local.Options{FS: fs, Dir: dir, Seq: seq, OnGroup: group, Temporary: temporary,
+	open := func(dir string, temporary bool, onGroup func()) *local.Store {
+		s, err := local.Open(local.Options{FS: fs, Dir: dir, Seq: seq, OnGroup: onGroup, Temporary: temporary,
 			SegmentSize: 4 << 20, BootID: "test"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return s
 	}
-	main, temp := open("store", false), open("temp", true)
+	main, temp := open("store", false, group), open("temp", true, nil)
 	b, err := broker.New(broker.Options{Store: main, Temp: temp, Sequence: seq, Node: "test", Policy: policy})
 	if err != nil {
 		t.Fatal(err)

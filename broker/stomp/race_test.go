@@ -1,0 +1,5 @@
+//go:build race
+
+package stomp
+
+func init() { raceDetector = true }
