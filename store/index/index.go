@@ -39,7 +39,7 @@ type Options struct {
 	CacheBytes  int // of table blocks; default 8 MiB
 	WriteBuffer int // bytes gathered in memory before a table is written; default 8 MiB
 	NoSync      bool
-	ReadOnly    bool // nothing on disk is changed
+	ReadOnly    bool // nothing on disk is changed: what goleveldb writes stays in memory
 	Logger      *slog.Logger
 }
 
@@ -71,6 +71,9 @@ func Open(fsys vfs.FS, dir string, o Options) (*Index, error) {
 			return nil, fmt.Errorf("open index: %w", err)
 		}
 	}
+	if o.ReadOnly { // goleveldb's own read-only mode fails on a second journal file
+		fsys = vfs.NewOverlay(fsys)
+	}
 	x := &Index{fs: fsys, dir: dir, opts: o}
 	if err := x.open(); err != nil {
 		return nil, fmt.Errorf("open index %s: %w", dir, err)
@@ -90,7 +93,6 @@ func (x *Index) open() error {
 		DisableSeeksCompaction:        true, // short scans at many places would compact without need
 		Filter:                        filter.NewBloomFilter(10),
 		Strict:                        opt.DefaultStrict | opt.StrictManifest,
-		ReadOnly:                      o.ReadOnly,
 		WriteL0PauseTrigger:           24,
 		WriteL0SlowdownTrigger:        16,
 		CompactionTotalSizeMultiplier: 10,

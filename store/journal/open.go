@@ -136,18 +136,14 @@ func (j *Journal) checkTail(s *segment, sc *scanner, r *Recovery, cause error) e
 	if !r.Whole {
 		return nil
 	}
-	at, err := findBatch(s, j.next+1)
+	rest, err := readRest(s, j.next)
 	if err != nil {
 		return err
 	}
-	if at != 0 {
+	if at := findBatch(rest, j.next); at != 0 {
 		return corrupt(s, j.next, fmt.Errorf("%w; a valid batch follows at %d", cause, at))
 	}
-	whole, err := wroteWhole(s, j.next)
-	if err != nil {
-		return err
-	}
-	if whole {
+	if wroteWhole(rest) {
 		return corrupt(s, j.next, fmt.Errorf("%w; it was written to its end", cause))
 	}
 	return nil
@@ -161,52 +157,46 @@ func (j *Journal) ValidAfter(first, bad store.Position) (store.Position, error) 
 		return 0, fmt.Errorf("segment %d: %w", first, ErrNoSegment)
 	}
 	defer s.unpin()
-	return findBatch(s, min(bad+1, s.getEnd()))
+	rest, err := readRest(s, bad)
+	return findBatch(rest, bad), err
 }
 
-// findBatch looks for a valid batch anywhere from a position on and returns where
-// it is, 0 if nowhere.
-func findBatch(s *segment, from store.Position) (store.Position, error) {
-	rest, err := readRest(s, from)
-	if err != nil {
-		return 0, err
-	}
-	var magic [4]byte
-	binary.LittleEndian.PutUint32(magic[:], Magic)
-	for off := 0; ; off++ {
-		i := bytes.Index(rest[off:], magic[:])
-		if i < 0 {
-			return 0, nil
-		}
-		off += i
-		at := from + store.Position(off)
-		h, err := decodeHeader(rest[off:], at)
-		if err == nil && int(h.Length) <= len(rest)-off && batchCRC(rest[off:off+int(h.Length)]) == h.CRC {
-			return at, nil
-		}
-	}
-}
-
-// readRest reads a segment from a position to its end: at most one segment.
+// readRest reads a segment from a position to its last byte that is not zero: at
+// most one segment.
 func readRest(s *segment, from store.Position) ([]byte, error) {
 	rest := make([]byte, s.end-min(from, s.end))
 	n, err := s.file.ReadAt(rest, int64(from-s.first))
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("read %s: %w", s.path, err)
 	}
-	return rest[:n], nil
+	return bytes.TrimRight(rest[:n], "\x00"), nil
 }
 
-// wroteWhole reports whether the invalid batch at a position was written to its end:
-// the last byte that is not zero ends a trailer for just that distance.
-func wroteWhole(s *segment, at store.Position) (bool, error) {
-	rest, err := readRest(s, at)
-	if err != nil {
-		return false, err
+// findBatch looks for a valid batch behind the first byte of rest, which lies at a
+// position, and returns where it is, 0 if nowhere.
+func findBatch(rest []byte, from store.Position) store.Position {
+	var magic [4]byte
+	binary.LittleEndian.PutUint32(magic[:], Magic)
+	for off := 1; off < len(rest); off++ {
+		i := bytes.Index(rest[off:], magic[:])
+		if i < 0 {
+			return 0
+		}
+		off += i
+		at := from + store.Position(off)
+		h, err := decodeHeader(rest[off:], at)
+		if err == nil && int(h.Length) <= len(rest)-off && batchCRC(rest[off:off+int(h.Length)]) == h.CRC {
+			return at
+		}
 	}
-	rest = bytes.TrimRight(rest, "\x00")
+	return 0
+}
+
+// wroteWhole reports whether the invalid batch at the head of rest was written to
+// its end: the last byte that is not zero ends a trailer for just that distance.
+func wroteWhole(rest []byte) bool {
 	n := len(rest)
-	return n >= HeaderSize+TrailerSize && binary.LittleEndian.Uint32(rest[n-TrailerSize:]) == endMagic^uint32(n), nil
+	return n >= HeaderSize+TrailerSize && binary.LittleEndian.Uint32(rest[n-TrailerSize:]) == endMagic^uint32(n)
 }
 
 // resume prepares the last segment for writing behind j.next: whatever follows is

@@ -174,6 +174,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 
 func openQuiet(o Options) (*Store, error) {
 	o.Dir = "/store"
+	o.IndexBuffer = 64 << 10
 	if o.BootID == "" {
 		o.BootID = "boot"
 	}

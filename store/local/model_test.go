@@ -389,7 +389,7 @@ func TestModel(t *testing.T) {
 		m := &machine{
 			model: model{refs: map[store.Ref]modelRef{}, marks: map[laneID]store.Seq{}, catalog: map[string]string{}},
 			opts: Options{
-				FS: vfs.NewMem(), Dir: "/store", BootID: "boot", SegmentSize: 4 << 10, TailLimit: 4 << 10, CompactRate: 1 << 40,
+				FS: vfs.NewMem(), Dir: "/store", BootID: "boot", SegmentSize: 4 << 10, TailLimit: 4 << 10, CompactRate: 1 << 40, IndexBuffer: 64 << 10,
 				CheckpointInterval: time.Duration(rapid.SampledFrom([]int{1, 1000}).Draw(t, "interval")) * time.Millisecond,
 			},
 		}

@@ -48,6 +48,7 @@ type Options struct {
 	// Default: MaxPending, one segment and 16 MiB.
 	DiskReserve int64
 	IndexCache  int // bytes of index blocks kept in memory; default 8 MiB
+	IndexBuffer int // bytes of index writes gathered in memory; default 8 MiB
 
 	BootID  string // of the machine's present boot; default: what the system says
 	Cluster string // name of the cluster the folder belongs to; kept in the meta file
@@ -98,6 +99,7 @@ func (o *Options) complete() error {
 	orDefault(&o.CompactRate, 32<<20)
 	orDefault(&o.DiskReserve, o.MaxPending+o.SegmentSize+16<<20)
 	orDefault(&o.IndexCache, 8<<20)
+	orDefault(&o.IndexBuffer, 8<<20)
 	if o.SegmentSize < 4096 {
 		return fmt.Errorf("open store: segments of %d bytes are too small, give 4096 or more", o.SegmentSize)
 	}

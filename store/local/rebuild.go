@@ -53,7 +53,9 @@ func (s *Store) openIndex() error {
 }
 
 func (s *Store) tryIndex(dir string) (*index.Index, error) {
-	return index.Open(s.opts.FS, dir, index.Options{CacheBytes: s.opts.IndexCache, NoSync: s.opts.Temporary, Logger: s.log})
+	return index.Open(s.opts.FS, dir, index.Options{
+		CacheBytes: s.opts.IndexCache, WriteBuffer: s.opts.IndexBuffer, NoSync: s.opts.Temporary, Logger: s.log,
+	})
 }
 
 func (s *Store) useIndex(x *index.Index) error {

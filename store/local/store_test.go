@@ -28,6 +28,9 @@ func open(t testing.TB, o Options) *Store {
 	if o.BootID == "" {
 		o.BootID = "boot"
 	}
+	if _, inMemory := o.FS.(*vfs.Mem); inMemory {
+		o.IndexBuffer = 64 << 10
+	}
 	o.Logger = testLog(t)
 	s, err := Open(o)
 	if err != nil {
