@@ -1,0 +1,106 @@
+//go:build clients
+
+package clients
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What every client must prove, each in the way its own API knows.
+var (
+	everyClient = []string{
+		"login", "login-refused", "send-receipt", "subscribe-auto", "ack-client", "redelivery",
+		"transaction-commit", "transaction-abort", "binary", "utf8", "topic", "reconnect-term", "reconnect-kill",
+	}
+	stomp11 = []string{"ack-individual", "nack", "heart-beat"}
+)
+
+// client is one program of this folder.
+type client struct {
+	name    string
+	command []string            // relative to this folder
+	needs   []string            // programs, or files of this folder
+	modules map[string][]string // a command that fails if a library is missing
+	steps   []string            // beyond everyClient
+}
+
+func clients(bin string) []client {
+	return []client{
+		{
+			name: "go-stomp", command: []string{bin},
+			steps: slices.Concat(stomp11, []string{"tls", "versions", "escaped-connect", "receipt-of-unsubscribe", "error-frame", "temp-queue"}),
+		},
+		{
+			name: "stomp.py", command: []string{"/usr/bin/python3", "python/client.py"},
+			needs:   []string{"/usr/bin/python3"},
+			modules: map[string][]string{"stomp.py": {"/usr/bin/python3", "-c", "import stomp"}},
+			steps:   slices.Concat(stomp11, []string{"versions", "error-frame", "content-length"}),
+		},
+	}
+}
+
+func TestClients(t *testing.T) {
+	dir := t.TempDir()
+	e := newEnvironment(t, dir)
+	for _, c := range clients(e.goClient) {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			c.check(t)
+			e.run(t, c)
+		})
+	}
+}
+
+// check fails with what to do if something that the client needs is missing.
+func (c client) check(t *testing.T) {
+	t.Helper()
+	const next = "install it with: scripts/deps.sh clients"
+	for _, n := range c.needs {
+		if _, err := exec.LookPath(n); err != nil {
+			if _, err := os.Stat(n); err != nil {
+				t.Fatalf("%s needs %s, which is not there; %s", c.name, n, next)
+			}
+		}
+	}
+	for lib, try := range c.modules {
+		if out, err := exec.Command(try[0], try[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%s needs the library %s, which is not there; %s\n%s", c.name, lib, next, out)
+		}
+	}
+}
+
+// wanted are the steps that must be reported.
+func (c client) wanted() []string { return append(slices.Clone(everyClient), c.steps...) }
+
+// missing returns a text that names the steps that were not proven, and those
+// that nobody asked for; "" if there are none.
+func (c client) missing(proven []string) string {
+	var b strings.Builder
+	for _, s := range c.wanted() {
+		if !slices.Contains(proven, s) {
+			fmt.Fprintf(&b, "step %s was not proven\n", s)
+		}
+	}
+	for _, s := range proven {
+		if !slices.Contains(c.wanted(), s) {
+			fmt.Fprintf(&b, "step %s is not on the list of %s in clients_test.go\n", s, c.name)
+		}
+	}
+	return b.String()
+}
+
+// buildGoClient compiles the program that uses go-stomp.
+func buildGoClient(dir string) (string, error) {
+	bin := filepath.Join(dir, "gostomp")
+	out, err := exec.Command("go", "build", "-o", bin, "./gostomp").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build gostomp: %w\n%s", err, out)
+	}
+	return bin, nil
+}

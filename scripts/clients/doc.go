@@ -1,0 +1,19 @@
+// Package clients drives real STOMP clients of other authors and languages
+// against a real broker: one program per client, each in its own idiom, under
+// clients_test.go. It runs with
+//
+//	scripts/deps.sh clients
+//	go test -tags clients ./scripts/clients
+//
+// A program finds the broker in its environment (STOMP_HOST, STOMP_PORT,
+// STOMP_LOGIN, STOMP_PASSCODE, STOMP_CA) and talks to the test line by line:
+//
+//	ok STEP          the named step is proven
+//	count QUEUE N    asks the test to see, from outside, that QUEUE comes to
+//	                 hold N messages; the answer on standard input is "done"
+//	restart term     asks for a restart of the broker by SIGTERM, or
+//	restart kill     by SIGKILL; the answer is "done"
+//	done             every step was run
+//
+// Everything else it prints is shown when the test fails.
+package clients

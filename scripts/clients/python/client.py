@@ -1,0 +1,376 @@
+"""stomp.py against TreadMQ: see ../doc.go for how it talks to the test.
+
+There is no step for TLS: stomp.py reads and writes one SSL object from two
+threads, which hangs now and then, with any server, before Python 3.13.
+"""
+
+import os
+import queue
+import sys
+import threading
+import time
+
+import stomp
+
+HOST = (os.environ["STOMP_HOST"], int(os.environ["STOMP_PORT"]))
+LOGIN = os.environ["STOMP_LOGIN"]
+PASSCODE = os.environ["STOMP_PASSCODE"]
+PATIENCE = 30  # seconds before a test that hangs gives up
+
+steps = []
+
+
+def step(name):
+    """Registers a function as a step."""
+
+    def register(run):
+        steps.append((name, run))
+        return run
+
+    return register
+
+
+def ask(line):
+    """Asks the test for something and waits until it is done."""
+    print(line, flush=True)
+    if sys.stdin.readline() != "done\n":
+        raise AssertionError("the test gave up on: " + line)
+
+
+def equal(got, want, what):
+    if got != want:
+        raise AssertionError("%s is %r, not %r" % (what, got, want))
+
+
+class Inbox(stomp.ConnectionListener):
+    """Puts what comes in where a step can wait for it."""
+
+    def __init__(self):
+        self.messages = queue.Queue()
+        self.receipts = queue.Queue()
+        self.errors = queue.Queue()
+        self.gone = threading.Event()
+        self.beats = 0
+        self.late = False
+        self.connected = None
+
+    def on_connected(self, frame):
+        self.connected = frame
+
+    def on_message(self, frame):
+        self.messages.put(frame)
+
+    def on_receipt(self, frame):
+        self.receipts.put(frame.headers["receipt-id"])
+
+    def on_error(self, frame):
+        self.errors.put(frame)
+
+    def on_disconnected(self):
+        self.gone.set()
+
+    def on_heartbeat(self):
+        self.beats += 1
+
+    def on_heartbeat_timeout(self):
+        self.late = True
+
+    def message(self):
+        return self.messages.get(timeout=PATIENCE)
+
+    def receipt(self, name):
+        equal(self.receipts.get(timeout=PATIENCE), name, "receipt")
+
+
+class Session:
+    """A connection of one version with its inbox; a context that ends in order."""
+
+    def __init__(self, kind=stomp.Connection12, passcode=PASSCODE, headers=None, **options):
+        self.inbox = Inbox()
+        self.conn = kind([HOST], **options)
+        self.conn.set_listener("inbox", self.inbox)
+        self.conn.connect(LOGIN, passcode, wait=True, headers=headers or {})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        if self.conn.is_connected():
+            self.conn.disconnect(receipt="bye")
+        if not self.inbox.gone.wait(PATIENCE):
+            raise AssertionError("the connection did not end")
+
+    def send(self, dest, body, **headers):
+        """Sends and waits for the receipt."""
+        headers["receipt"] = "send-" + str(time.monotonic_ns())
+        self.conn.send(dest, body, headers=headers)
+        self.inbox.receipt(headers["receipt"])
+
+    def subscribe(self, dest, ack="auto", id="1", **headers):
+        self.conn.subscribe(dest, id=id, ack=ack, headers=dict(headers, receipt="sub-" + id))
+        self.inbox.receipt("sub-" + id)
+
+    def ack(self, frame, **options):
+        self.conn.ack(frame.headers["ack"], receipt="ack", **options)
+        self.inbox.receipt("ack")
+
+
+@step("login")
+def login():
+    with Session() as s:
+        equal(s.inbox.connected.headers["version"], "1.2", "version")
+
+
+@step("login-refused")
+def login_refused():
+    try:
+        Session(passcode="wrong")
+    except stomp.exception.ConnectFailedException:
+        return
+    raise AssertionError("a wrong passcode was accepted")
+
+
+@step("send-receipt")
+def send_receipt():
+    with Session() as s:
+        s.send("/queue/py.send", "hello")
+    ask("count py.send 1")
+
+
+@step("subscribe-auto")
+def subscribe_auto():
+    with Session() as s:
+        s.subscribe("/queue/py.send")
+        m = s.inbox.message()
+        equal(m.body, "hello", "body")
+        equal(m.headers["destination"], "/queue/py.send", "destination")
+        equal(m.headers["subscription"], "1", "subscription")
+        equal("redelivered" in m.headers, False, "redelivered")
+    ask("count py.send 0")
+
+
+def three(s, dest):
+    """Sends three messages and returns them as delivered."""
+    for body in ("one", "two", "three"):
+        s.send(dest, body)
+    got = [s.inbox.message() for _ in range(3)]
+    equal([m.body for m in got], ["one", "two", "three"], "order")
+    return got
+
+
+@step("ack-client")
+def ack_client():
+    with Session() as s:
+        s.subscribe("/queue/py.client", ack="client")
+        s.ack(three(s, "/queue/py.client")[1])
+    ask("count py.client 1")
+
+
+@step("redelivery")
+def redelivery():
+    with Session() as s:
+        s.subscribe("/queue/py.client", ack="client")
+        m = s.inbox.message()
+        equal(m.body, "three", "body")
+        equal(m.headers.get("redelivered"), "true", "redelivered")
+        equal(m.headers.get("JMSXDeliveryCount"), "2", "delivery count")
+        s.ack(m)
+    ask("count py.client 0")
+
+
+@step("ack-individual")
+def ack_individual():
+    with Session() as s:
+        s.subscribe("/queue/py.individual", ack="client-individual")
+        s.ack(three(s, "/queue/py.individual")[1])
+    ask("count py.individual 2")
+    with Session() as s:
+        s.subscribe("/queue/py.individual", ack="client-individual")
+        for body in ("one", "three"):
+            m = s.inbox.message()
+            equal((m.body, m.headers.get("redelivered")), (body, "true"), "redelivered message")
+            s.ack(m)
+    ask("count py.individual 0")
+
+
+@step("nack")
+def nack():
+    with Session() as s:
+        s.subscribe("/queue/py.nack", ack="client-individual")
+        s.send("/queue/py.nack", "again")
+        first = s.inbox.message()
+        s.conn.nack(first.headers["ack"], receipt="nack")
+        s.inbox.receipt("nack")
+        second = s.inbox.message()
+        equal(second.headers["message-id"], first.headers["message-id"], "message-id")
+        equal(second.headers.get("redelivered"), "true", "redelivered")
+        equal(second.headers.get("JMSXDeliveryCount"), "2", "delivery count")
+        s.conn.nack(second.headers["ack"], receipt="nack", requeue="false")
+        s.inbox.receipt("nack")
+    ask("count py.nack 0")
+    ask("count ActiveMQ.DLQ 1")
+
+
+@step("transaction-commit")
+def commit():
+    with Session() as s:
+        s.send("/queue/py.tx.in", "work")
+        s.subscribe("/queue/py.tx.in", ack="client-individual")
+        m = s.inbox.message()
+        tx = s.conn.begin()
+        s.conn.send("/queue/py.tx.out", "result 1", transaction=tx)
+        s.conn.send("/queue/py.tx.out", "result 2", transaction=tx)
+        s.ack(m, transaction=tx)
+        ask("count py.tx.out 0")
+        ask("count py.tx.in 1")
+        s.conn.commit(tx, receipt="commit")
+        s.inbox.receipt("commit")
+    ask("count py.tx.out 2")
+    ask("count py.tx.in 0")
+
+
+@step("transaction-abort")
+def abort():
+    with Session() as s:
+        s.send("/queue/py.tx.in", "work")
+        s.subscribe("/queue/py.tx.in", ack="client-individual")
+        m = s.inbox.message()
+        tx = s.conn.begin()
+        s.conn.send("/queue/py.tx.out", "never", transaction=tx)
+        s.ack(m, transaction=tx)
+        s.conn.abort(tx, receipt="abort")
+        s.inbox.receipt("abort")
+        ask("count py.tx.out 2")
+        ask("count py.tx.in 1")
+        s.ack(m)  # its id is good again
+    ask("count py.tx.in 0")
+
+
+@step("binary")
+def binary():
+    body = bytes(range(256)) * 40 + b"\x00\x00"
+    with Session(auto_decode=False) as s:
+        s.subscribe("/queue/py.binary")
+        s.send("/queue/py.binary", body)
+        m = s.inbox.message()
+        equal(m.body, body, "body")
+        equal(m.headers["content-length"], str(len(body)), "content-length")
+
+
+@step("utf8")
+def utf8():
+    value = "Grüße: 日本\\n 🎉\nnext line\rand\\c"
+    with Session() as s:
+        s.subscribe("/queue/py.ütf8")
+        s.send("/queue/py.ütf8", "Wörld 🌍", schlüssel=value, empty="", spaces="  two  ")
+        m = s.inbox.message()
+        equal(m.body, "Wörld 🌍", "body")
+        equal(m.headers["schlüssel"], value, "header")
+        equal(m.headers["empty"], "", "empty header")
+        equal(m.headers["spaces"], "  two  ", "spaces around a value")
+        equal(m.headers["destination"], "/queue/py.ütf8", "destination")
+
+
+@step("topic")
+def topic():
+    with Session() as one, Session() as two:
+        one.subscribe("/topic/py.news.*")
+        two.subscribe("/topic/py.news.>")
+        one.send("/topic/py.news.today", "read all about it")
+        for s in (one, two):
+            m = s.inbox.message()
+            equal((m.body, m.headers["destination"]), ("read all about it", "/topic/py.news.today"), "message")
+
+
+@step("heart-beat")
+def heart_beat():
+    with Session(heartbeats=(1000, 1000)) as s:
+        s.subscribe("/queue/py.beat")
+        time.sleep(5)  # the idle pause; without our beats the broker would have ended it after 4 s
+        equal(s.inbox.late, False, "heart-beat missed")
+        if s.inbox.beats < 3:
+            raise AssertionError("the broker sent %d heart-beats in 5 s" % s.inbox.beats)
+        s.send("/queue/py.beat", "still here")
+        equal(s.inbox.message().body, "still here", "body")
+
+
+def reconnect(how):
+    with Session() as s:
+        s.subscribe("/queue/py.restart", ack="client-individual")
+        s.send("/queue/py.restart", how)
+        s.inbox.message()
+        ask("restart " + how)
+        if not s.inbox.gone.wait(PATIENCE):
+            raise AssertionError("the client did not notice")
+    with Session() as s:
+        s.subscribe("/queue/py.restart", ack="client-individual")
+        m = s.inbox.message()
+        equal((m.body, m.headers.get("redelivered")), (how, "true"), "redelivered message")
+        s.ack(m)
+    ask("count py.restart 0")
+
+
+@step("reconnect-term")
+def reconnect_term():
+    reconnect("term")
+
+
+@step("reconnect-kill")
+def reconnect_kill():
+    reconnect("kill")
+
+
+@step("versions")
+def versions():
+    with Session(stomp.Connection11) as s:
+        equal(s.inbox.connected.headers["version"], "1.1", "version")
+        s.subscribe("/queue/py.versions", ack="client-individual")
+        s.send("/queue/py.versions", "v1.1", key="a:b\\c\nd")
+        m = s.inbox.message()
+        equal(m.headers["key"], "a:b\\c\nd", "header")
+        equal("ack" in m.headers, False, "header ack in 1.1")
+        s.conn.ack(m.headers["message-id"], "1", receipt="ack")
+        s.inbox.receipt("ack")
+    with Session(stomp.Connection10) as s:
+        s.subscribe("/queue/py.versions", ack="client")
+        s.send("/queue/py.versions", "v1.0", key="a:b")
+        m = s.inbox.message()
+        equal((m.body, m.headers["key"]), ("v1.0", "a:b"), "message")
+        s.conn.ack(m.headers["message-id"], receipt="ack")
+        s.inbox.receipt("ack")
+    ask("count py.versions 0")
+
+
+@step("error-frame")
+def error_frame():
+    """stomp.py does not close after an ERROR: the broker must."""
+    s = Session()
+    s.conn.subscribe("/queue/py.error", id="1", ack="sometimes", headers={"receipt": "bad"})
+    e = s.inbox.errors.get(timeout=PATIENCE)
+    equal(e.headers["receipt-id"], "bad", "receipt-id")
+    if not e.headers["message"] or "sometimes" not in e.body:
+        raise AssertionError("the ERROR does not say what is wrong: %r %r" % (e.headers, e.body))
+    if not s.inbox.gone.wait(PATIENCE):
+        raise AssertionError("the broker did not close after an ERROR")
+
+
+@step("content-length")
+def content_length():
+    """Text and bytes are told apart by it, so it comes back as it went in."""
+    for auto in (True, False):
+        with Session(auto_content_length=auto) as s:
+            s.subscribe("/queue/py.length")
+            s.send("/queue/py.length", "äöü")
+            m = s.inbox.message()
+            equal(m.body, "äöü", "body")
+            equal("content-length" in m.headers, auto, "content-length")
+
+
+def main():
+    for name, run in steps:
+        run()
+        print("ok", name, flush=True)
+    print("done", flush=True)
+
+
+main()
