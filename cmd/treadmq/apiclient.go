@@ -51,6 +51,9 @@ func apiError(c *api.Client, what string, err error) error {
 	case errors.Is(err, context.Canceled):
 	case errors.As(err, &no):
 		f.code, f.next = statusCode(no.Status)
+		if no.Code == "in-use" {
+			f.next = "it is in use; --force does it nevertheless"
+		}
 	case errors.Is(err, api.ErrNoAPI):
 		f.code, f.next = exitUnreachable, fmt.Sprintf("is %s the console's address? set it with --console or %s", c.URL(), envConsole)
 	case errors.As(err, &network):
@@ -70,11 +73,9 @@ func statusCode(status int) (code int, next string) {
 		return exitNotAllowed, "use a user whose role allows it"
 	case http.StatusNotFound:
 		return exitFailure, "treadmq queue ls and treadmq topic ls show what there is"
-	case http.StatusConflict:
-		return exitFailure, "it is in use; --force does it nevertheless"
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
 		return exitData, ""
-	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusInsufficientStorage:
 		return exitTryAgain, "try again in a moment"
 	}
 	return exitFailure, ""

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,9 +29,21 @@ func topics() destinations {
 func (d destinations) record(columns []string, item api.Item) record {
 	r := record{value: item.RawMessage, name: item.Text("name")}
 	for _, c := range columns {
-		r.cells = append(r.cells, item.Text(c))
+		r.cells = append(r.cells, rounded(item.Text(c)))
 	}
 	return r
+}
+
+// rounded leaves one digit of a number behind its point.
+func rounded(text string) string {
+	if !numeric(text) || !strings.Contains(text, ".") {
+		return text
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return text
+	}
+	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
 func newQueueCommand() *cobra.Command {
@@ -252,11 +266,14 @@ func newPurgeCommand(f *apiFlags) *cobra.Command {
 }
 
 // flatten turns an object into columns and cells: objects within as a.b, lists as
-// their length.
+// their length. What is only for charts is left out.
 func flatten(item api.Item) (columns, cells []string) {
 	for _, f := range item.Fields() {
+		if strings.HasPrefix(f.Name, "history.") {
+			continue // for charts
+		}
 		columns = append(columns, f.Name)
-		cells = append(cells, f.Text)
+		cells = append(cells, rounded(f.Text))
 	}
 	return columns, cells
 }

@@ -150,9 +150,6 @@ func (r *receiver) run() error {
 		err = closing
 	}
 	switch {
-	case errors.Is(err, context.Canceled) && r.options.follow:
-		talk(r.cmd, "received %s", plural(r.n, "message"))
-		return canceled(r.cmd.Context(), "received "+plural(r.n, "message"))
 	case errors.Is(err, context.Canceled):
 		return canceled(r.cmd.Context(), "received "+plural(r.n, "message"))
 	case err != nil:
