@@ -47,7 +47,7 @@ func (d *deaf) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (d *deaf) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
 // benchSession is a session that has logged in, without goroutines.
-func benchSession(b *testing.B, nc net.Conn) *session {
+func benchSession(b testing.TB, nc net.Conn) *session {
 	core := newBroker(b, nil)
 	srv, err := New(Options{Broker: core, Anonymous: true})
 	if err != nil {

@@ -297,8 +297,9 @@ func (s *session) writeRound(w *writer, r round) error {
 	for _, f := range r.notes {
 		s.log().Warn("error sent", "code", f.code, "err", f.Error())
 	}
+	w.ds = w.ds[:0]
 	if r.conn != nil {
-		w.ds = r.conn.Output(w.ds[:0])
+		w.ds = r.conn.Output(w.ds)
 	}
 	if r.beat && len(w.buf) == 0 && len(w.ds) == 0 {
 		w.buf = append(w.buf, '\n')
