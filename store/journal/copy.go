@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"treadmq/store"
+)
+
+// What a group of nodes needs: whole batches out of one journal into another, byte
+// for byte, and the removal of a tail that was never committed.
+
+// ReadBatches appends to dst whole batches that lie one behind the other from a
+// position on, within one segment: as many as fit into limit bytes, at least one. io.EOF
+// at the journal's end.
+func (j *Journal) ReadBatches(dst []byte, at store.Position, limit int) ([]byte, error) {
+	s := j.find(at)
+	if s == nil {
+		if segs := j.Segments(); len(segs) > 0 && segs[len(segs)-1].End == at {
+			return dst, io.EOF
+		}
+		return dst, fmt.Errorf("read batches at %d: %w", at, ErrNoSegment)
+	}
+	defer s.unpin()
+	sc := scanner{file: s.file, first: s.first, limit: s.getEnd(), at: at, adopt: true}
+	start := len(dst)
+	for {
+		h, b, err := sc.next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return dst, nil
+		case err != nil:
+			return dst, corrupt(s, sc.at, err)
+		case len(dst) > start && len(dst)-start+int(h.Length) > limit:
+			return dst, nil
+		}
+		dst = append(dst, b...)
+	}
+}
+
+// AppendRaw verifies and writes batches of another copy of the journal, which must
+// continue this one: position, chain, checksum, and an epoch that does not fall. A batch
+// with FlagSegment begins a new segment here too. Before an error nothing of the
+// offending batch was written. Sync is the caller's.
+func (j *Journal) AppendRaw(at store.Position, batches []byte, last store.Epoch) (store.Epoch, error) {
+	if at != j.out || at != j.next {
+		return last, fmt.Errorf("append copied batches at %d: the journal ends at %d", at, j.out)
+	}
+	for len(batches) > 0 {
+		h, err := checkBatch(batches, j.next, j.chain)
+		if err != nil {
+			return last, fmt.Errorf("append copied batch at %d: %w", j.next, err)
+		}
+		if h.Epoch < last {
+			return last, fmt.Errorf("append copied batch at %d: epoch %d comes after %d", j.next, h.Epoch, last)
+		}
+		if err := j.appendBatch(&h, batches[:h.Length]); err != nil {
+			return last, err
+		}
+		last = h.Epoch
+		batches = batches[h.Length:]
+	}
+	return last, nil
+}
+
+func (j *Journal) appendBatch(h *Header, b []byte) error {
+	switch {
+	case h.Flags&FlagSegment != 0 || j.cur == nil:
+		if err := j.Sync(); err != nil {
+			return err
+		}
+		if err := j.begin(max(j.opts.SegmentSize, int64(len(b)))); err != nil {
+			return err
+		}
+	case !j.Fits(len(b)):
+		if err := j.cur.extend(int64(h.End() - j.cur.first)); err != nil {
+			return err
+		}
+	}
+	j.next, j.chain = h.End(), h.NextChain()
+	return j.Write(b)
+}
+
+// extend makes room in the file up to size.
+func (s *segment) extend(size int64) error {
+	if err := s.file.Allocate(size); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.size = max(s.size, size)
+	s.mu.Unlock()
+	return nil
+}
+
+// ChainAt returns the chain value at a position where a batch begins or the
+// journal ends. Two journals with the same value there are the same up to there.
+func (j *Journal) ChainAt(at store.Position) (uint32, error) {
+	if at == j.out {
+		return j.chain, nil
+	}
+	s := j.find(at)
+	if s == nil {
+		return 0, fmt.Errorf("chain at %d: %w", at, ErrNoSegment)
+	}
+	defer s.unpin()
+	sc := scanner{file: s.file, first: s.first, limit: s.getEnd(), at: s.first, adopt: true}
+	for {
+		h, _, err := sc.next()
+		switch {
+		case err != nil:
+			return 0, corrupt(s, sc.at, err)
+		case h.Position == at:
+			return h.Chain, nil
+		case h.End() > at:
+			return 0, fmt.Errorf("chain at %d: no batch begins there", at)
+		case h.End() == at:
+			return h.NextChain(), nil
+		}
+	}
+}
+
+// TruncateTo removes everything from a position on, at which a batch begins. It is
+// for a tail that another copy does not have; nothing committed may be in it.
+func (j *Journal) TruncateTo(to store.Position) error {
+	if to == j.out {
+		return nil
+	}
+	chain, err := j.ChainAt(to)
+	if err != nil {
+		return fmt.Errorf("truncate: %w", err)
+	}
+	for j.cur != nil && j.cur.first >= to {
+		if err := j.dropLast(); err != nil {
+			return fmt.Errorf("truncate to %d: %w", to, err)
+		}
+	}
+	j.next, j.out, j.chain = to, to, chain
+	if j.cur != nil {
+		if err := j.cur.truncate(to); err != nil {
+			return err
+		}
+		if err := j.cur.extend(j.opts.SegmentSize); err != nil {
+			return fmt.Errorf("truncate to %d: %w", to, err)
+		}
+	}
+	j.synced.Store(0) // the size changed
+	if err := j.Sync(); err != nil {
+		return err
+	}
+	if j.opts.NoSync {
+		return nil
+	}
+	return j.fs.SyncDir(j.dir)
+}
+
+// dropLast removes the segment that is written to.
+func (j *Journal) dropLast() error {
+	j.mu.Lock()
+	n := len(j.segs) - 1
+	s := j.segs[n]
+	j.segs = j.segs[:n]
+	j.cur = nil
+	if n > 0 {
+		j.cur = j.segs[n-1]
+	}
+	j.mu.Unlock()
+	s.doom()
+	return j.fs.Remove(s.path)
+}
