@@ -12,6 +12,7 @@ type confirmData struct {
 	Action     string // "purge" or "delete"; the texts are confirm.<action>.<part>
 	What       string // "queue" or "topic"
 	Messages   int64
+	Free       int64 // messages that a purge removes
 	Held       int64 // messages that consumers hold
 	Consumers  int
 	Wrong      bool // the name typed was another
@@ -31,7 +32,7 @@ func (s *Server) confirmQueue(w http.ResponseWriter, r *http.Request, status int
 	}
 	data := confirmData{
 		Name: d.Name, Kind: kindName(d.Kind), Action: action, What: "queue",
-		Messages: info.Messages, Held: info.InFlight, Consumers: info.Consumers,
+		Messages: info.Messages, Free: info.Messages - info.InFlight, Held: info.InFlight, Consumers: info.Consumers,
 	}
 	if more != nil {
 		more(&data)

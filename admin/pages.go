@@ -100,7 +100,7 @@ func (s *Server) queueCreate(w http.ResponseWriter, r *http.Request) error {
 	if _, err := s.createQueue(r, name); err != nil {
 		return err
 	}
-	s.flash(r, "flash.created", name)
+	s.flash(r, "flash.created")
 	http.Redirect(w, r, s.ui.url("/admin/queue", "name", name), http.StatusSeeOther)
 	return nil
 }
