@@ -345,6 +345,9 @@ func (s *Store) checkpointLoop() {
 
 // housekeep is one round of the checkpoint loop.
 func (s *Store) housekeep() error {
+	if err := s.failed(); err != nil {
+		return err
+	}
 	s.watchDisk()
 	err := s.check.run()
 	if err == nil {
@@ -360,7 +363,7 @@ func (s *Store) housekeep() error {
 		s.log.Warn("the index cannot be written now", "dir", s.opts.Dir, "err", err)
 		return err
 	}
-	return s.fail(err)
+	return s.fail(s.damaged(err))
 }
 
 // Checkpoint implements store.Store.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"treadmq/store"
+	"treadmq/store/index"
 	"treadmq/store/vfs"
 )
 
@@ -240,6 +241,29 @@ func checkFolder(t testing.TB, fs vfs.FS) {
 	r, err := Check(fs, "/store", &out)
 	if err != nil || r.Problems > 0 {
 		t.Fatalf("check: %v\n%s", err, &out)
+	}
+}
+
+// TestIndexDamageWhileRunning: damage that is met while the store runs is reported,
+// and the next start makes the index again.
+func TestIndexDamageWhileRunning(t *testing.T) {
+	o := Options{FS: vfs.NewMem()}
+	s := open(t, o)
+	r := send(t, s, 1, 4, "kept")
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.damaged(fmt.Errorf("load: %w", index.ErrDamaged)); !errors.Is(err, store.ErrCorrupt) {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	s = open(t, o)
+	equal(t, bodies(t, s, 1, 4), []string{"kept"})
+	if _, err := s.Find(r); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.FS.Stat("/store/" + rebuildName); err == nil {
+		t.Fatal("the mark is still there")
 	}
 }
 

@@ -62,6 +62,7 @@ type Store struct {
 	wg            sync.WaitGroup
 	loops         sync.WaitGroup // of those that end with stop
 	closeOnce     sync.Once
+	damageOnce    sync.Once
 	closeErr      error
 
 	full        atomic.Bool // sends are refused
@@ -404,12 +405,19 @@ func (s *Store) failed() error {
 	return s.failure
 }
 
-// damaged turns damage of the index into store.ErrCorrupt for callers.
+// damaged turns damage of the index into store.ErrCorrupt for callers, and makes
+// the next start rebuild the index from the journal.
 func (s *Store) damaged(err error) error {
-	if errors.Is(err, index.ErrDamaged) {
-		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	if !errors.Is(err, index.ErrDamaged) {
+		return err
 	}
-	return err
+	s.damageOnce.Do(func() {
+		s.log.Error("the index is damaged: the next start makes it again from the journal", "dir", s.opts.Dir, "err", err)
+		if err := s.markRebuild(); err != nil {
+			s.log.Error("the damaged index could not be marked", "dir", s.opts.Dir, "err", err)
+		}
+	})
+	return fmt.Errorf("%w: %w; start again to rebuild the index", store.ErrCorrupt, err)
 }
 
 func (s *Store) stopping() bool {
