@@ -42,6 +42,16 @@ func clients(bin string) []client {
 			modules: map[string][]string{"stomp.py": {"/usr/bin/python3", "-c", "import stomp"}},
 			steps:   slices.Concat(stomp11, []string{"versions", "error-frame", "content-length"}),
 		},
+		{
+			name: "stompjs", command: []string{"node", "js/stompjs.mjs"},
+			needs: []string{"node", "js/node_modules/@stomp/stompjs"},
+			steps: slices.Concat(stomp11, []string{"versions", "host", "without-content-length"}),
+		},
+		{
+			name: "stompit", command: []string{"node", "js/stompit.mjs"},
+			needs: []string{"node", "js/node_modules/stompit"},
+			steps: slices.Concat(stomp11, []string{"tls", "versions", "stream"}),
+		},
 	}
 }
 
