@@ -202,11 +202,13 @@ func printOne(cmd *cobra.Command, columns []string, r record) error {
 		writeRows(p.w, rows, []bool{false, false})
 		return p.w.Flush()
 	case formatJSON:
-		b, err := json.MarshalIndent(r.value, "", "  ")
+		b, err := encodeJSON(r.value)
 		if err != nil {
 			return err
 		}
-		p.w.Write(b)
+		var wide bytes.Buffer
+		json.Indent(&wide, b, "", "  ") // it is JSON, just made
+		p.w.Write(wide.Bytes())
 		p.w.WriteByte('\n')
 		return p.w.Flush()
 	case formatYAML:

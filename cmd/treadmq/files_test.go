@@ -1,0 +1,218 @@
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"treadmq/conf"
+	"treadmq/conf/realm"
+)
+
+func decode(t *testing.T, text string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var v versionInfo
+	decode(t, treadmq(t, "version", "-o", "json").want(t, 0).stdout, &v)
+	if v.Version != "1.2.3-test" || !strings.HasPrefix(v.Go, "go1.") || !strings.Contains(v.Platform, "/") {
+		t.Errorf("%+v", v)
+	}
+	if o := treadmq(t, "--version").want(t, 0); o.stdout != "treadmq 1.2.3-test\n" {
+		t.Errorf("%q", o.stdout)
+	}
+	if o := treadmq(t, "version", "-o", "name").want(t, 0); o.stdout != "1.2.3-test\n" {
+		t.Errorf("%q", o.stdout)
+	}
+}
+
+func TestConfigShowTellsWhichSourceWon(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "t.toml")
+	os.WriteFile(file, []byte("brokerName = \"file\"\n[log]\nlevel = \"warn\"\nformat = \"json\"\n[stomp]\nmaxHeaders = 50\n"), 0o600)
+	o := call{args: []string{"config", "show", "--origin", "-o", "json", "--config", file, "--data", "elsewhere", "--set", "stomp.maxHeaders=70"},
+		env: []string{"TREADMQ_LOG_LEVEL=error", "TREADMQ_DATA=env", "TREADMQ_STOMP_MAX_HEADERS=60", envURL + "=tcp://x:1"}}.run(t).want(t, 0)
+	var entries []configEntry
+	decode(t, o.stdout, &entries)
+	got := map[string]configEntry{}
+	for _, e := range entries {
+		got[e.Key] = e
+	}
+	for key, want := range map[string][2]string{
+		"data": {"elsewhere", "flag"}, "stomp.maxHeaders": {"70", "--set"}, "log.level": {"error", "TREADMQ_LOG_LEVEL"},
+		"brokerName": {"file", file + ":1:1"}, "log.maxBackups": {got["log.maxBackups"].Default, "default"},
+	} {
+		if got[key].Value != want[0] || got[key].Origin != want[1] {
+			t.Errorf("%s = %+v, want %v", key, got[key], want)
+		}
+	}
+	o = call{args: []string{"config", "show", "--changed", "-o", "name", "--config", file}}.run(t).want(t, 0)
+	if o.stdout != "brokerName\nlog.level\nlog.format\nstomp.maxHeaders\n" {
+		t.Errorf("%q", o.stdout)
+	}
+}
+
+func TestConfigInit(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "new", "t.toml")
+	if o := treadmq(t, "config", "init", file).want(t, 0); o.stdout != "" {
+		t.Errorf("%q", o.stdout)
+	}
+	treadmq(t, "config", "check", file).want(t, 0)
+	os.WriteFile(file, []byte("mine"), 0o600)
+	treadmq(t, "config", "init", file).want(t, exitCannot).says(t, "--force")
+	if b, _ := os.ReadFile(file); string(b) != "mine" {
+		t.Error("a file that was there was changed")
+	}
+	treadmq(t, "config", "init", file, "--force").want(t, 0)
+	if b, _ := os.ReadFile(file); string(b) != string(conf.Example()) {
+		t.Error("--force did not replace the file")
+	}
+	if o := treadmq(t, "config", "init", "-").want(t, 0); o.stdout != string(conf.Example()) {
+		t.Error("standard output is not the example")
+	}
+	call{args: []string{"config", "init"}, dir: dir}.run(t).want(t, 0)
+	if _, err := os.Stat(filepath.Join(dir, defaultConfig)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestConfigCheckListsEveryProblem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "t.toml")
+	os.WriteFile(file, []byte("datta = \"x\"\n[stomp]\nmaxBody = \"much\"\n"), 0o600)
+	var problems []struct{ Where, Problem string }
+	decode(t, treadmq(t, "config", "check", file, "-o", "json").want(t, exitConfig).stdout, &problems)
+	if len(problems) != 2 || problems[0].Where != file+":1:1" || !strings.Contains(problems[0].Problem, "data") {
+		t.Errorf("%+v", problems)
+	}
+	if o := treadmq(t, "config", "check", "-o", "json").want(t, 0); o.stdout != "[]\n" {
+		t.Errorf("%q", o.stdout)
+	}
+}
+
+func TestRealm(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "realm.properties")
+	for _, kind := range []string{"bcrypt", "md5", "obf"} {
+		o := call{args: []string{"realm", "hash", kind, "--kind", kind, "--roles", "admin, user"}, stdin: strings.NewReader("s e:c,ret\nignored")}.run(t).want(t, 0)
+		if strings.Contains(o.stdout, "s e:c,ret") || strings.Count(o.stdout, "\n") != 1 {
+			t.Errorf("%q", o.stdout)
+		}
+		if weak := kind != "bcrypt"; weak != strings.Contains(o.stderr, "warning") {
+			t.Errorf("%s: %s", kind, o.stderr)
+		}
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString(o.stdout)
+		f.Close()
+	}
+	r, err := realm.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, user := range []string{"bcrypt", "md5", "obf"} {
+		if u, ok := r.Authenticate(user, "s e:c,ret"); !ok || !u.Has("admin") || !u.Has("user") {
+			t.Errorf("%s cannot log in", user)
+		}
+	}
+	var entries []realmEntry
+	decode(t, treadmq(t, "realm", "check", file, "-o", "json").want(t, 0).stdout, &entries)
+	got := map[string]string{}
+	for _, e := range entries {
+		got[e.User] = e.Status
+	}
+	if got["bcrypt"] != "ok" || got["md5"] != "weak" || got["obf"] != "weak" {
+		t.Errorf("%v", got)
+	}
+	secret := filepath.Join(t.TempDir(), "secret")
+	os.WriteFile(secret, []byte("pw\n"), 0o600)
+	if o := treadmq(t, "realm", "hash", "--password-file", secret, "--kind", "md5").want(t, 0); o.stdout != "MD5:8fe4c11451281c094a6578e6ddbf5eed\n" {
+		t.Errorf("%q", o.stdout)
+	}
+}
+
+// copyFolder copies a folder, so that a test may injure it.
+func copyFolder(t *testing.T, from string) string {
+	t.Helper()
+	to := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+func TestStoreCommands(t *testing.T) {
+	b := ownBroker(t)
+	b.run(t, "one\ntwo\nthree\n", "send", "left", "--lines").want(t, 0)
+	b.run(t, "", "bench", "-n", "5000").want(t, 0)
+	data := filepath.Join(b.dir, "data")
+	treadmq(t, "store", "check", data).want(t, exitTryAgain).says(t, "treadmq stop")
+	b.cmd.Process.Signal(os.Interrupt)
+	if err := <-b.ended; err != nil {
+		t.Errorf("the broker ended with %v", err)
+	}
+	b.cmd = nil
+
+	if o := treadmq(t, "store", "check", data).want(t, 0); !strings.Contains(o.stdout, "0 problems") {
+		t.Errorf("%s", o.stdout)
+	}
+	var report checkReport
+	decode(t, call{args: []string{"store", "check", "--data", "data", "-o", "json"}, dir: b.dir}.run(t).want(t, 0).stdout, &report)
+	if report.Messages != 3 || report.Problems != 0 || len(report.Found) == 0 {
+		t.Errorf("%+v", report)
+	}
+	dump := treadmq(t, "store", "dump", data).want(t, 0).stdout
+	if !strings.Contains(dump, " enqueue ") || !strings.Contains(dump, " remove ") {
+		t.Error("the dump has no messages")
+	}
+	var n int
+	for line := range strings.Lines(treadmq(t, "store", "dump", data, "-o", "jsonl").want(t, 0).stdout) {
+		var r dumpRecord
+		decode(t, line, &r)
+		if r.Kind == "" || r.Position == 0 {
+			t.Fatalf("%+v", r)
+		}
+		n++
+	}
+	if want := strings.Count(dump, "\n"); n != want {
+		t.Errorf("%d records as JSON, %d as text", n, want)
+	}
+	for _, command := range []string{"stats", "compact", "rebuild"} {
+		var s storeStats
+		decode(t, treadmq(t, "store", command, data, "-o", "json").want(t, 0).stdout, &s)
+		if s.Segments == 0 || s.LiveBytes == 0 {
+			t.Errorf("%s: %+v", command, s)
+		}
+	}
+	treadmq(t, "store", "check", data).want(t, 0)
+	injured := copyFolder(t, filepath.Join(data, "store"))
+	injure(t, injured)
+	treadmq(t, "store", "check", injured).want(t, exitData).says(t, "problem")
+}
+
+// injure flips a bit in the middle of the journal's first batches.
+func injure(t *testing.T, store string) {
+	t.Helper()
+	segments, _ := fs.Glob(os.DirFS(store), "*.log")
+	f, err := os.OpenFile(filepath.Join(store, segments[0]), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	b := make([]byte, 1)
+	if _, err := f.ReadAt(b, 400); err != nil {
+		t.Fatal(err)
+	}
+	b[0] ^= 1
+	if _, err := f.WriteAt(b, 400); err != nil {
+		t.Fatal(err)
+	}
+}
