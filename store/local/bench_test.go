@@ -1,6 +1,7 @@
 package local
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -167,4 +168,46 @@ func BenchmarkFillAndDrain(b *testing.B) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "drain/s")
+}
+
+// BenchmarkBacklog fills a queue with b.N messages of 256 bytes, then opens the
+// store again as after a kill: memory and the time to start must not depend on b.N.
+func BenchmarkBacklog(b *testing.B) {
+	dir := b.TempDir()
+	s := open(b, Options{FS: vfs.OS{}, Dir: dir})
+	body := make([]byte, 256)
+	refs := []store.NewRef{{Dest: 1, Lane: 4}}
+	var wg sync.WaitGroup
+	start := time.Now()
+	var peak uint64
+	for i := 0; i < b.N; i += 50 {
+		wg.Add(1)
+		batch := &store.Batch{Done: func(*store.Batch, error) { wg.Done() }}
+		for range 50 {
+			batch.Enqueue(store.Message{Encoded: body}, refs...)
+		}
+		if err := s.Append(batch); err != nil {
+			b.Fatal(err)
+		}
+		if i%1_000_000 == 0 {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			peak = max(peak, m.HeapSys-m.HeapReleased)
+		}
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "fill/s")
+	b.ReportMetric(float64(peak>>20), "peak-MiB")
+	if err := s.Checkpoint(); err != nil {
+		b.Fatal(err)
+	}
+	closeStore(b, s)
+	start = time.Now()
+	s = open(b, Options{FS: vfs.OS{}, Dir: dir})
+	b.ReportMetric(float64(time.Since(start).Milliseconds()), "open-ms")
+	start = time.Now()
+	if got, _, err := s.Load(nil, 1, 4, 0, 1000, 1<<20); err != nil || len(got) == 0 {
+		b.Fatal(len(got), err)
+	}
+	b.ReportMetric(float64(time.Since(start).Microseconds()), "first-page-us")
 }

@@ -71,6 +71,9 @@ func (n *inode) newBytes(off, size int64) int64 {
 }
 
 func (n *inode) write(p []byte, off int64) {
+	if len(p) == 0 {
+		return
+	}
 	for len(p) > 0 {
 		i, at := off/pageSize, off%pageSize
 		pg := n.writable(i)
