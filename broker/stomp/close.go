@@ -20,7 +20,7 @@ func (s *session) end(why *ending) {
 		s.out.cond.Broadcast()
 	})
 	defer timer.Stop()
-	s.flush()
+	s.submit()
 	if failed := s.out.finish(why.bye, &expired); failed != nil && !why.quiet {
 		why = failed
 	}
@@ -46,6 +46,8 @@ func (s *session) lastFrame(why *ending) []byte {
 
 func (s *session) logEnd(why *ending) {
 	switch {
+	case why.fault != nil && why.fault.logged:
+		s.srv.stats.Errors.Add(1)
 	case why.fault != nil:
 		s.srv.stats.Errors.Add(1)
 		s.log().Warn("error sent, connection closed", "code", why.fault.code, "err", why.fault.Error())

@@ -16,6 +16,7 @@ type fault struct {
 	code    string // header x-code
 	version bool   // add the header version: no version is in common
 	fatal   bool   // ends the connection even where errors are soft
+	logged  bool   // has had its line in the log
 	err     error  // what went wrong, for the log
 }
 

@@ -110,7 +110,7 @@ func (s *session) sendDests(h *sendHeaders) ([]broker.Destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.has(hDestinationType) {
+	if h.has(hDestinationType) || len(h.destination) > maxCachedDest {
 		return parsed.dests, nil
 	}
 	if s.dests == nil || len(s.dests) >= maxCachedDests {
@@ -147,7 +147,11 @@ func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destinati
 			b.AddString(x.Name, x.Value)
 		}
 	}
-	return b.Build(dests[0], f.Body), nil
+	m := b.Build(dests[0], f.Body)
+	if h.bytes > maxKeptHeader {
+		*b = broker.Builder{}
+	}
+	return m, nil
 }
 
 func allTemporary(dests []broker.Destination) bool {

@@ -27,6 +27,7 @@ type subscription struct {
 	browser     bool
 	version     frame.Version
 	header      []byte // the header subscription of MESSAGE, encoded; may be empty in 1.0
+	bytes       int    // of the client's headers kept for it
 }
 
 // handleSubscribe carries out SUBSCRIBE. STOMP 1.2, SUBSCRIBE; headers as semantics 2.4.
@@ -47,6 +48,7 @@ func (s *session) handleSubscribe(f *frame.Frame) error {
 		return err
 	}
 	s.enlist(sub)
+	s.subBytes += sub.bytes
 	if wanted {
 		s.out.receipt(s.version, receipt, sub.core)
 	} else {
@@ -60,6 +62,8 @@ func (s *session) readSubscription(f *frame.Frame) (*subscription, error) {
 	switch {
 	case !ok && s.version != frame.V10:
 		return nil, requestFault(broker.CodeBadRequest, "SUBSCRIBE without id", "from STOMP 1.1 on SUBSCRIBE needs a header id")
+	case len(id) > maxName:
+		return nil, requestFault(broker.CodeLimit, "subscription id too long", "it has %d bytes, more than %d", len(id), maxName)
 	case ok && s.byID[string(id)] != nil:
 		return nil, requestFault(broker.CodeInUse, "subscription id in use", "the connection has a subscription with the id %q", id)
 	case len(s.subscriptions()) >= s.srv.opts.MaxSubscriptions:
@@ -139,6 +143,11 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 			"durable:true on a topic asks for a durable subscription, which this version does not have; a queue keeps messages")
 	}
 	selector, _ := f.Get("selector")
+	sub.bytes = len(sub.id) + len(sub.header) + len(sub.destination) + len(selector)
+	if s.subBytes+sub.bytes > maxSubBytes {
+		return none, requestFault(broker.CodeLimit, "subscriptions too large",
+			"the destinations and selectors of a connection's subscriptions may have %d bytes together", maxSubBytes)
+	}
 	o := broker.SubscribeOptions{
 		ID: sub.id, Dests: parsed.dests, Selector: string(selector), Auto: sub.mode == modeAuto, Browser: sub.browser,
 		Exclusive: isTrue(f, "activemq.exclusive") || isTrue(f, "exclusive"),
@@ -311,6 +320,7 @@ func (s *session) enlist(sub *subscription) {
 func (s *session) delist(sub *subscription) {
 	subs := slices.DeleteFunc(slices.Clone(s.subscriptions()), func(x *subscription) bool { return x == sub })
 	s.subs.Store(&subs)
+	s.subBytes -= sub.bytes
 	if s.byID[sub.id] == sub {
 		delete(s.byID, sub.id)
 	}

@@ -5,17 +5,14 @@ import (
 	"treadmq/broker/stomp/frame"
 )
 
-// maxTxName is the longest name of a transaction in bytes.
-const maxTxName = 1 << 10
-
 // txName returns the header transaction of BEGIN, COMMIT and ABORT.
 func txName(f *frame.Frame) (string, error) {
 	name, ok := f.Get("transaction")
 	if !ok || len(name) == 0 {
 		return "", requestFault(broker.CodeBadRequest, f.Command.String()+" without transaction", "it needs a header transaction")
 	}
-	if len(name) > maxTxName {
-		return "", requestFault(broker.CodeLimit, "transaction name too long", "it has %d bytes, more than %d", len(name), maxTxName)
+	if len(name) > maxName {
+		return "", requestFault(broker.CodeLimit, "transaction name too long", "it has %d bytes, more than %d", len(name), maxName)
 	}
 	return string(name), nil
 }

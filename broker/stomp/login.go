@@ -46,6 +46,9 @@ func (s *session) logIn(f *frame.Frame) error {
 	}
 	s.version, s.soft = v, s.wantsSoft(f)
 	clientID, _ := f.Get("client-id")
+	if len(clientID) > maxName || len(user) > maxName {
+		return protocolFault(broker.CodeLimit, "name too long", "client-id and login may have %d bytes", maxName)
+	}
 	s.conn, err = s.srv.opts.Broker.Connect(broker.ConnOptions{
 		Protocol: "STOMP " + v.String(), Listener: s.listener.Name, Remote: s.remote.String(),
 		Local: s.raw.LocalAddr().String(), User: user, ClientID: string(clientID), TLS: s.tls, Sink: s,
@@ -228,7 +231,9 @@ func (s *session) loginRefused(login string, wait time.Duration) error {
 	s.srv.stats.Refused.Add(1)
 	s.log().Warn("login refused", "user", cut(login, maxErrorMessage), "wait", wait)
 	s.pause(wait)
-	return protocolFault(codeLogin, "login refused", "the login or the passcode is wrong, or one is missing")
+	f := protocolFault(codeLogin, "login refused", "the login or the passcode is wrong, or one is missing")
+	f.logged = true
+	return f
 }
 
 // pause holds the reader back, unless the session must end.

@@ -80,6 +80,10 @@ const (
 	maxBurstBytes    = 1 << 20 // bytes of messages gathered before a flush
 	maxParked        = 1 << 20 // bytes of messages that wait for room before the reader waits too
 	maxTemporaries   = 1000    // temporary destinations of one connection
+	maxName          = 1 << 10 // bytes of a transaction's or subscription's name, a client id, a login
+	maxSubBytes      = 4 << 20 // bytes of the headers of all subscriptions of a connection
+	maxCachedDest    = 256     // bytes of such a header
+	maxKeptHeader    = 4 << 10 // bytes of headers for which a connection keeps room between messages
 	maxReceiptID     = 4 << 10 // bytes of a receipt header
 	maxLoginWait     = 30 * time.Second
 	maxComposite     = 1000 // destinations in one header

@@ -109,8 +109,9 @@ type sendHeaders struct {
 	correlationID, replyTo, msgTypeName                 []byte
 	group, groupSeq, contentType, msgType, deliveryMode []byte
 
-	prio uint8
-	keep bool // survive a restart
+	bytes int // of all headers
+	prio  uint8
+	keep  bool // survive a restart
 }
 
 func (h *sendHeaders) has(id headerID) bool { return h.seen&(1<<id) != 0 }
@@ -120,6 +121,7 @@ func (h *sendHeaders) read(f *frame.Frame) error {
 	var jms [hJMSType + 1][]byte
 	for i := range f.Headers {
 		x := &f.Headers[i]
+		h.bytes += len(x.Name) + len(x.Value)
 		id := headerOf(x.Name)
 		if id <= hDrop || h.has(id) {
 			continue

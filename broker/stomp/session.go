@@ -33,6 +33,7 @@ type session struct {
 	conn        *broker.Conn // nil before login
 	burst       *ticket      // what has been gathered since the last flush
 	byID        map[string]*subscription
+	subBytes    int                             // of the headers of all subscriptions
 	dests       map[string][]broker.Destination // SEND headers seen lately
 	builder     broker.Builder
 	deadline    time.Time     // for the whole login; zero afterwards
@@ -116,15 +117,24 @@ func (s *session) loop() *ending {
 		if err := s.frames.Read(&s.frame); err != nil {
 			return s.readEnded(err)
 		}
+		if s.interrupted.Load() && s.over() {
+			return s.readEnded(os.ErrDeadlineExceeded)
+		}
 		if why := s.handle(&s.frame); why != nil {
 			return why
 		}
 		if s.full() || !s.frames.Buffered() {
+			if s.frame.BodyOwned {
+				s.frames.Release() // the message has a copy; what comes next may take long
+			}
 			s.hold()
-			s.flush()
+			s.submit()
 		}
 	}
 }
+
+// over reports whether the session must end although there is more to read.
+func (s *session) over() bool { return s.killed.Load() != nil || s.out.whyFailed() != nil }
 
 // hold waits while too much of what the client sent is on its way. Nothing is read meanwhile, and the client's
 // heart-beats are not missed.

@@ -38,8 +38,16 @@ func (s *session) full() bool {
 	return s.burst != nil && (s.burst.ops >= maxBurstOps || s.burst.work.Size() >= maxBurstBytes)
 }
 
-// flush gives the burst to the broker.
+// flush gives the burst to the broker, when it has room for it.
 func (s *session) flush() {
+	if s.burst != nil {
+		s.hold()
+		s.submit()
+	}
+}
+
+// submit gives the burst to the broker.
+func (s *session) submit() {
 	t := s.burst
 	if t == nil {
 		return

@@ -42,6 +42,9 @@ var transcriptOptions = map[string]func(*rig){
 	"tiny queues": withPolicy(func(_ broker.Destination, p *broker.Policy) {
 		p.MaxMessages, p.OnFull = 1, broker.FullFail
 	}),
+	"retry for ever": withPolicy(func(_ broker.Destination, p *broker.Policy) {
+		p.Redelivery.Initial, p.Redelivery.Delay, p.Redelivery.Maximum = 0, 0, -1
+	}),
 	"retry at once": withPolicy(func(_ broker.Destination, p *broker.Policy) {
 		p.Redelivery.Initial, p.Redelivery.Delay, p.Redelivery.Maximum = 0, 0, 2
 	}),
