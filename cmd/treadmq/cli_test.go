@@ -209,3 +209,21 @@ func (b *runningBroker) run(t *testing.T, stdin string, args ...string) outcome 
 	t.Helper()
 	return call{args: args, env: b.env(), stdin: strings.NewReader(stdin)}.run(t)
 }
+
+// lockedBuffer is what a process that still runs has written.
+type lockedBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
