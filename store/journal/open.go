@@ -133,7 +133,7 @@ func (j *Journal) checkTail(s *segment, sc *scanner, r *Recovery, cause error) e
 		return corrupt(s, j.next, fmt.Errorf("%w; the journal was closed at %d", cause, r.Clean))
 	}
 	r.Torn = len(sc.have) >= 4 && binary.LittleEndian.Uint32(sc.have) == Magic
-	if !r.Whole {
+	if !r.Whole || (r.Clean > 0 && j.next == r.Clean) {
 		return nil
 	}
 	rest, err := readRest(s, j.next)

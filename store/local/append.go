@@ -15,6 +15,8 @@ type group struct {
 	chunks  []chunk
 	batches []*store.Batch
 	urgent  bool // somebody waits: do not delay
+	moves   bool // an OpMove is applied from its bytes: buf is needed until then
+	size    int  // bytes of buf when it was taken
 
 	ok    int   // chunks that were written and synced
 	err   error // why the others were not
@@ -37,17 +39,21 @@ type chunk struct {
 const (
 	// chunkSize is about how many bytes of batches become one physical batch.
 	chunkSize = 1 << 20
-	// maxKept is the largest buffer that a group keeps for reuse, in bytes.
-	maxKept = 4 << 20
+	// maxKept is the largest buffer that is kept for reuse, in bytes.
+	maxKept = 32 << 20
 	// batchSlack is left for headers when a batch is measured against journal.MaxBatch.
 	batchSlack = 1 << 16
 )
 
 func (g *group) reset() {
 	clear(g.batches)
-	*g = group{buf: g.buf[:0], chunks: g.chunks[:0], batches: g.batches[:0]}
-	if cap(g.buf) > maxKept {
-		g.buf = nil
+	*g = group{chunks: g.chunks[:0], batches: g.batches[:0]}
+}
+
+// giveBuffer keeps a buffer for the next group. Called with mu held.
+func (s *Store) giveBuffer(b []byte) {
+	if cap(b) <= maxKept && len(s.buffers) < 3 {
+		s.buffers = append(s.buffers, b[:0])
 	}
 }
 
@@ -168,6 +174,7 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 			op.Until = int64(len(g.buf) - start)
 		case store.OpLink, store.OpMove, store.OpEpochStart:
 			op.Loc = store.Loc{Pos: store.Position(start - c.off), Size: uint32(len(g.buf) - start)}
+			g.moves = g.moves || op.Kind == store.OpMove
 		}
 	}
 	c.records += uint32(len(b.Ops))
@@ -198,6 +205,7 @@ func (s *Store) take(timer *time.Timer) *group {
 			s.cur = s.freeGroup()
 			s.mu.Unlock()
 			g.closeChunk()
+			g.size = len(g.buf)
 			return g
 		}
 		closing, lazy := s.closing, len(g.batches) > 0
@@ -221,18 +229,26 @@ func (s *Store) take(timer *time.Timer) *group {
 
 // freeGroup returns an empty group. Called with mu held.
 func (s *Store) freeGroup() *group {
+	g := &group{}
 	if n := len(s.free); n > 0 {
-		g := s.free[n-1]
+		g = s.free[n-1]
 		s.free = s.free[:n-1]
-		return g
 	}
-	return &group{}
+	if n := len(s.buffers); n > 0 {
+		g.buf = s.buffers[n-1]
+		s.buffers = s.buffers[:n-1]
+	}
+	return g
 }
 
 // recycle takes a group back that nobody uses any more.
 func (s *Store) recycle(g *group) {
+	buf := g.buf
 	g.reset()
 	s.mu.Lock()
+	if buf != nil {
+		s.giveBuffer(buf)
+	}
 	if len(s.free) < 4 {
 		s.free = append(s.free, g)
 	}

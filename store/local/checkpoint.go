@@ -308,9 +308,7 @@ func (c *checkpointer) thaw(g *generation) {
 		l.keys += f.keys
 		l.low = f.low
 		l.saved = f.saved
-		if l.frz = l.frz.reset(); l.frz != nil && l.spare == nil {
-			l.spare = l.frz
-		}
+		t.retire(l, l.frz)
 		l.frz = nil
 		t.forgetIfEmpty(l)
 	}

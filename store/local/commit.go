@@ -68,7 +68,7 @@ func (s *Store) commitLoop() {
 			return
 		}
 		s.commit(g)
-		s.commits.done(int64(len(g.buf)))
+		s.commits.done(int64(g.size))
 		s.recycle(g)
 	}
 }

@@ -28,12 +28,12 @@ type Options struct {
 
 	SegmentSize int64 // bytes; default 64 MiB
 	// MaxPending bounds the bytes that are appended and not yet written; Append
-	// waits beyond. Default 64 MiB.
+	// waits beyond. Default 16 MiB.
 	MaxPending int64
-	// MaxLag bounds the bytes that are written and not yet committed. Default 256 MiB.
+	// MaxLag bounds the bytes that are written and not yet committed. Default 64 MiB.
 	MaxLag int64
 	// TailLimit is how many journal bytes may be committed and not in the index before
-	// a checkpoint is made at once. At twice that, commits wait for it. Default 64 MiB.
+	// a checkpoint is made at once. At twice that, commits wait for it. Default 32 MiB.
 	TailLimit          int64
 	CheckpointInterval time.Duration // default 1 s
 	LazyDelay          time.Duration // how long a group of lazy batches waits for company; default 5 ms
@@ -89,9 +89,9 @@ func (o *Options) complete() error {
 		o.BootID = bootID()
 	}
 	orDefault(&o.SegmentSize, 64<<20)
-	orDefault(&o.MaxPending, 64<<20)
-	orDefault(&o.MaxLag, 256<<20)
-	orDefault(&o.TailLimit, 64<<20)
+	orDefault(&o.MaxPending, 16<<20)
+	orDefault(&o.MaxLag, 64<<20)
+	orDefault(&o.TailLimit, 32<<20)
 	orDefault(&o.CheckpointInterval, time.Second)
 	orDefault(&o.LazyDelay, 5*time.Millisecond)
 	orDefault(&o.SlowSync, time.Second)

@@ -42,7 +42,8 @@ type Store struct {
 	room    *sync.Cond // pending fell, or the store ended
 	cur     *group     // being filled
 	free    []*group
-	pending int64 // bytes in groups that are not written
+	buffers [][]byte // for groups
+	pending int64    // bytes in groups that are not written
 	closing bool
 	failure error // first and final
 	appends uint64

@@ -24,10 +24,14 @@ func (s *Store) syncLoop() {
 		}
 		s.writeGroup(g)
 		s.mu.Lock()
-		s.pending -= int64(len(g.buf) - len(g.chunks)*(journal.HeaderSize+journal.TrailerSize))
+		s.pending -= int64(g.size - len(g.chunks)*(journal.HeaderSize+journal.TrailerSize))
+		if !g.moves {
+			s.giveBuffer(g.buf)
+			g.buf = nil
+		}
 		s.room.Broadcast()
 		s.mu.Unlock()
-		s.commits.push(g, int64(len(g.buf)), s.opts.MaxLag)
+		s.commits.push(g, int64(g.size), s.opts.MaxLag)
 	}
 }
 

@@ -65,12 +65,16 @@ type laneGen struct {
 	mark  store.Seq
 }
 
-// maxSpare is how many entries an unused laneGen may hold on to.
-const maxSpare = 4096
+const (
+	// maxSpare is how many entries or changes an unused laneGen of a lane may hold on to.
+	maxSpare = 4096
+	// maxLarge is how many larger ones are kept for whichever lane comes next.
+	maxLarge = 2
+)
 
 func (g *laneGen) reset() *laneGen {
-	if cap(g.entries) > maxSpare || len(g.changes) > maxSpare {
-		return nil
+	if len(g.changes) > maxSpare {
+		g.changes = nil // a map never shrinks
 	}
 	clear(g.changes)
 	clear(g.overlays)
@@ -189,6 +193,7 @@ type tail struct {
 	mu      sync.RWMutex // guards everything below; the commit goroutine changes it, and freeze/thaw
 	lanes   map[laneID]*lane
 	last    *lane // the lane looked up last
+	large   []*laneGen
 	act     *generation
 	frz     *generation // nil when no checkpoint is under way
 	purges  map[store.DestID][]*purge
@@ -236,12 +241,28 @@ func (t *tail) peek(d store.DestID, n store.Lane) *lane { return t.lanes[laneID{
 // touch returns the lane's part of the present generation, made if need be.
 func (t *tail) touch(l *lane) *laneGen {
 	if l.act == nil {
-		if l.act, l.spare = l.spare, nil; l.act == nil {
+		l.act, l.spare = l.spare, nil
+		if n := len(t.large); l.act == nil && n > 0 {
+			l.act = t.large[n-1]
+			t.large = t.large[:n-1]
+		}
+		if l.act == nil {
 			l.act = &laneGen{}
 		}
 		t.act.lanes = append(t.act.lanes, l)
 	}
 	return l.act
+}
+
+// retire keeps the laneGen of a lane for reuse.
+func (t *tail) retire(l *lane, g *laneGen) {
+	g = g.reset()
+	switch {
+	case cap(g.entries) <= maxSpare && l.spare == nil:
+		l.spare = g
+	case cap(g.entries) > maxSpare && len(t.large) < maxLarge:
+		t.large = append(t.large, g)
+	}
 }
 
 // hidden reports whether a purge hides a reference of the index or of the frozen generation.
