@@ -48,7 +48,7 @@ func (d *deaf) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.I
 
 // benchSession is a session that has logged in, without goroutines.
 func benchSession(b testing.TB, nc net.Conn) *session {
-	core := newBroker(b, nil)
+	core := newBroker(b, nil, nil)
 	srv, err := New(Options{Broker: core, Anonymous: true})
 	if err != nil {
 		b.Fatal(err)

@@ -58,7 +58,8 @@ func toFault(err error) *fault {
 	}
 	var core *broker.Error
 	if errors.As(err, &core) {
-		return &fault{message: core.Text, code: string(core.Code), fatal: core.Code == broker.CodeClosing, err: err}
+		fatal := core.Code == broker.CodeClosing || core.Code == broker.CodeInternal
+		return &fault{message: core.Text, code: string(core.Code), fatal: fatal, err: err}
 	}
 	var codec *frame.Error
 	if errors.As(err, &codec) {

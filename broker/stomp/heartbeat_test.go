@@ -42,7 +42,7 @@ func (l *pipeListener) dial() net.Conn {
 // beatRig is a server on pipes within a bubble of synctest.
 func beatRig(t *testing.T, change func(*Options)) *pipeListener {
 	t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // of the bubble's time: goleveldb's mpoolDrain takes that to end
-	o := Options{Broker: newBroker(t, nil), Anonymous: true}
+	o := Options{Broker: newBroker(t, nil, nil), Anonymous: true}
 	if change != nil {
 		change(&o)
 	}

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"treadmq/broker"
+	"treadmq/store"
 	"treadmq/store/local"
 	"treadmq/store/vfs"
 )
@@ -40,6 +41,7 @@ type rig struct {
 	log    *logBuffer
 	opts   Options
 	policy func(broker.Destination) broker.Policy
+	wrap   func(store.Store) store.Store // of the store for durable queues
 	served chan error
 }
 
@@ -80,7 +82,7 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 	for _, f := range change {
 		f(r)
 	}
-	r.b = newBroker(t, r.policy)
+	r.b = newBroker(t, r.policy, r.wrap)
 	r.opts.Broker = r.b
 	srv, err := New(r.opts)
 	if err != nil {
@@ -110,7 +112,7 @@ func (r *rig) listen(o ListenerOptions) string {
 }
 
 // newBroker makes a broker on stores in memory, closed after the test.
-func newBroker(t testing.TB, policy func(broker.Destination) broker.Policy) *broker.Broker {
+func newBroker(t testing.TB, policy func(broker.Destination) broker.Policy, wrap func(store.Store) store.Store) *broker.Broker {
 	t.Helper()
 	var ready atomic.Pointer[broker.Broker]
 	group := func() {
@@ -128,7 +130,11 @@ func newBroker(t testing.TB, policy func(broker.Destination) broker.Policy) *bro
 		return s
 	}
 	main, temp := open("store", false, group), open("temp", true, nil)
-	b, err := broker.New(broker.Options{Store: main, Temp: temp, Sequence: seq, Node: "test", Policy: policy})
+	var durable store.Store = main
+	if wrap != nil {
+		durable = wrap(main)
+	}
+	b, err := broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Node: "test", Policy: policy})
 	if err != nil {
 		t.Fatal(err)
 	}
