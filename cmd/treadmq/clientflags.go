@@ -78,9 +78,9 @@ func stompError(what string, err error) error {
 	var refused *failover.ServerError
 	switch {
 	case errors.Is(err, context.Canceled):
-	case errors.Is(err, failover.ErrLogin):
+	case errors.Is(err, failover.ErrLogin), errors.As(err, &refused) && refused.Code == "login":
 		f.next = "log in with --user and --password-file, or " + envUser + " and " + envPassword
-	case errors.As(err, &refused):
+	case refused != nil:
 	case f.code == exitUnreachable:
 		f.next = "start the broker (treadmq start), or give its address with --url or " + envURL
 	}
