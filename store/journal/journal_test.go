@@ -343,3 +343,46 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// TestCutIsErased: a power cut leaves a hole and a whole batch behind it. The cut
+// must take that batch away too, else the next start finds it and calls it damage.
+func TestCutIsErased(t *testing.T) {
+	fs := vfs.NewMem()
+	j := mustOpen(t, fs, "/j", nil)
+	write(t, j, 1, "first")
+	torn := write(t, j, 1, "second")
+	write(t, j, 1, "third, which the disk wrote before the second")
+	name := j.Segments()[0].Path
+	j.Abandon()
+	fs.Flip(name, int64(torn)+HeaderSize, 0)
+	j = mustOpen(t, fs, "/j", &Recovery{Whole: false})
+	if j.End() != torn {
+		t.Fatalf("the journal ends at %d, want %d", j.End(), torn)
+	}
+	write(t, j, 2, "short")
+	end := j.End()
+	j.Abandon()
+	if j = mustOpen(t, fs, "/j", &Recovery{Whole: true}); j.End() != end {
+		t.Fatalf("the journal ends at %d, want %d", j.End(), end)
+	}
+}
+
+// TestChain: a batch of another history that fits in position, epoch and checksum is refused.
+func TestChain(t *testing.T) {
+	fs := vfs.NewMem()
+	a, b := mustOpen(t, fs, "/a", nil), mustOpen(t, fs, "/b", nil)
+	write(t, a, 1, "mine")
+	write(t, b, 1, "your")
+	if a.End() != b.End() {
+		t.Fatal("the histories must be of one length")
+	}
+	at := b.End()
+	write(t, b, 1, "next")
+	raw, err := b.ReadBatches(nil, at, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.AppendRaw(at, raw, 1); err == nil || !strings.Contains(err.Error(), "chain") {
+		t.Fatalf("append: %v", err)
+	}
+}

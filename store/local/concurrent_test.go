@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"treadmq/store"
+	"treadmq/store/index"
 	"treadmq/store/vfs"
 )
 
@@ -367,4 +368,30 @@ func TestTooLarge(t *testing.T) {
 	}
 	closeStore(t, s)
 	equal(t, bodies(t, open(t, o), 1, 4), []string{big})
+}
+
+// TestLoadBeginsAgain: what was read of the index before a checkpoint was completed
+// is not merged with the tail after it, or references would be missing.
+func TestLoadBeginsAgain(t *testing.T) {
+	s := open(t, Options{})
+	send(t, s, 1, 4, "m")
+	id := laneID{Dest: 1, Lane: 4}
+	s.tail.mu.RLock()
+	before := s.tail.version
+	s.tail.mu.RUnlock()
+	var last store.Seq
+	var p page // the index has nothing yet
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	if s.mergeTail(&p, 0, id, before, true, &last, 10) {
+		t.Fatal("an index read of before the checkpoint was merged with the tail of after it")
+	}
+	if ok := s.settle(store.Ref{Dest: 1, Lane: 4, Seq: 1}, &index.Entry{}, before); ok {
+		t.Fatal("the same for one reference")
+	}
+	if _, ok := s.mergeExpiring(nil, 0, nil, before); ok {
+		t.Fatal("the same for expired references")
+	}
+	equal(t, bodies(t, s, 1, 4), []string{"m"})
 }

@@ -164,7 +164,7 @@ func TestOldMessageDoesNotPinSegments(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, func() bool { signal(s.compactNow); return s.Stats().Segments < 4 })
+	waitFor(t, func() bool { signal(s.compactNow); return s.Stats().Segments < 3 })
 	for i, r := range old {
 		st, err := s.Find(r)
 		if err != nil {
