@@ -31,13 +31,12 @@ func (f *fault) Unwrap() error { return f.err }
 
 // codeSyntax and the other codes below are those that the core has no use for.
 const (
-	codeSyntax     = broker.Code("syntax")
-	codeProtocol   = broker.Code("protocol")
-	codeVersion    = broker.Code("version")
-	codeLogin      = broker.Code("login")
-	codeTimeout    = broker.Code("timeout")
-	codeTLS        = broker.Code("tls-required")
-	codeSlowClient = broker.Code("slow-client")
+	codeSyntax   = broker.Code("syntax")
+	codeProtocol = broker.Code("protocol")
+	codeVersion  = broker.Code("version")
+	codeLogin    = broker.Code("login")
+	codeTimeout  = broker.Code("timeout")
+	codeTLS      = broker.Code("tls-required")
 )
 
 // requestFault is a fault in what one frame asked for: with soft errors the connection goes on.

@@ -35,3 +35,16 @@ func TestRoundWithoutDeliveriesAfterDeliveries(t *testing.T) {
 		}
 	}
 }
+
+// The end of a browser's messages is marked as ActiveMQ marks it.
+func TestBrowseEnd(t *testing.T) {
+	s := benchSession(t, &deaf{})
+	defer s.end(&ending{quiet: true})
+	sub := &subscription{destination: "/queue/a:b", version: s.version, header: []byte("subscription:1\n"), core: &broker.Subscription{}}
+	w := &writer{sub: sub}
+	s.appendDelivery(w, &broker.Delivery{Sub: sub.core, BrowseEnd: true})
+	want := "MESSAGE\nsubscription:1\nmessage-id:0\ndestination:/queue/a\\cb\nbrowser:end\n\n\x00"
+	if got := string(w.buf); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
