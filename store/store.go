@@ -148,7 +148,8 @@ type Store interface {
 	// numbers are assigned before it returns (Batch.Seq). An error (ErrFull,
 	// ErrFailed, ErrClosed, ErrTooLarge) means that nothing was taken and Done will
 	// not be called. Otherwise b.Done is called exactly once, on the store's commit
-	// goroutine, in order of Append; it must not block.
+	// goroutine, in order of Append; it must not block. Append waits while the disk is
+	// far behind (a bound on bytes not yet written), so a Done must not call it.
 	Append(b *Batch) error
 
 	// Load appends to dst up to max committed live references of one lane with
