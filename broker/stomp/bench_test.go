@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -120,4 +121,60 @@ func benchDelivery(b *testing.B, kind broker.Kind) {
 		w.buf = w.buf[:0]
 		s.appendDelivery(w, &d)
 	}
+}
+
+// Over loopback, on a store in memory: one client sends with receipts, 64 in flight, another takes and acknowledges.
+func BenchmarkEndToEnd(b *testing.B) {
+	r := newRig(b)
+	p, c := r.connected(""), r.connected("")
+	for _, x := range []*client{p, c} {
+		if err := x.nc.SetDeadline(time.Time{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	c.send("SUBSCRIBE\nid:1\ndestination:/queue/q\nack:client-individual\nreceipt:s\n\n\x00")
+	c.expectReceipt("s")
+	in := sendFrame("/queue/q", "\nreceipt:r")
+	b.ReportAllocs()
+	b.ResetTimer()
+	var clients sync.WaitGroup
+	clients.Go(func() {
+		window := make(chan struct{}, 64)
+		clients.Go(func() {
+			for range b.N {
+				if _, err := p.r.ReadSlice(0); err != nil {
+					b.Error(err)
+					return
+				}
+				<-window
+			}
+		})
+		var burst []byte
+		for i := range b.N {
+			burst = append(burst, in...)
+			if i%16 == 15 || i == b.N-1 {
+				p.send(string(burst))
+				burst = burst[:0]
+			}
+			window <- struct{}{}
+		}
+	})
+	var acks []byte
+	for i := range b.N {
+		m, err := c.r.ReadBytes(0)
+		if err == nil {
+			_, err = c.r.Discard(1) // the line end
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, rest, _ := bytes.Cut(m, []byte("\nack:"))
+		id, _, _ := bytes.Cut(rest, []byte("\n"))
+		acks = append(append(append(acks, "ACK\nid:"...), id...), "\n\n\x00"...)
+		if c.r.Buffered() == 0 || i == b.N-1 {
+			c.send(string(acks))
+			acks = acks[:0]
+		}
+	}
+	clients.Wait()
 }

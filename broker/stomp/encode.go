@@ -8,6 +8,10 @@ import (
 	"treadmq/broker/stomp/frame"
 )
 
+// frameEnd ends every frame of ours. The protocol asks for the NUL only and allows line ends behind it; ActiveMQ and
+// RabbitMQ write one, and PHP's stomp extension takes the byte behind the NUL for it, whatever that is.
+const frameEnd = "\x00\n"
+
 // wireForm is the part of a MESSAGE frame that is the same for every subscription: headers and blank line. It is kept
 // with messages of topics.
 type wireForm struct {
@@ -41,7 +45,7 @@ func (s *session) appendDelivery(w *writer, d *broker.Delivery) {
 	} else {
 		w.buf = append(w.buf, body...)
 	}
-	w.buf = append(w.buf, 0)
+	w.buf = append(w.buf, frameEnd...)
 }
 
 // appendBrowseEnd appends the mark behind the last message of a browser.
@@ -50,7 +54,7 @@ func appendBrowseEnd(dst []byte, sub *subscription) []byte {
 	dst = append(dst, sub.header...)
 	dst = append(dst, "message-id:0\n"...)
 	dst = frame.AppendHeader(dst, sub.version, "destination", sub.destination)
-	return append(dst, "browser:end\n\n\x00"...)
+	return append(append(dst, "browser:end\n\n"...), frameEnd...)
 }
 
 // appendDynamic appends the headers that depend on the delivery.

@@ -93,7 +93,7 @@ func appendError(dst []byte, v frame.Version, f *fault, receipt []byte, soft boo
 	body := f.Error() + "\n"
 	dst = append(dst, "content-type:text/plain\n"...)
 	dst = frame.AppendHeaderInt(dst, "content-length", int64(len(body)))
-	return frame.AppendBody(frame.AppendEnd(dst), body)
+	return append(append(frame.AppendEnd(dst), body...), frameEnd...)
 }
 
 // cut shortens s to at most n bytes without cutting a character.

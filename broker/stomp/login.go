@@ -92,7 +92,7 @@ func (s *session) connected(f *frame.Frame, send, receive time.Duration) []byte 
 	if id, ok := f.Get("receipt"); ok {
 		dst = frame.AppendHeader(dst, frame.V10, "receipt-id", id)
 	}
-	return append(dst, '\n', 0)
+	return append(append(dst, '\n'), frameEnd...)
 }
 
 func chooseVersion(f *frame.Frame) (frame.Version, error) {

@@ -43,7 +43,7 @@ func TestBrowseEnd(t *testing.T) {
 	sub := &subscription{destination: "/queue/a:b", version: s.version, header: []byte("subscription:1\n"), core: &broker.Subscription{}}
 	w := &writer{sub: sub}
 	s.appendDelivery(w, &broker.Delivery{Sub: sub.core, BrowseEnd: true})
-	want := "MESSAGE\nsubscription:1\nmessage-id:0\ndestination:/queue/a\\cb\nbrowser:end\n\n\x00"
+	want := "MESSAGE\nsubscription:1\nmessage-id:0\ndestination:/queue/a\\cb\nbrowser:end\n\n\x00\n"
 	if got := string(w.buf); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

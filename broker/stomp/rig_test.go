@@ -256,6 +256,9 @@ func (c *client) read() (got, error) {
 		return g, fmt.Errorf("no NUL after the body of %v", g)
 	}
 	g.body = string(body[:len(body)-1])
+	if b, err := c.r.ReadByte(); err != nil || b != '\n' { // see frameEnd
+		return g, fmt.Errorf("no line end after %v, but %q %v", g, b, err)
+	}
 	return g, nil
 }
 

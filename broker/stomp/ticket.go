@@ -171,12 +171,12 @@ func appendReceipt(dst []byte, v frame.Version, id []byte) []byte {
 func appendReceiptLine(dst, line []byte) []byte {
 	dst = append(dst, receiptHead...)
 	dst = append(dst, line...)
-	return append(dst, '\n', 0)
+	return append(append(dst, '\n'), frameEnd...)
 }
 
 // nextReceipt takes the first of some RECEIPT frames and returns its header line.
 func nextReceipt(receipts []byte) (line, rest []byte) {
-	one, rest, found := bytes.Cut(receipts, []byte{0})
+	one, rest, found := bytes.Cut(receipts, []byte(frameEnd))
 	if !found {
 		return nil, nil
 	}
