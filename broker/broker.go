@@ -114,6 +114,8 @@ type Broker struct {
 	timers  *timers
 	aux     *tasks
 	loaders chan struct{}
+	spawnMu sync.Mutex // guards ended and wg.Add
+	ended   bool
 	wg      sync.WaitGroup
 	stop    chan struct{}
 	stale   atomic.Uint64 // acknowledgements for what is no longer outstanding
@@ -167,7 +169,14 @@ func (b *Broker) policy(d Destination) Policy { return (*b.policyFn.Load())(d) }
 // nextID draws a number from the stores' counter, which holds the next one.
 func (b *Broker) nextID() uint64 { return b.seq.Add(1) - 1 }
 
+// spawn runs fn on a goroutine that Close waits for; after Close it does not run:
+// the store may still complete what it was given.
 func (b *Broker) spawn(fn func()) {
+	b.spawnMu.Lock()
+	defer b.spawnMu.Unlock()
+	if b.ended {
+		return
+	}
 	b.wg.Add(1)
 	go func() {
 		defer b.wg.Done()
@@ -235,6 +244,9 @@ func (b *Broker) Close(grace time.Duration) {
 	}
 	b.connMu.Unlock()
 	expired.Stop()
+	b.spawnMu.Lock()
+	b.ended = true
+	b.spawnMu.Unlock()
 	close(b.stop)
 	b.timers.close()
 	b.aux.close()

@@ -169,9 +169,6 @@ func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 			return Errorf(CodeBadDestination, "a subscription to kind %d is not possible", d.Kind)
 		}
 	}
-	if o.Selector != "" {
-		return Errorf(CodeNotOffered, "selectors are not offered yet")
-	}
 	if o.Browser {
 		return Errorf(CodeNotOffered, "browsing by SUBSCRIBE is not offered yet; use the console or treadmq browse")
 	}
@@ -247,7 +244,7 @@ func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {
 	}
 	for _, q := range queues {
 		q.mu.Lock()
-		q.subs = slices.DeleteFunc(q.subs, func(x *Subscription) bool { return x == s })
+		q.removeConsumer(s)
 		q.mu.Unlock()
 	}
 	for _, t := range topics {

@@ -118,6 +118,12 @@ func (l *entryList) reset() []*entry {
 	return all
 }
 
+// hasHead reports whether the lane's next entry is in memory. What was taken out
+// from behind the window and came back is not next before the window reaches it.
+func (l *lane) hasHead() bool {
+	return l.ready.len() > 0 && (!l.paged || !l.ready.first().out || l.ready.first().seq <= l.pagedAfter)
+}
+
 // lane is one priority of a queue and source. Entries with seq <= pagedAfter, or
 // all when the lane is not paged, are in memory or held by a consumer; the
 // others are only in the store.

@@ -80,9 +80,25 @@ func (q *queue) removeSpilled(e *entry) {
 	}
 }
 
-// unhide ends the hiding of a reference that the store has let go.
+// unhide ends the hiding of a reference that the store has let go. A read that
+// began before may still bring it: then it stays hidden until that has ended.
 func (q *queue) unhide(s store.Seq) {
 	q.mu.Lock()
-	delete(q.out, s)
+	if q.reads > 0 {
+		q.released = append(q.released, s)
+	} else {
+		delete(q.out, s)
+	}
 	q.mu.Unlock()
+}
+
+// readDone is called with q.mu held when the result of a read has been looked at.
+func (q *queue) readDone() {
+	if q.reads--; q.reads > 0 {
+		return
+	}
+	for _, s := range q.released {
+		delete(q.out, s)
+	}
+	q.released = nil
 }

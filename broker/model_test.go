@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -15,6 +16,7 @@ type modelMessage struct {
 	n          int // order of sending
 	priority   uint8
 	persistent bool
+	key        string
 	holder     *modelConsumer // who has it
 	deliveries int
 }
@@ -23,6 +25,7 @@ type modelConsumer struct {
 	c        *client
 	s        *broker.Subscription
 	prefetch int
+	key      string // of the selector; "" = all
 	held     []broker.Delivery
 }
 
@@ -35,6 +38,7 @@ type queueModel struct {
 	sent      int
 	live      map[string]*modelMessage
 	consumers []*modelConsumer
+	keys      []string // selectors of consumers
 }
 
 // TestQueueAgainstModel sends, receives, acknowledges, rejects, leaves, restarts
@@ -52,7 +56,10 @@ func TestQueueAgainstModel(t *testing.T) {
 		r.fs = newFS()
 		r.open()
 		defer r.close()
-		m := &queueModel{T: rt, r: r, q: queueNamed("q"), live: map[string]*modelMessage{}}
+		m := &queueModel{T: rt, r: r, q: queueNamed("q"), live: map[string]*modelMessage{}, keys: []string{""}}
+		if rapid.Bool().Draw(rt, "selectors") {
+			m.keys = []string{"a", "b"}
+		}
 		m.producer = r.connect()
 		rt.Repeat(map[string]func(*rapid.T){
 			"send": m.send, "consume": m.consume, "ack": m.ack, "reject": m.reject,
@@ -65,9 +72,9 @@ func (m *queueModel) send(t *rapid.T) {
 	w := m.producer.NewWork()
 	for range rapid.IntRange(1, 20).Draw(t, "messages") {
 		mm := &modelMessage{n: m.sent, priority: rapid.SampledFrom([]uint8{4, 4, 4, 0, 9}).Draw(t, "priority"),
-			persistent: rapid.Bool().Draw(t, "persistent")}
+			persistent: rapid.Bool().Draw(t, "persistent"), key: rapid.SampledFrom(m.keys).Draw(t, "key")}
 		m.sent++
-		opts := []msgOption{priority(mm.priority)}
+		opts := []msgOption{priority(mm.priority), property("key", mm.key)}
 		if !mm.persistent {
 			opts = append(opts, volatile)
 		}
@@ -86,8 +93,12 @@ func (m *queueModel) consume(t *rapid.T) {
 	if len(m.consumers) == 3 {
 		return
 	}
-	mc := &modelConsumer{c: m.r.connect(), prefetch: rapid.IntRange(1, 10).Draw(t, "prefetch")}
-	mc.s = mc.c.subscribe(m.q, prefetch(mc.prefetch))
+	mc := &modelConsumer{c: m.r.connect(), prefetch: rapid.IntRange(1, 10).Draw(t, "prefetch"), key: rapid.SampledFrom(m.keys).Draw(t, "selector")}
+	opts := []func(*broker.SubscribeOptions){prefetch(mc.prefetch)}
+	if mc.key != "" {
+		opts = append(opts, selecting(fmt.Sprintf("key = '%s'", mc.key)))
+	}
+	mc.s = mc.c.subscribe(m.q, opts...)
 	m.consumers = append(m.consumers, mc)
 }
 
@@ -166,16 +177,22 @@ func (m *queueModel) restart(t *rapid.T) {
 
 // check waits until all that can be delivered is, and compares.
 func (m *queueModel) check(t *rapid.T) {
-	credit, ready := 0, 0
-	for _, mc := range m.consumers {
-		credit += mc.prefetch - len(mc.held)
-	}
-	for _, mm := range m.live {
-		if mm.holder == nil {
-			ready++
+	expect := 0
+	for _, key := range m.keys {
+		credit, ready := 0, 0
+		for _, mc := range m.consumers {
+			if mc.key == key {
+				credit += mc.prefetch - len(mc.held)
+			}
 		}
+		for _, mm := range m.live {
+			if mm.holder == nil && mm.key == key {
+				ready++
+			}
+		}
+		expect += min(credit, ready)
 	}
-	expect := min(credit, ready)
+	deadline := time.Now().Add(10 * time.Second)
 	until(m.r.t, fmt.Sprintf("%d deliveries", expect), func() bool {
 		n := 0
 		for _, mc := range m.consumers {
@@ -183,6 +200,9 @@ func (m *queueModel) check(t *rapid.T) {
 		}
 		if n > expect {
 			t.Fatalf("%d deliveries, at most %d were possible", n, expect)
+		}
+		if n < expect && time.Now().After(deadline) {
+			t.Fatalf("%d deliveries, %d were expected\n%s", n, expect, m.r.b.Dump(m.q))
 		}
 		return n == expect
 	})
@@ -212,6 +232,8 @@ func (m *queueModel) receive(t *rapid.T, mc *modelConsumer) {
 		switch {
 		case mm == nil:
 			t.Fatalf("%q was delivered, which was acknowledged or never sent", d.Message.Body())
+		case mm.key != mc.key:
+			t.Fatalf("%q was delivered to a consumer that did not want it", d.Message.Body())
 		case mm.holder != nil:
 			t.Fatalf("%q was delivered to two consumers", d.Message.Body())
 		case mm.deliveries > 0 && !d.Redelivered:

@@ -46,6 +46,7 @@ func (q *queue) load(ln *lane, src source, l store.Lane) {
 	b.loaders <- struct{}{}
 	defer func() { <-b.loaders }()
 	q.mu.Lock()
+	q.reads++
 	after, known := ln.pagedAfter, ln.maxSeq
 	room := min(q.policy.Load().MemoryLimit-q.mem.Load(), b.memLimit-b.mem.Load(), loadBytes)
 	q.mu.Unlock()
@@ -57,14 +58,14 @@ func (q *queue) load(ln *lane, src source, l store.Lane) {
 	switch {
 	case q.deleted.Load():
 	case ln.pagedAfter != after: // purged meanwhile: what was read is gone
-		q.dispatch(&k)
 	case err != nil:
 		q.loadFailed(err)
 	default:
 		q.loadErr = time.Time{}
 		q.loaded(ln, src, refs, more, known)
-		q.dispatch(&k)
 	}
+	q.readDone()
+	q.dispatch(&k)
 	q.mu.Unlock()
 	k.flush()
 }
@@ -97,6 +98,9 @@ func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, kno
 	if ln.maxSeq == known {
 		ln.paged = false
 		q.paged--
+		if ln.ready.len() > 0 {
+			q.rewind(ln.ready.first()) // all is in memory now: selectors look at it once more
+		}
 	}
 }
 
@@ -133,14 +137,14 @@ func (q *queue) loadFailed(err error) {
 	})
 }
 
-// loadBodies reads the messages of entries at the head that came back without
+// loadBodies reads the messages of entries from one on that came back without
 // theirs. q.mu is held.
-func (q *queue) loadBodies(ln *lane) {
+func (q *queue) loadBodies(ln *lane, from int) {
 	if ln.loading || (!q.loadErr.IsZero() && q.b.now().Before(q.loadErr)) {
 		return
 	}
 	var want []*entry
-	for _, e := range ln.ready.all() {
+	for _, e := range ln.ready.all()[from:] {
 		if e.msg != nil || len(want) == loadBodiesN {
 			break
 		}

@@ -41,8 +41,11 @@ type queue struct {
 	paused    bool
 	lanes     [sources][store.Lanes]lane
 	out       map[store.Seq]struct{} // paged references that are being taken out
+	reads     int                    // reads of the store under way whose result may be older than out
+	released  []store.Seq            // left out while a read was under way
 	timed     map[*entry]struct{}    // delayed
 	subs      []*Subscription        // by priority, highest first
+	scans     []*scan                // of those with a selector
 	next      int                    // round robin
 	inflight  int64                  // given to a consumer and not settled
 	heldBytes int64                  // of those in flight
@@ -144,25 +147,25 @@ func (q *queue) admit(e *entry) {
 	if ln.paged && e.seq <= ln.pagedAfter {
 		return // the loader was faster
 	}
-	last := ln.maxSeq
 	ln.maxSeq = max(ln.maxSeq, e.seq)
 	if ln.paged {
 		return
 	}
 	if ln.ready.len() >= maxReady || !q.roomFor(e.cost()) {
-		ln.paged, ln.pagedAfter = true, last
+		ln.paged, ln.pagedAfter = true, e.seq-1
 		q.paged++
 		return
 	}
 	q.charge(e)
 	ln.ready.insert(e)
+	q.rewind(e) // what was spilled may arrive after what stayed in memory
 }
 
 // first returns the lane that is served next. q.mu is held.
 func (q *queue) first() *lane {
 	for l := range store.Lanes {
 		a, c := &q.lanes[durable][l], &q.lanes[transient][l]
-		an, cn := a.ready.len() > 0, c.ready.len() > 0
+		an, cn := a.hasHead(), c.hasHead()
 		switch {
 		case an && cn:
 			if c.ready.first().seq < a.ready.first().seq {
@@ -204,7 +207,7 @@ func (q *queue) dispatch(k *wakes) {
 			}
 		}
 		if e.msg == nil {
-			q.loadBodies(ln)
+			q.loadBodies(ln, 0)
 			break
 		}
 		if e.src == durable && e.seq > ln.mark {
@@ -221,6 +224,9 @@ func (q *queue) dispatch(k *wakes) {
 			q.askMark(ln, e.seq)
 		}
 	}
+	if len(q.scans) > 0 {
+		q.dispatchSelective(k)
+	}
 	q.loadMore()
 }
 
@@ -234,11 +240,8 @@ func (q *queue) takeOff(e *entry) {
 // among equals. q.mu is held.
 func (q *queue) give(e *entry, k *wakes) bool {
 	n := len(q.subs)
-	if n == 1 {
-		return q.subs[0].offer(q, e, k)
-	}
-	if q.subs[0].opt.Exclusive {
-		return q.subs[0].offer(q, e, k)
+	if n == 1 || q.subs[0].opt.Exclusive {
+		return q.subs[0].accepts(q, e) && q.subs[0].offer(q, e, k)
 	}
 	for lo := 0; lo < n; {
 		hi := lo + 1
@@ -247,7 +250,7 @@ func (q *queue) give(e *entry, k *wakes) bool {
 		}
 		for i := range hi - lo {
 			at := lo + (q.next+i)%(hi-lo)
-			if q.subs[at].offer(q, e, k) {
+			if q.subs[at].accepts(q, e) && q.subs[at].offer(q, e, k) {
 				q.next = at - lo + 1
 				return true
 			}
@@ -255,6 +258,11 @@ func (q *queue) give(e *entry, k *wakes) bool {
 		lo = hi
 	}
 	return false
+}
+
+// accepts reports whether the subscription's selector lets an entry through.
+func (s *Subscription) accepts(q *queue, e *entry) bool {
+	return s.filter == nil || s.wantsEntry(q, e)
 }
 
 // addConsumer keeps the exclusive one and the highest priority first. q.mu is held.
@@ -267,6 +275,17 @@ func (q *queue) addConsumer(s *Subscription) {
 		i = 1 // who is exclusive stays so until it leaves: no two ever hold messages at once
 	}
 	q.subs = slices.Insert(q.subs, i, s)
+	if s.filter != nil {
+		q.addScan(s)
+	}
+}
+
+// removeConsumer is called with q.mu held.
+func (q *queue) removeConsumer(s *Subscription) {
+	q.subs = slices.DeleteFunc(q.subs, func(x *Subscription) bool { return x == s })
+	if s.filter != nil {
+		q.removeScan(s)
+	}
 }
 
 func before(a, b *Subscription) bool {

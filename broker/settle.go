@@ -101,6 +101,7 @@ func (q *queue) giveBack(e *entry) {
 		return
 	}
 	q.lanes[e.src][e.lane].ready.insert(e)
+	q.rewind(e)
 }
 
 // due is called when the delay of an entry is over.

@@ -11,6 +11,7 @@ type SubscribeOptions struct {
 	ID            string        // the front end's name, for people
 	Dests         []Destination // names may be patterns
 	Selector      string
+	SelectorMode  SelectorMode
 	Auto          bool  // acknowledged when written
 	Prefetch      int   // window in messages, 0 = policy
 	PrefetchBytes int64 // window in bytes, 0 = policy
@@ -29,6 +30,7 @@ type Subscription struct {
 	opt      SubscribeOptions
 	auto     bool
 	patterns []Destination
+	filter   *filter // nil: all messages
 
 	// Guarded by c.mu.
 	started     bool
@@ -181,8 +183,12 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if err := c.b.checkSubscribe(c, &o); err != nil {
 		return nil, err
 	}
+	sel, err := newFilter(o.Selector, o.SelectorMode)
+	if err != nil {
+		return nil, err
+	}
 	p := c.b.policy(o.Dests[0])
-	s := &Subscription{c: c, opt: o, auto: o.Auto, base: 1, window: o.Prefetch, windowBytes: o.PrefetchBytes}
+	s := &Subscription{c: c, opt: o, filter: sel, auto: o.Auto, base: 1, window: o.Prefetch, windowBytes: o.PrefetchBytes}
 	if s.window <= 0 {
 		s.window = max(p.Prefetch, 1)
 	}

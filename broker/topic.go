@@ -65,6 +65,9 @@ func (t *topic) publish(from *Conn, m *Message, k *wakes) {
 		if s.opt.NoLocal && s.c == from {
 			continue
 		}
+		if s.filter != nil && !s.filter.matches(t.b, m, t.dest, 0, exp, nil) {
+			continue
+		}
 		s.publish(t, m, exp, k)
 	}
 }

@@ -1,0 +1,48 @@
+package broker
+
+import (
+	"fmt"
+	"strings"
+
+	"treadmq/store"
+)
+
+// Dump shows a queue's inside, for a test that failed.
+func (b *Broker) Dump(d Destination) string {
+	q, err := b.existing(d)
+	if err != nil {
+		return err.Error()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var w strings.Builder
+	fmt.Fprintf(&w, "depth %d inflight %d delayed %d reserved %d mem %d paged %d held %d out %v loadErr %v\n",
+		q.depth.Load(), q.inflight, q.delayed, q.reserved.Load(), q.mem.Load(), q.paged, q.held, q.out, q.loadErr)
+	for src := range sources {
+		for l := range store.Lanes {
+			ln := &q.lanes[src][l]
+			if ln.ready.len() == 0 && !ln.paged {
+				continue
+			}
+			fmt.Fprintf(&w, "source %d lane %d paged %v loading %v after %x max %x mark %x asked %x:", src, l, ln.paged, ln.loading, ln.pagedAfter, ln.maxSeq, ln.mark, ln.asked)
+			for _, e := range ln.ready.all() {
+				key := ""
+				if e.msg != nil {
+					v, _ := findProperty(e.msg.Properties(), "key")
+					key = fmt.Sprint(v)
+				}
+				fmt.Fprintf(&w, " %x(%s %s out %v)", e.seq, e.msg.Body(), key, e.out)
+			}
+			fmt.Fprintln(&w)
+		}
+	}
+	for _, s := range q.subs {
+		s.c.mu.Lock()
+		fmt.Fprintf(&w, "sub %d started %v closed %v credit %d/%d bytes %d selector %q\n", s.serial, s.started, s.closed, s.credit, s.window, s.creditBytes, s.opt.Selector)
+		s.c.mu.Unlock()
+	}
+	for _, sc := range q.scans {
+		fmt.Fprintf(&w, "scan of %d reading %v seen %x\n", sc.sub.serial, sc.reading, sc.seen)
+	}
+	return w.String()
+}

@@ -1,0 +1,224 @@
+package broker
+
+import "treadmq/store"
+
+// Bounds of one read of a scan behind the memory window.
+const (
+	scanRefs  = 1024
+	scanBytes = 1 << 20
+)
+
+// scan is how far a subscription with a selector has looked in a queue: up to
+// seen[src][lane] every message that was ready did not match, or is held. What
+// comes back with a lower number sets it back. Guarded by queue.mu.
+type scan struct {
+	sub     *Subscription
+	seen    [sources][store.Lanes]store.Seq
+	reading bool // a read behind the window is under way
+}
+
+// rewind makes every scan look again at an entry that became ready. q.mu is held.
+func (q *queue) rewind(e *entry) {
+	for _, sc := range q.scans {
+		if seen := &sc.seen[e.src][e.lane]; *seen >= e.seq {
+			*seen = e.seq - 1
+		}
+	}
+}
+
+func (q *queue) addScan(s *Subscription) { q.scans = append(q.scans, &scan{sub: s}) }
+
+func (q *queue) removeScan(s *Subscription) {
+	for i, sc := range q.scans {
+		if sc.sub == s {
+			q.scans = append(q.scans[:i:i], q.scans[i+1:]...)
+			return
+		}
+	}
+}
+
+// dispatchSelective serves the subscriptions with selectors, each from where it
+// stands, over the whole depth of the queue: memory first, then the store. q.mu
+// is held; the head has been offered to everybody.
+func (q *queue) dispatchSelective(k *wakes) {
+	for i := range q.scans {
+		sc := q.scans[(q.next+i)%len(q.scans)]
+		if !sc.sub.hasCredit() || (q.subs[0].opt.Exclusive && q.subs[0] != sc.sub) {
+			continue
+		}
+		q.serveScan(sc, k)
+	}
+}
+
+func (q *queue) serveScan(sc *scan, k *wakes) {
+	now := q.b.now().UnixMilli()
+	for l := range store.Lanes {
+		for src := range sources {
+			ln := &q.lanes[src][l]
+			if !q.scanMemory(sc, ln, src, store.Lane(l), now, k) {
+				return
+			}
+			if ln.paged && !sc.reading && q.behind(sc, ln, src, store.Lane(l)) {
+				sc.reading = true
+				q.b.spawn(func() { q.readScan(sc, ln, src, store.Lane(l)) })
+				return // lower lanes wait for what this one holds
+			}
+			if sc.reading {
+				return
+			}
+		}
+	}
+}
+
+// behind reports whether a paged lane has something that the scan has not seen.
+func (q *queue) behind(sc *scan, ln *lane, src source, l store.Lane) bool {
+	return max(sc.seen[src][l], ln.pagedAfter) < ln.maxSeq
+}
+
+// scanMemory offers what is in memory and not seen; false = the credit is used
+// up or something has to be read first.
+func (q *queue) scanMemory(sc *scan, ln *lane, src source, l store.Lane, now int64, k *wakes) bool {
+	seen := &sc.seen[src][l]
+	for {
+		ready := ln.ready.all()
+		i := ln.ready.search(*seen + 1)
+		if i >= len(ready) {
+			return true
+		}
+		e := ready[i]
+		switch {
+		case ln.paged && e.seq > ln.pagedAfter:
+			return true // came back from behind the window: readScan meets it in its place
+		case e.expiry != 0 && e.expiry <= now:
+			ln.ready.take(e.seq)
+			q.takeOff(e)
+			q.b.expireLater(q, e)
+			continue
+		case e.msg == nil:
+			q.loadBodies(ln, i)
+			return false
+		case !sc.sub.wantsEntry(q, e):
+			*seen = e.seq
+			continue
+		case e.src == durable && e.seq > ln.mark:
+			q.askMark(ln, e.seq)
+			return false
+		case !sc.sub.offer(q, e, k):
+			return false
+		}
+		ln.ready.take(e.seq)
+		q.takeOff(e)
+		q.stats.dispatched++
+	}
+}
+
+func (s *Subscription) wantsEntry(q *queue, e *entry) bool {
+	return s.filter.matches(q.b, e.msg, q.dest, e.attempts, e.expiry, e.overlay)
+}
+
+func (s *Subscription) hasCredit() bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.started && !s.closed && s.credit > 0 && s.creditBytes > 0
+}
+
+// readScan looks behind the memory window, one bounded read at a time, and takes
+// out what matches.
+func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
+	b := q.b
+	b.loaders <- struct{}{}
+	defer func() { <-b.loaders }()
+	q.mu.Lock()
+	q.reads++
+	after, known := max(sc.seen[src][l], ln.pagedAfter), ln.maxSeq
+	q.mu.Unlock()
+	refs, more, err := b.storeOf(src).Load(nil, q.id, l, after, scanRefs, scanBytes)
+
+	var k wakes
+	q.mu.Lock()
+	sc.reading = false
+	switch {
+	case q.deleted.Load():
+	case err != nil:
+		q.loadFailed(err)
+	default:
+		q.scanned(sc, ln, src, l, refs, more, known, &k)
+	}
+	q.readDone()
+	q.dispatch(&k)
+	q.mu.Unlock()
+	k.flush()
+}
+
+// scanned offers what was read to the scan's subscription. What is in memory or
+// held by now is left alone. q.mu is held.
+func (q *queue) scanned(sc *scan, ln *lane, src source, l store.Lane, refs []store.Stored, more bool, known store.Seq, k *wakes) {
+	seen := &sc.seen[src][l]
+	for i := range refs {
+		r := &refs[i]
+		if r.Seq > known {
+			more = true
+			break
+		}
+		if !ln.paged || r.Seq <= ln.pagedAfter {
+			return // the loader was here: memory is looked at first
+		}
+		e := q.candidate(ln, r, src)
+		if e == nil || !sc.sub.wantsEntry(q, e) {
+			*seen = max(*seen, r.Seq)
+			continue
+		}
+		if e.src == durable && e.seq > ln.mark {
+			q.askMark(ln, e.seq)
+			return
+		}
+		if !sc.sub.offer(q, e, k) {
+			return
+		}
+		*seen = max(*seen, r.Seq)
+		ln.ready.take(e.seq)
+		e.out = true
+		q.hide(e)
+		q.takeOff(e)
+		q.stats.dispatched++
+	}
+	if !more && ln.paged {
+		*seen = max(*seen, known)
+	}
+}
+
+// candidate makes an entry of a reference behind the window: a new one, or the one
+// that was taken out and came back. nil: somebody holds it. q.mu is held.
+func (q *queue) candidate(ln *lane, r *store.Stored, src source) *entry {
+	if _, taken := q.out[r.Seq]; taken {
+		i := ln.ready.search(r.Seq)
+		if i >= ln.ready.len() || ln.ready.all()[i].seq != r.Seq {
+			return nil
+		}
+		e := ln.ready.all()[i]
+		if e.msg == nil {
+			if m, err := DecodeMessage(r.Message, r.ID); err == nil {
+				e.msg = m
+				q.charge(e)
+			}
+		}
+		if e.msg == nil {
+			return nil
+		}
+		return e
+	}
+	e, err := q.stored(r, src)
+	if err != nil {
+		return nil
+	}
+	return e
+}
+
+// hide keeps the loader from reading an entry that was taken from behind the
+// window. q.mu is held.
+func (q *queue) hide(e *entry) {
+	if q.out == nil {
+		q.out = map[store.Seq]struct{}{}
+	}
+	q.out[e.seq] = struct{}{}
+}
