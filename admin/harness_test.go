@@ -117,7 +117,18 @@ func newBroker(t *testing.T, policy func(broker.Destination) broker.Policy) *bro
 	return b
 }
 
+// newRig makes a console that listens.
 func newRig(t *testing.T, change ...func(*admin.Options)) *rig {
+	t.Helper()
+	r := newConsole(t, change...)
+	web := httptest.NewServer(r.s)
+	r.url = web.URL
+	t.Cleanup(web.Close)
+	return r
+}
+
+// newConsole makes a console without a listener, for tests with a fake clock.
+func newConsole(t *testing.T, change ...func(*admin.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, users: newUsers(), audit: &lines{}}
 	policy := func(d broker.Destination) broker.Policy {
@@ -153,10 +164,7 @@ func newRig(t *testing.T, change ...func(*admin.Options)) *rig {
 	if r.s, err = admin.New(o); err != nil {
 		t.Fatal(err)
 	}
-	web := httptest.NewServer(r.s)
-	r.url = web.URL
 	t.Cleanup(func() {
-		web.Close()
 		if err := r.s.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}

@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -31,11 +32,13 @@ func (c *client) basicAPI(user string) *client { return c.rig.basic(user) }
 
 var hrefs = regexp.MustCompile(`href="([^"]*)"`)
 
+func queryEscape(s string) string { return url.QueryEscape(s) }
+
 // link returns the first link of a page that begins so.
 func link(t *testing.T, page, prefix string) string {
 	t.Helper()
 	for _, m := range hrefs.FindAllStringSubmatch(page, -1) {
-		u := strings.ReplaceAll(m[1], "&amp;", "&")
+		u := html.UnescapeString(m[1])
 		if strings.HasPrefix(u, prefix) {
 			if _, err := url.Parse(u); err != nil {
 				t.Fatal(err)

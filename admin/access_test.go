@@ -1,0 +1,202 @@
+package admin_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"treadmq/broker"
+)
+
+// Who may use each route: - nobody needs to log in, l anybody logged in, a admin,
+// u user, v viewer. A route that is not here fails the test.
+var whoMay = map[string]string{
+	"GET /":                    "-",
+	"GET /admin":               "-",
+	"GET /healthz":             "-",
+	"GET /readyz":              "-",
+	"GET /admin/assets/{file}": "-",
+	"GET /admin/login":         "-",
+	"POST /admin/login":        "-",
+	"POST /admin/theme":        "-",
+	"POST /admin/logout":       "l",
+
+	"GET /admin/":                   "auv",
+	"GET /admin/queues":             "auv",
+	"POST /admin/queues":            "a",
+	"GET /admin/queue":              "auv",
+	"GET /admin/queue/message":      "auv",
+	"GET /admin/queue/message/body": "au",
+	"GET /admin/queue/send":         "au",
+	"POST /admin/queue/send":        "au",
+	"GET /admin/queue/purge":        "a",
+	"POST /admin/queue/purge":       "a",
+	"GET /admin/queue/delete":       "a",
+	"POST /admin/queue/delete":      "a",
+	"GET /admin/topics":             "auv",
+	"GET /admin/topic":              "auv",
+	"GET /admin/topic/send":         "au",
+	"POST /admin/topic/send":        "au",
+	"GET /admin/topic/delete":       "a",
+	"POST /admin/topic/delete":      "a",
+	"GET /admin/connections":        "auv",
+	"GET /admin/connection/close":   "a",
+	"POST /admin/connection/close":  "a",
+
+	"GET /api/v1/overview":                "auv",
+	"GET /api/v1/queues":                  "auv",
+	"GET /api/v1/queues/{name}":           "auv",
+	"PUT /api/v1/queues/{name}":           "a",
+	"DELETE /api/v1/queues/{name}":        "a",
+	"POST /api/v1/queues/{name}/purge":    "a",
+	"GET /api/v1/queues/{name}/messages":  "auv",
+	"POST /api/v1/queues/{name}/messages": "au",
+	"GET /api/v1/topics":                  "auv",
+	"GET /api/v1/topics/{name}":           "auv",
+	"DELETE /api/v1/topics/{name}":        "a",
+	"POST /api/v1/topics/{name}/messages": "au",
+	"GET /api/v1/connections":             "auv",
+	"DELETE /api/v1/connections/{serial}": "a",
+}
+
+// form is one that every POST of the pages understands.
+var form = url.Values{
+	"name": {"made"}, "confirm": {"wrong name"}, "serial": {"999"}, "body": {"b"}, "encoding": {"text"}, "priority": {"4"},
+	"theme": {"dark"}, "user": {"alice"}, "password": {"alice-pw"},
+}.Encode()
+
+func TestEveryRouteAndEveryRole(t *testing.T) {
+	r := newRig(t)
+	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"x"}`)
+	at := link(t, r.loggedIn("alice").get("/admin/queue?name=q").body, "/admin/queue/message?")
+	_, query, _ := strings.Cut(at, "?")
+	roles := map[string]string{"alice": "a", "uli": "u", "vera": "v", "nemo": "", "": ""}
+	seen := map[string]bool{}
+	err := r.s.Walk(func(method, path string) {
+		route := method + " " + path
+		seen[route] = true
+		who, known := whoMay[route]
+		if !known {
+			t.Errorf("%s is not in the table of this test", route)
+			return
+		}
+		for user, role := range roles {
+			may := who == "-" || (who == "l" && user != "") || (role != "" && strings.Contains(who, role))
+			for _, how := range []string{"session", "basic"} {
+				if how == "basic" && (!strings.HasPrefix(path, "/api/") || user == "") {
+					continue
+				}
+				checkRoute(t, r, method, path, query, user, how, may)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for route := range whoMay {
+		if !seen[route] {
+			t.Errorf("there is no route %s", route)
+		}
+	}
+}
+
+func checkRoute(t *testing.T, r *rig, method, path, query, user, how string, may bool) {
+	t.Helper()
+	c := r.client()
+	switch {
+	case how == "basic":
+		c.user = user
+	case user != "":
+		c = r.loggedIn(user)
+	}
+	// What is asked for does not exist where that would change something the others need.
+	name, queue := "q", query
+	if method == http.MethodDelete || strings.Contains(path, "delete") || strings.Contains(path, "purge") {
+		name, queue = "none", "name=none"
+	}
+	path = strings.NewReplacer("{name}", name, "{serial}", "999", "{file}", "console.css").Replace(path)
+	kind, body := "application/x-www-form-urlencoded", form
+	if strings.HasPrefix(path, "/api/") {
+		kind, body = "application/json", `{"body":"y"}`
+	} else {
+		path += "?" + queue
+	}
+	a := c.do(method, path, kind, body)
+	asked := a.status == http.StatusSeeOther && strings.HasPrefix(a.header.Get("Location"), "/admin/login")
+	if user != "" && strings.HasPrefix(path, "/admin/logout") {
+		asked = false // that is where a logout leads
+	}
+	refused := asked || a.status == http.StatusForbidden || a.status == http.StatusUnauthorized
+	if refused == may {
+		t.Errorf("%s %s as %q by %s: %d %s, allowed should be %v", method, path, user, how, a.status, a.header.Get("Location"), may)
+	}
+	if a.status >= 500 {
+		t.Errorf("%s %s as %q: %d %s", method, path, user, a.status, a.body)
+	}
+	if strings.HasPrefix(path, "/api/") && a.status >= 400 {
+		var p struct {
+			Type, Title, Detail, Code string
+			Status                    int
+		}
+		a.json(t, &p)
+		if a.header.Get("Content-Type") != "application/problem+json" || p.Status != a.status || p.Detail == "" || p.Code == "" {
+			t.Errorf("%s %s: not a problem: %s", method, path, a.body)
+		}
+	}
+}
+
+// No GET changes anything, whatever it is asked.
+func TestNoGetChanges(t *testing.T) {
+	r := newRig(t)
+	c := r.loggedIn("alice")
+	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"x"}`)
+	q := broker.Destination{Kind: broker.Queue, Name: "q"}
+	before, err := r.b.Queue(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.s.Walk(func(method, path string) {
+		if method != http.MethodGet {
+			return
+		}
+		path = strings.NewReplacer("{name}", "q", "{file}", "console.css").Replace(path)
+		for _, m := range []string{http.MethodGet, http.MethodHead} {
+			c.do(m, path+"?name=q&confirm=q&force=true&_method=DELETE&"+form, "", "", "X-HTTP-Method-Override", "DELETE")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := r.b.Queue(q)
+	if err != nil || after.Messages != before.Messages || after.Enqueued != before.Enqueued {
+		t.Errorf("before %+v, after %+v, %v", before, after, err)
+	}
+	if n := len(r.b.Queues(nil)); n != 1 {
+		t.Errorf("there are %d queues", n)
+	}
+	if a := c.get("/admin/"); a.status != http.StatusOK {
+		t.Errorf("the session ended: %d", a.status)
+	}
+}
+
+// The viewer gets no body in any form.
+func TestViewerSeesNoBodies(t *testing.T) {
+	r := newRig(t)
+	const secret = "the launch code is 1234"
+	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"`+secret+`","headers":{"h":"v"}}`)
+	c := r.loggedIn("vera")
+	page := c.get("/admin/queue?name=q").must(t, http.StatusOK)
+	at := link(t, page.body, "/admin/queue/message?")
+	for _, path := range []string{"/admin/queue?name=q", at, at + "&view=hex", at + "&view=json", at + "&all=true", "/api/v1/queues/q/messages"} {
+		a := c.get(path).must(t, http.StatusOK)
+		if strings.Contains(a.body, "launch") || strings.Contains(a.body, "74 68 65 20 6c") {
+			t.Errorf("%s shows the body: %s", path, a.body)
+		}
+	}
+	c.get("/api/v1/queues/q/messages?body=true").must(t, http.StatusForbidden)
+	c.get(strings.Replace(at, "/message?", "/message/body?", 1)).must(t, http.StatusForbidden)
+	if a := r.loggedIn("uli").get("/api/v1/queues/q/messages?body=true"); !strings.Contains(a.body, secret) {
+		t.Errorf("the user does not see it: %s", a.body)
+	}
+}
