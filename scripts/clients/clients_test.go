@@ -52,6 +52,34 @@ func clients(bin string) []client {
 			needs: []string{"node", "js/node_modules/stompit"},
 			steps: slices.Concat(stomp11, []string{"tls", "versions", "stream"}),
 		},
+		{
+			name: "ruby-stomp", command: []string{"ruby", "ruby/client.rb"},
+			needs:   []string{"ruby"},
+			modules: map[string][]string{"stomp (gem)": {"ruby", "-e", "require 'stomp'"}},
+			steps:   slices.Concat(stomp11, []string{"tls", "versions", "unreceive", "crlf"}),
+		},
+		{
+			name: "php-stomp", command: []string{"php", "php/client.php"},
+			needs:   []string{"php"},
+			modules: map[string][]string{"stomp (PHP extension)": {"php", "-r", "exit(extension_loaded('stomp') ? 0 : 1);"}},
+			steps:   []string{"prefetch"},
+		},
+		{
+			name: "Net-Stomp", command: []string{"perl", "perl/client.pl"},
+			needs:   []string{"perl"},
+			modules: map[string][]string{"Net::Stomp": {"perl", "-MNet::Stomp", "-e", "1"}},
+			steps:   []string{"ack-individual", "nack", "send-transactional"},
+		},
+		{
+			name: "netcat", command: []string{"bash", "nc/client.sh"},
+			needs: []string{"nc", "bash"},
+			steps: slices.Concat(stomp11, []string{"crlf", "silence"}),
+		},
+		{
+			name: "stompjms", command: []string{"java", "-Dfile.encoding=UTF-8", "-cp", "java/target/classes:java/target/lib/*", "treadmq.clients.StompJms"},
+			needs: []string{"java", "java/target/classes", "java/target/lib"},
+			steps: []string{"request-reply", "priority", "idle"},
+		},
 	}
 }
 

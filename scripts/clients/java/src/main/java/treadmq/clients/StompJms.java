@@ -1,0 +1,321 @@
+package treadmq.clients;
+
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import javax.jms.BytesMessage;
+import javax.jms.Connection;
+import javax.jms.DeliveryMode;
+import javax.jms.JMSException;
+import javax.jms.Message;
+import javax.jms.MessageConsumer;
+import javax.jms.MessageProducer;
+import javax.jms.Queue;
+import javax.jms.Session;
+import javax.jms.TextMessage;
+import org.fusesource.stomp.jms.StompJmsConnectionFactory;
+
+/**
+ * JMS 1.1 over STOMP with stompjms, against TreadMQ. There is no step for what JMS has in the place of
+ * NACK: recover() of stompjms does nothing.
+ */
+public final class StompJms {
+    private static final long PATIENCE = 30_000; // ms before a step that hangs gives up
+
+    private static final BufferedReader STDIN = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+
+    private interface Step {
+        void run() throws Exception;
+    }
+
+    private interface Use {
+        void with(Connection connection) throws Exception;
+    }
+
+    public static void main(String[] args) throws Exception {
+        Map<String, Step> steps = new LinkedHashMap<>();
+        steps.put("login", () -> connected(c -> equal("provider", c.getMetaData().getJMSMajorVersion(), 1)));
+        steps.put("login-refused", StompJms::refused);
+        steps.put("send-receipt", StompJms::send);
+        steps.put("subscribe-auto", StompJms::subscribe);
+        steps.put("ack-client", StompJms::ackClient);
+        steps.put("redelivery", StompJms::redelivery);
+        steps.put("transaction-commit", StompJms::commit);
+        steps.put("transaction-abort", StompJms::rollback);
+        steps.put("binary", StompJms::binary);
+        steps.put("utf8", StompJms::utf8);
+        steps.put("topic", StompJms::topic);
+        steps.put("request-reply", StompJms::requestReply);
+        steps.put("priority", StompJms::priority);
+        steps.put("idle", StompJms::idle);
+        steps.put("reconnect-term", () -> reconnect("term"));
+        steps.put("reconnect-kill", () -> reconnect("kill"));
+        for (Map.Entry<String, Step> step : steps.entrySet()) {
+            try {
+                step.getValue().run();
+            } catch (Throwable failure) {
+                System.err.print(step.getKey() + ": ");
+                failure.printStackTrace();
+                System.exit(1);
+            }
+            System.out.println("ok " + step.getKey());
+        }
+        System.out.println("done");
+        System.exit(0); // stompjms leaves threads behind
+    }
+
+    /** Asks the test for something and waits until it is done. */
+    private static void ask(String line) throws Exception {
+        System.out.println(line);
+        equal("answer to " + line, STDIN.readLine(), "done");
+    }
+
+    private static void equal(String what, Object got, Object want) {
+        if (!Objects.equals(got, want)) {
+            throw new AssertionError(what + " is " + got + ", not " + want);
+        }
+    }
+
+    private static StompJmsConnectionFactory factory() {
+        StompJmsConnectionFactory factory = new StompJmsConnectionFactory();
+        factory.setBrokerURI("tcp://" + System.getenv("STOMP_HOST") + ":" + System.getenv("STOMP_PORT"));
+        factory.setUsername(System.getenv("STOMP_LOGIN"));
+        factory.setPassword(System.getenv("STOMP_PASSCODE"));
+        return factory;
+    }
+
+    private static void connected(Use use) throws Exception {
+        Connection connection = factory().createConnection();
+        connection.start();
+        use.with(connection);
+        connection.close();
+    }
+
+    private static void refused() throws Exception {
+        try {
+            factory().createConnection(System.getenv("STOMP_LOGIN"), "wrong").start();
+        } catch (JMSException expected) {
+            return;
+        }
+        throw new AssertionError("a wrong passcode was accepted");
+    }
+
+    /** Sends a text; stompjms waits for the receipt of persistent messages. */
+    private static void send(Session session, String queue, String text) throws JMSException {
+        MessageProducer producer = session.createProducer(session.createQueue(queue));
+        producer.setDeliveryMode(DeliveryMode.PERSISTENT);
+        producer.send(session.createTextMessage(text));
+        producer.close();
+    }
+
+    private static Message next(MessageConsumer consumer) throws JMSException {
+        Message message = consumer.receive(PATIENCE);
+        if (message == null) {
+            throw new AssertionError("no message came");
+        }
+        return message;
+    }
+
+    private static Message expect(MessageConsumer consumer, String text, boolean redelivered) throws JMSException {
+        Message message = next(consumer);
+        equal("text", ((TextMessage) message).getText(), text);
+        equal("redelivered of " + text, message.getJMSRedelivered(), redelivered);
+        return message;
+    }
+
+    private static void send() throws Exception {
+        connected(c -> send(c.createSession(false, Session.AUTO_ACKNOWLEDGE), "java.send", "hello"));
+        ask("count java.send 1");
+    }
+
+    private static void subscribe() throws Exception {
+        connected(c -> {
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            Message m = expect(session.createConsumer(session.createQueue("java.send")), "hello", false);
+            equal("destination", ((Queue) m.getJMSDestination()).getQueueName(), "java.send");
+        });
+        ask("count java.send 0");
+    }
+
+    private static void ackClient() throws Exception {
+        connected(c -> {
+            Session session = c.createSession(false, Session.CLIENT_ACKNOWLEDGE);
+            MessageConsumer consumer = session.createConsumer(session.createQueue("java.client"));
+            for (String text : List.of("one", "two", "three")) {
+                send(session, "java.client", text);
+            }
+            expect(consumer, "one", false);
+            expect(consumer, "two", false).acknowledge(); // both
+            ask("count java.client 1");
+            expect(consumer, "three", false);
+        });
+        ask("count java.client 1");
+    }
+
+    private static void redelivery() throws Exception {
+        connected(c -> {
+            Session session = c.createSession(false, Session.CLIENT_ACKNOWLEDGE);
+            expect(session.createConsumer(session.createQueue("java.client")), "three", true).acknowledge();
+        });
+        ask("count java.client 0");
+    }
+
+    /** Consumes one message and sends two in a transacted session. */
+    private static Session transact(Connection c) throws Exception {
+        send(c.createSession(false, Session.AUTO_ACKNOWLEDGE), "java.tx.in", "work");
+        Session session = c.createSession(true, Session.SESSION_TRANSACTED);
+        expect(session.createConsumer(session.createQueue("java.tx.in")), "work", false);
+        send(session, "java.tx.out", "result 1");
+        send(session, "java.tx.out", "result 2");
+        return session;
+    }
+
+    private static void commit() throws Exception {
+        connected(c -> {
+            Session session = transact(c);
+            ask("count java.tx.out 0");
+            ask("count java.tx.in 1");
+            session.commit();
+        });
+        ask("count java.tx.out 2");
+        ask("count java.tx.in 0");
+    }
+
+    private static void rollback() throws Exception {
+        connected(c -> transact(c).rollback());
+        ask("count java.tx.out 2");
+        ask("count java.tx.in 1");
+        connected(c -> {
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            expect(session.createConsumer(session.createQueue("java.tx.in")), "work", true);
+        });
+        ask("count java.tx.in 0");
+    }
+
+    private static void binary() throws Exception {
+        byte[] body = new byte[70_000];
+        for (int i = 0; i < body.length; i++) {
+            body[i] = (byte) i;
+        }
+        connected(c -> {
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            BytesMessage out = session.createBytesMessage();
+            out.writeBytes(body);
+            session.createProducer(session.createQueue("java.binary")).send(out);
+            BytesMessage in = (BytesMessage) next(session.createConsumer(session.createQueue("java.binary")));
+            byte[] got = new byte[(int) in.getBodyLength()];
+            in.readBytes(got);
+            equal("body as sent", Arrays.equals(got, body), true);
+        });
+    }
+
+    /**
+     * stompjms cuts names of destinations down to one byte a character, mistakes an escaped line end, and
+     * escapes the standard headers twice.
+     */
+    private static void utf8() throws Exception {
+        String value = "Grüße: 日本 🎉 \\ end";
+        connected(c -> {
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            TextMessage out = session.createTextMessage("Wörld 🌍");
+            out.setStringProperty("schlüssel", value);
+            out.setIntProperty("number", 42);
+            out.setJMSCorrelationID("order 7");
+            out.setJMSType("grün");
+            session.createProducer(session.createQueue("java.utf8")).send(out);
+            Message in = expect(session.createConsumer(session.createQueue("java.utf8")), "Wörld 🌍", false);
+            equal("property", in.getStringProperty("schlüssel"), value);
+            equal("number", in.getIntProperty("number"), 42);
+            equal("correlation id", in.getJMSCorrelationID(), "order 7");
+            equal("type", in.getJMSType(), "grün");
+        });
+    }
+
+    private static void topic() throws Exception {
+        connected(one -> connected(two -> {
+            List<MessageConsumer> consumers = new ArrayList<>();
+            for (Connection c : List.of(one, two)) {
+                Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+                consumers.add(session.createConsumer(session.createTopic("java.news")));
+                send(session, "java.barrier", ""); // its receipt comes after the SUBSCRIBE was carried out
+            }
+            Session session = one.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            session.createProducer(session.createTopic("java.news")).send(session.createTextMessage("extra"));
+            for (MessageConsumer consumer : consumers) {
+                expect(consumer, "extra", false);
+            }
+        }));
+    }
+
+    private static void requestReply() throws Exception {
+        connected(asking -> connected(answering -> {
+            Session mine = asking.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            Queue replies = mine.createTemporaryQueue();
+            MessageConsumer answers = mine.createConsumer(replies);
+            TextMessage request = mine.createTextMessage("2+2");
+            request.setJMSReplyTo(replies);
+            mine.createProducer(mine.createQueue("java.requests")).send(request);
+
+            Session theirs = answering.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            Message asked = expect(theirs.createConsumer(theirs.createQueue("java.requests")), "2+2", false);
+            theirs.createProducer(asked.getJMSReplyTo()).send(theirs.createTextMessage("4"));
+            expect(answers, "4", false);
+        }));
+    }
+
+    private static void priority() throws Exception {
+        connected(c -> {
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            MessageProducer producer = session.createProducer(session.createQueue("java.priority"));
+            for (int p : new int[] {1, 9, 4}) {
+                producer.send(session.createTextMessage("p" + p), DeliveryMode.PERSISTENT, p, 0);
+            }
+            ask("count java.priority 3");
+            MessageConsumer consumer = session.createConsumer(session.createQueue("java.priority"));
+            for (int p : new int[] {9, 4, 1}) {
+                equal("priority", expect(consumer, "p" + p, false).getJMSPriority(), p);
+            }
+        });
+    }
+
+    /** stompjms sends no heart-beats and asks for none: it may stay idle for as long as it likes. */
+    private static void idle() throws Exception {
+        connected(c -> {
+            CountDownLatch failed = new CountDownLatch(1);
+            c.setExceptionListener(failure -> failed.countDown());
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            MessageConsumer consumer = session.createConsumer(session.createQueue("java.idle"));
+            equal("failure while idle", failed.await(5, TimeUnit.SECONDS), false); // the idle pause
+            send(session, "java.idle", "still here");
+            expect(consumer, "still here", false);
+        });
+    }
+
+    private static void reconnect(String how) throws Exception {
+        Connection lost = factory().createConnection();
+        CountDownLatch failed = new CountDownLatch(1);
+        lost.setExceptionListener(failure -> failed.countDown());
+        lost.start();
+        Session session = lost.createSession(false, Session.CLIENT_ACKNOWLEDGE);
+        MessageConsumer consumer = session.createConsumer(session.createQueue("java.restart"));
+        send(session, "java.restart", how);
+        expect(consumer, how, false);
+        ask("restart " + how);
+        equal("failure noticed", failed.await(PATIENCE, TimeUnit.MILLISECONDS), true);
+        connected(c -> {
+            Session again = c.createSession(false, Session.CLIENT_ACKNOWLEDGE);
+            expect(again.createConsumer(again.createQueue("java.restart")), how, true).acknowledge();
+        });
+        ask("count java.restart 0");
+    }
+
+    private StompJms() {}
+}

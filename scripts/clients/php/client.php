@@ -1,0 +1,218 @@
+<?php
+// PHP's stomp extension, which speaks STOMP 1.0, against TreadMQ: see ../doc.go for how it talks to the test.
+// 1.0 has no NACK and no heart-beats, and headers are not escaped.
+
+declare(strict_types=1);
+
+const PATIENCE = 30; // seconds before a step that hangs gives up
+
+/** Asks the test for something and waits until it is done. */
+function ask(string $line): void
+{
+    echo $line, "\n";
+    if (fgets(STDIN) !== "done\n") {
+        throw new RuntimeException("the test gave up on: $line");
+    }
+}
+
+function equal(string $what, mixed $got, mixed $want): void
+{
+    if ($got !== $want) {
+        throw new RuntimeException("$what is " . var_export($got, true) . ', not ' . var_export($want, true));
+    }
+}
+
+function connect(?string $passcode = null): Stomp
+{
+    $uri = sprintf('tcp://%s:%s', getenv('STOMP_HOST'), getenv('STOMP_PORT'));
+    $stomp = new Stomp($uri, getenv('STOMP_LOGIN'), $passcode ?? getenv('STOMP_PASSCODE'));
+    $stomp->setReadTimeout(PATIENCE);
+    return $stomp;
+}
+
+/** Sends and waits for the receipt, which the extension does when it is given one. */
+function send(Stomp $stomp, string $dest, string $body, array $headers = []): void
+{
+    static $n = 0;
+    equal('receipt', $stomp->send($dest, $body, $headers + ['receipt' => 'r-' . ++$n]), true);
+}
+
+function subscribe(Stomp $stomp, string $dest, string $ack = 'auto', array $headers = []): void
+{
+    equal('receipt of SUBSCRIBE', $stomp->subscribe($dest, $headers + ['ack' => $ack, 'receipt' => "sub-$dest"]), true);
+}
+
+function message(Stomp $stomp): StompFrame
+{
+    $frame = $stomp->readFrame();
+    if ($frame === false || $frame->command !== 'MESSAGE') {
+        throw new RuntimeException('no message came, but ' . var_export($frame, true));
+    }
+    return $frame;
+}
+
+function ack(Stomp $stomp, StompFrame $frame, array $headers = []): void
+{
+    equal('receipt of ACK', $stomp->ack($frame, $headers + ['receipt' => 'ack-' . $frame->headers['message-id']]), true);
+}
+
+function three(Stomp $stomp, string $queue): array
+{
+    subscribe($stomp, $queue, 'client');
+    $sender = connect(); // the extension has no place for messages that come before a receipt
+    foreach (['one', 'two', 'three'] as $body) {
+        send($sender, $queue, $body);
+    }
+    $list = [];
+    foreach (['one', 'two', 'three'] as $body) {
+        $list[] = $frame = message($stomp);
+        equal('body', $frame->body, $body);
+    }
+    return $list;
+}
+
+/** Consumes from one queue and sends to another in a transaction; the message that is consumed. */
+function transact(Stomp $stomp, string $tx): StompFrame
+{
+    send($stomp, '/queue/php.tx.in', 'work');
+    subscribe($stomp, '/queue/php.tx.in', 'client');
+    $frame = message($stomp);
+    equal('BEGIN', $stomp->begin($tx), true);
+    foreach (['result 1', 'result 2'] as $body) {
+        send($stomp, '/queue/php.tx.out', $body, ['transaction' => $tx]);
+    }
+    ack($stomp, $frame, ['transaction' => $tx]);
+    return $frame;
+}
+
+function reconnect(string $how): void
+{
+    $stomp = connect();
+    send($stomp, '/queue/php.restart', $how);
+    subscribe($stomp, '/queue/php.restart', 'client');
+    message($stomp);
+    ask("restart $how");
+    try {
+        if ($stomp->readFrame() !== false) {
+            throw new RuntimeException('a frame came from the dead');
+        }
+    } catch (StompException) {
+        // it noticed: the ERROR of an orderly stop, or the end
+    }
+    $stomp = connect();
+    subscribe($stomp, '/queue/php.restart', 'client');
+    $frame = message($stomp);
+    equal('message', [$frame->body, $frame->headers['redelivered'] ?? null], [$how, 'true']);
+    ack($stomp, $frame);
+    ask('count php.restart 0');
+}
+
+$steps = [
+    'login' => function (): void {
+        equal('session id is there', connect()->getSessionId() !== '', true);
+    },
+    'login-refused' => function (): void {
+        try {
+            connect('wrong');
+        } catch (StompException) {
+            return;
+        }
+        throw new RuntimeException('a wrong passcode was accepted');
+    },
+    'send-receipt' => function (): void {
+        send(connect(), '/queue/php.send', 'hello');
+        ask('count php.send 1');
+    },
+    'subscribe-auto' => function (): void {
+        $stomp = connect();
+        subscribe($stomp, '/queue/php.send');
+        $frame = message($stomp);
+        equal('message', [$frame->body, $frame->headers['destination']], ['hello', '/queue/php.send']);
+        ask('count php.send 0');
+    },
+    'ack-client' => function (): void {
+        $stomp = connect();
+        ack($stomp, three($stomp, '/queue/php.client')[1]);
+        unset($stomp);
+        ask('count php.client 1');
+    },
+    'redelivery' => function (): void {
+        $stomp = connect();
+        subscribe($stomp, '/queue/php.client', 'client');
+        $frame = message($stomp);
+        equal('message', [$frame->body, $frame->headers['redelivered'] ?? null], ['three', 'true']);
+        ack($stomp, $frame);
+        ask('count php.client 0');
+    },
+    // PHP programs ask for one message at a time.
+    'prefetch' => function (): void {
+        $sender = connect();
+        foreach (range(1, 100) as $i) {
+            send($sender, '/queue/php.prefetch', "m$i");
+        }
+        $stomp = connect();
+        subscribe($stomp, '/queue/php.prefetch', 'client', ['activemq.prefetchSize' => '1']);
+        foreach (range(1, 100) as $i) {
+            $frame = message($stomp);
+            equal('body', $frame->body, "m$i");
+            $stomp->ack($frame);
+        }
+        unset($stomp);
+        ask('count php.prefetch 0');
+    },
+    'transaction-commit' => function (): void {
+        $stomp = connect();
+        transact($stomp, 'tx-1');
+        ask('count php.tx.out 0');
+        ask('count php.tx.in 1');
+        equal('COMMIT', $stomp->commit('tx-1', ['receipt' => 'commit']), true);
+        ask('count php.tx.out 2');
+        ask('count php.tx.in 0');
+    },
+    'transaction-abort' => function (): void {
+        $stomp = connect();
+        $frame = transact($stomp, 'tx-2');
+        equal('ABORT', $stomp->abort('tx-2', ['receipt' => 'abort']), true);
+        ask('count php.tx.out 2');
+        ask('count php.tx.in 1');
+        ack($stomp, $frame);
+        ask('count php.tx.in 0');
+    },
+    'binary' => function (): void {
+        $body = str_repeat(implode('', array_map('chr', range(0, 255))), 40) . "\0\0";
+        $stomp = connect();
+        send($stomp, '/queue/php.binary', $body, ['content-length' => (string) strlen($body)]);
+        subscribe($stomp, '/queue/php.binary');
+        equal('body as sent', message($stomp)->body === $body, true);
+    },
+    'utf8' => function (): void {
+        $stomp = connect();
+        send($stomp, '/queue/php.ütf8', 'Wörld 🌍', ['schlüssel' => 'Grüße: 日本\\n 🎉']);
+        subscribe($stomp, '/queue/php.ütf8');
+        $frame = message($stomp);
+        equal('message', [$frame->body, $frame->headers['schlüssel']], ['Wörld 🌍', 'Grüße: 日本\\n 🎉']);
+    },
+    'topic' => function (): void {
+        $subscribers = [connect(), connect()];
+        foreach ($subscribers as $stomp) {
+            subscribe($stomp, '/topic/php.news.>');
+        }
+        send(connect(), '/topic/php.news.today', 'extra');
+        foreach ($subscribers as $stomp) {
+            equal('body', message($stomp)->body, 'extra');
+        }
+    },
+    'reconnect-term' => fn () => reconnect('term'),
+    'reconnect-kill' => fn () => reconnect('kill'),
+];
+
+foreach ($steps as $name => $step) {
+    try {
+        $step();
+    } catch (Throwable $failure) {
+        fwrite(STDERR, "$name: $failure\n");
+        exit(1);
+    }
+    echo "ok $name\n";
+}
+echo "done\n";
