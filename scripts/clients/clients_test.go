@@ -78,7 +78,7 @@ func clients(bin string) []client {
 		{
 			name: "stompjms", command: []string{"java", "-Dfile.encoding=UTF-8", "-cp", "java/target/classes:java/target/lib/*", "treadmq.clients.StompJms"},
 			needs: []string{"java", "java/target/classes", "java/target/lib"},
-			steps: []string{"request-reply", "priority", "idle"},
+			steps: []string{"priority", "idle"},
 		},
 	}
 }
