@@ -285,3 +285,18 @@ func (a answer) must(t *testing.T, status int) answer {
 	}
 	return a
 }
+
+// newRequest is a request of the API for a console that does not listen.
+func newRequest(method, path, body, user string) *http.Request {
+	req := httptest.NewRequest(method, path, strings.NewReader(body))
+	req.Header.Set("Content-Type", "application/json")
+	req.SetBasicAuth(user, user+"-pw")
+	return req
+}
+
+// serve returns the status of the answer.
+func serve(s *admin.Server, req *http.Request) int {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, req)
+	return w.Code
+}
