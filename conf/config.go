@@ -70,7 +70,6 @@ type StompTLS struct {
 // Store is section [store].
 type Store struct {
 	SegmentSize        Size
-	Preallocate        bool
 	CheckpointInterval time.Duration
 	TailLimit          Size
 	CompactBelow       float64 // ratio of live bytes, 0 to 1
@@ -94,6 +93,7 @@ type Console struct {
 	SessionIdle    time.Duration
 	SessionMax     time.Duration
 	PathPrefix     string
+	HTTPS          bool // a proxy in front speaks HTTPS
 	TrustedOrigins []string
 	TLS            ConsoleTLS
 }
@@ -192,13 +192,12 @@ func Default() *Config {
 		},
 		Store: Store{
 			SegmentSize:        64 * MiB,
-			Preallocate:        true,
-			CheckpointInterval: 100 * time.Millisecond,
-			TailLimit:          64 * MiB,
+			CheckpointInterval: time.Second,
+			TailLimit:          32 * MiB,
 			CompactBelow:       0.5,
-			CompactRate:        16 * MiB,
-			DiskReserve:        64 * MiB,
-			MinFreeDisk:        256 * MiB,
+			CompactRate:        32 * MiB,
+			DiskReserve:        96 * MiB,
+			MinFreeDisk:        64 * MiB,
 			SlowSync:           time.Second,
 			IndexCache:         16 * MiB,
 		},

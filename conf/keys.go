@@ -143,8 +143,6 @@ func storeKeys() []key {
 	return []key{
 		{"store.segmentSize", "Size of a journal file.",
 			func(c *Config) value { return size(&c.Store.SegmentSize, MiB, 4*GiB) }},
-		{"store.preallocate", "Reserve the disk space of a journal file when it is created.",
-			func(c *Config) value { return truth(&c.Store.Preallocate) }},
 		{"store.checkpointInterval", "Time between two writes of the index. A message acknowledged within it never touches the index.",
 			func(c *Config) value { return span(&c.Store.CheckpointInterval, time.Millisecond, time.Minute) }},
 		{"store.tailLimit", "Journal bytes not yet in the index that force a write of the index at once. Bounds the time of a start.",
@@ -185,6 +183,8 @@ func consoleKeys() []key {
 			func(c *Config) value { return span(&c.Console.SessionMax, time.Minute, 365*day) }},
 		{"console.pathPrefix", "Path under which a reverse proxy shows the console, for example /treadmq.",
 			func(c *Config) value { return text(&c.Console.PathPrefix, optional(checkPathPrefix)) }},
+		{"console.https", "Browsers come by HTTPS although the console itself speaks HTTP, because a proxy in front has the certificate: cookies are for HTTPS only.",
+			func(c *Config) value { return truth(&c.Console.HTTPS) }},
 		{"console.trustedOrigins", "Other origins that may send changes, for example https://ops.example.com when a proxy changes the host or port.",
 			func(c *Config) value { return list(&c.Console.TrustedOrigins, checkOrigin) }},
 		{"console.tls.cert", "Certificate chain, PEM. Setting it makes the console speak HTTPS only.",

@@ -114,7 +114,7 @@ func TestEveryKindOfValue(t *testing.T) {
 			t.Fatal(err)
 		}
 		if c.BrokerName != "b1" || c.Anonymous != Yes || c.Log.Level != "debug" || c.Stomp.MaxBody != 3*MiB ||
-			c.Stomp.MaxHeaders != 77 || c.Stomp.WriteTimeout != 90*time.Second || c.Store.Preallocate || c.Store.CompactBelow != 0.25 {
+			c.Stomp.MaxHeaders != 77 || c.Stomp.WriteTimeout != 90*time.Second || !c.Console.HTTPS || c.Store.CompactBelow != 0.25 {
 			t.Errorf("got %+v", c)
 		}
 		if diff := cmp.Diff([]string{"0.0.0.0:1", "[::1]:2"}, c.Stomp.Listen); diff != "" {
@@ -127,8 +127,9 @@ brokerName = "b1"
 anonymous = true
 log.level = "debug"
 stomp = { maxBody = 3145728, maxHeaders = 77, writeTimeout = "1m30s", listen = ["0.0.0.0:1", "[::1]:2"] }
+[console]
+https = true
 [store]
-preallocate = false
 compactBelow = 0.25
 `)})
 		want(t, c, err)
@@ -136,12 +137,12 @@ compactBelow = 0.25
 	t.Run("environment", func(t *testing.T) {
 		c, err := Load(Sources{Env: []string{"TREADMQ_BROKER_NAME=b1", "TREADMQ_ANONYMOUS=true", "TREADMQ_LOG_LEVEL=debug",
 			"TREADMQ_STOMP_MAX_BODY=3m", "TREADMQ_STOMP_MAX_HEADERS=77", "TREADMQ_STOMP_WRITE_TIMEOUT=90s",
-			"TREADMQ_STOMP_LISTEN=0.0.0.0:1, [::1]:2", "TREADMQ_STORE_PREALLOCATE=off", "TREADMQ_STORE_COMPACT_BELOW=.25"}})
+			"TREADMQ_STOMP_LISTEN=0.0.0.0:1, [::1]:2", "TREADMQ_CONSOLE_HTTPS=on", "TREADMQ_STORE_COMPACT_BELOW=.25"}})
 		want(t, c, err)
 	})
 	t.Run("set", func(t *testing.T) {
 		c, err := Load(Sources{Set: []string{"brokerName=b1", "anonymous=yes", "log.level=debug", "stomp.maxBody=3MiB",
-			"stomp.maxHeaders=77", "stomp.writeTimeout=1m30s", "stomp.listen=0.0.0.0:1,[::1]:2", "store.preallocate=no", "store.compactBelow=0.25"}})
+			"stomp.maxHeaders=77", "stomp.writeTimeout=1m30s", "stomp.listen=0.0.0.0:1,[::1]:2", "console.https=yes", "store.compactBelow=0.25"}})
 		want(t, c, err)
 	})
 }
@@ -179,7 +180,7 @@ func TestComplaints(t *testing.T) {
 		"a section for a key": {"[stomp.maxBody]\nx = 1",
 			[]string{`treadmq.toml:1:8: stomp.maxBody: a table does not fit here: write a size, such as "64MiB"`}},
 		"values": {
-			"anonymous = \"maybe\"\n[log]\nlevel = \"loud\"\n[stomp]\nmaxBody = \"5 parsecs\"\nwriteTimeout = 30\nmaxHeaders = 0\nlisten = [\"61613\", 5]\n[store]\npreallocate = 1\ncompactBelow = nan\n",
+			"anonymous = \"maybe\"\n[log]\nlevel = \"loud\"\n[stomp]\nmaxBody = \"5 parsecs\"\nwriteTimeout = 30\nmaxHeaders = 0\nlisten = [\"61613\", 5]\n[store]\ncompactBelow = nan\n[console]\nhttps = 1\n",
 			[]string{
 				`treadmq.toml:1:1: anonymous: "maybe" is neither true nor false`,
 				`treadmq.toml:3:1: log.level: "loud" is not one of debug, info, warn, error`,
@@ -187,8 +188,8 @@ func TestComplaints(t *testing.T) {
 				`treadmq.toml:6:1: stomp.writeTimeout: 30 has no unit: write for example "30ms" or "30s"`,
 				`treadmq.toml:7:1: stomp.maxHeaders: 0 is out of range: the least is 16, the most is 1048576`,
 				`treadmq.toml:8:1: stomp.listen: entry 2 of the list is a whole number: every entry is a string in quotes`,
-				`treadmq.toml:10:1: store.preallocate: a whole number does not fit here: write true or false`,
-				`treadmq.toml:11:1: store.compactBelow: NaN is out of range: the least is 0, the most is 0.95`,
+				`treadmq.toml:10:1: store.compactBelow: NaN is out of range: the least is 0, the most is 0.95`,
+				`treadmq.toml:12:1: console.https: a whole number does not fit here: write true or false`,
 			},
 		},
 		"addresses": {
@@ -277,13 +278,13 @@ func TestExpansion(t *testing.T) {
 	}
 	c, err := Load(Sources{
 		File: write(t, "brokerName = \"${env:WHO}-${file:"+filepath.ToSlash(secret)+"}\"\ndata = \"$${x}$\"\n"+
-			"[stomp]\nmaxHeaders = \"${env:N}\"\nserverHeader = \"${env:NEST}\"\n[store]\npreallocate = \"${env:NO}\""),
-		Env: []string{"WHO=a", "N=99", "NEST=$${env", "NO=false", "TREADMQ_LOG_FILE=${env:WHO}.log"},
+			"[stomp]\nmaxHeaders = \"${env:N}\"\nserverHeader = \"${env:NEST}\"\n[console]\nhttps = \"${env:YES}\""),
+		Env: []string{"WHO=a", "N=99", "NEST=$${env", "YES=true", "TREADMQ_LOG_FILE=${env:WHO}.log"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.BrokerName != "a-from-file" || c.Data != "${x}$" || c.Stomp.MaxHeaders != 99 || c.Store.Preallocate || c.Log.File != "a.log" {
+	if c.BrokerName != "a-from-file" || c.Data != "${x}$" || c.Stomp.MaxHeaders != 99 || !c.Console.HTTPS || c.Log.File != "a.log" {
 		t.Errorf("got %+v", c)
 	}
 	if c.Stomp.ServerHeader != "$${env" {

@@ -43,6 +43,7 @@ Latencies are from SEND to RECEIPT, and from SEND to the MESSAGE at a consumer. 
 --rate they count from when a message was due, so that a stall of the broker shows in
 all the messages it held up.
 
+All connections go to the first broker of the address that answers; none is made anew.
 Ctrl-C stops the producers; what they have sent is still received and checked. The last
 line of the result is the command that repeats the run.`,
 		Example: `  treadmq bench
@@ -243,6 +244,9 @@ func (o *benchOptions) commandLine() string {
 	}
 	if o.stomp.passwordFile != "" {
 		add("password-file", o.stomp.passwordFile)
+	}
+	if o.stomp.caFile != "" {
+		add("ca-file", o.stomp.caFile)
 	}
 	add("mode", string(l.Mode))
 	add("producers", strconv.Itoa(l.Producers))

@@ -31,7 +31,11 @@ func withProgram(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	program = filepath.Join(dir, "treadmq")
-	build := exec.Command("go", "build", "-ldflags", "-X main.version=1.2.3-test", "-o", program, ".")
+	args := []string{"build", "-ldflags", "-X main.version=1.2.3-test", "-o", program}
+	if raceEnabled {
+		args = append(args, "-race") // the tests' own goroutines are not what matters
+	}
+	build := exec.Command("go", append(args, ".")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s\n%v\n", out, err)
 		return 1

@@ -95,7 +95,7 @@ Run a broker here with "treadmq console" (Ctrl-C ends it) or "treadmq start".
 It listens on 127.0.0.1:61613; its web console is http://127.0.0.1:8161/.
 Then, for example:
 
-  echo hello | treadmq send orders
+  treadmq send orders --body hello
   treadmq recv orders
   treadmq queue ls
 

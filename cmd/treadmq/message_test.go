@@ -343,3 +343,29 @@ func TestMessageJSONKeepsTheNames(t *testing.T) {
 		t.Errorf("%s %v", b, err)
 	}
 }
+
+// A read from standard input that is under way must not keep Ctrl-C from working.
+func TestInterruptWhileReadingStandardInput(t *testing.T) {
+	b := theBroker(t)
+	for _, args := range [][]string{{"send", "unread", "--lines"}, {"send", "unread"}} {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := call{args: args, env: b.env(), stdin: r}.command(t.Context())
+		out := &lockedBuffer{}
+		cmd.Stderr = out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r.Close()
+		w.Write(make([]byte, 200<<10)) // more than a pipe holds: it returns when some of it was read
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		w.Close()
+		if cmd.ProcessState.ExitCode() != 130 {
+			t.Errorf("%v: exit code %d: %s", args, cmd.ProcessState.ExitCode(), out)
+		}
+	}
+	b.wantEmpty(t, "unread")
+}

@@ -90,13 +90,16 @@ func (n *node) openStore() error {
 	opt := local.Options{
 		Seq: seq, Dir: filepath.Join(n.cfg.Data, "store"), Logger: n.log,
 		SegmentSize: int64(c.SegmentSize), TailLimit: int64(c.TailLimit), CheckpointInterval: c.CheckpointInterval,
-		SlowSync: c.SlowSync, CompactBelow: c.CompactBelow, CompactRate: int64(c.CompactRate),
-		DiskReserve: int64(c.DiskReserve), IndexCache: int(c.IndexCache),
+		SlowSync: orNever(c.SlowSync), CompactBelow: c.CompactBelow, CompactRate: int64(c.CompactRate),
+		DiskReserve: int64(c.DiskReserve), MinFree: int64(c.MinFreeDisk), IndexCache: int(c.IndexCache),
 		OnGroup: func() {
 			if b := n.current.Load(); b != nil {
 				b.OnGroup()
 			}
 		},
+	}
+	if opt.CompactBelow == 0 {
+		opt.CompactBelow = -1 // never; the store's 0 is its default
 	}
 	st, err := local.Open(opt)
 	if err != nil {
@@ -108,6 +111,14 @@ func (n *node) openStore() error {
 		return openError(err)
 	}
 	return n.openBroker(seq)
+}
+
+// orNever turns 0, which means never in the configuration, into a time that is not reached.
+func orNever(d time.Duration) time.Duration {
+	if d == 0 {
+		return 1<<63 - 1
+	}
+	return d
 }
 
 func openError(err error) error {
@@ -147,7 +158,7 @@ func (n *node) openStomp() error {
 		return err
 	}
 	n.stomp = srv
-	n.state = &runState{PID: os.Getpid(), Start: processStart(os.Getpid()), Version: version, Data: n.cfg.Data}
+	n.state = &runState{PID: os.Getpid(), Start: processStart(os.Getpid()), Version: version, Data: absolute(n.cfg.Data)}
 	for _, addr := range c.Listen {
 		l, err := listen(addr)
 		if err != nil {
@@ -159,6 +170,13 @@ func (n *node) openStomp() error {
 		})
 	}
 	return nil
+}
+
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 func certUser(s string) string {
@@ -272,7 +290,9 @@ func (n *node) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
 	if n.console != nil {
-		n.console.shutdown(ctx)
+		if err := n.console.shutdown(ctx); err != nil {
+			n.log.Warn("some console requests were cut off", "err", err)
+		}
 	}
 	if n.stomp != nil {
 		if err := n.stomp.Shutdown(ctx); err != nil {

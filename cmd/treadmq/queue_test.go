@@ -155,14 +155,6 @@ func TestWrongLogin(t *testing.T) {
 
 // TestAnswersOfTheAPI gives exit codes to what a broker in trouble answers.
 func TestAnswersOfTheAPI(t *testing.T) {
-	status := 0
-	code := ""
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/problem+json")
-		w.WriteHeader(status)
-		json.NewEncoder(w).Encode(map[string]any{"title": "T", "status": status, "detail": "the detail", "code": code})
-	}))
-	defer s.Close()
 	for _, c := range []struct {
 		status int
 		code   string
@@ -173,7 +165,12 @@ func TestAnswersOfTheAPI(t *testing.T) {
 		{404, "unknown-destination", exitFailure, "queue ls"}, {409, "in-use", exitFailure, "--force"}, {409, "limit", exitFailure, "the detail"},
 		{503, "closing", exitTryAgain, "again"}, {507, "store-full", exitTryAgain, "the detail"}, {500, "internal", exitFailure, "the detail"},
 	} {
-		status, code = c.status, c.code
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(c.status)
+			json.NewEncoder(w).Encode(map[string]any{"title": "T", "status": c.status, "detail": "the detail", "code": c.code})
+		}))
+		t.Cleanup(s.Close)
 		treadmq(t, "queue", "show", "q", "--console", s.URL).want(t, c.exit).says(t, c.says, "the detail")
 	}
 }

@@ -37,14 +37,14 @@ func newSendCommand() *cobra.Command {
 	o := &sendOptions{}
 	cmd := &cobra.Command{
 		Use: "send DESTINATION [FILE|-]", Short: "Send messages to a queue or a topic",
-		Long: `Send the content of a file, of standard input, or of --body as one message, or with
---lines each line as a message. The destination is the name of a queue ("orders"), or
+		Long: `Send the content of a file, of standard input, or of --body as it is as one message, or
+with --lines each line as a message. The destination is the name of a queue ("orders"), or
 as STOMP spells it ("/queue/orders", "/topic/prices").
 
 A message counts as sent when the broker has confirmed it; a persistent one is then on
 its disk. With a failover: address the command outlives the loss of a broker, and what
 was not confirmed is sent again. The exit code is 0 only if all messages were confirmed.`,
-		Example: `  echo hello | treadmq send orders
+		Example: `  treadmq send orders --body hello
   treadmq send orders order.json --content-type application/json -H region=eu
   treadmq send orders --body x --count 1000 --rate 100
   tail -F app.log | treadmq send /topic/log --lines --persistent=false`,

@@ -76,4 +76,3 @@ func (r *reloadingTLS) config() *tls.Config {
 // localTLS is for asking this machine's own console for its health: its
 // certificate is for another name, and nothing secret is sent.
 func localTLS() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
-

@@ -63,6 +63,7 @@ func TestExitCodes(t *testing.T) {
 		{64, "query -Qbla=x", "not understood"},
 		{64, "dstat sessions", "neither"},
 		{64, "send q -b x --password p --password-file f", "password"},
+		{64, "queue ls --password p --password-file f", "password"},
 		{64, "realm hash --roles admin", "needs a user"},
 		{65, "realm check " + badRealm, "do not work"},
 		{65, "realm hash u --password-file " + empty, "empty"},

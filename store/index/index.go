@@ -325,6 +325,14 @@ func (x *Index) Size() int64 {
 	return s.Sum()
 }
 
+// Compact rewrites the tables, so that what was deleted no longer takes up room.
+// It may take as long as copying what is alive; reads and writes go on.
+func (x *Index) Compact() error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return wrap(x.db.CompactRange(util.Range{}))
+}
+
 // Close closes the index. Nothing is lost without it.
 func (x *Index) Close() error {
 	x.mu.Lock()

@@ -17,6 +17,8 @@ type compactor struct {
 	store *Store
 	gave  map[store.Position]int64 // segments that stayed alive: their references then
 	all   bool                     // also when little would be won
+
+	rewritten time.Time // of the index
 }
 
 // moveChunk is how many bytes of messages one batch moves.
@@ -42,7 +44,42 @@ func (s *Store) compactLoop() {
 		if err := c.run(); err != nil && !errors.Is(err, errStop) && s.failed() == nil {
 			s.log.Error("compaction", "dir", s.opts.Dir, "err", err)
 		}
+		c.index()
 	}
+}
+
+// Bounds for rewriting the index: it is left alone below indexSmall, and while it
+// is not indexRatio times what its references need, about indexPerRef bytes each.
+const (
+	indexSmall  = 32 << 20
+	indexPerRef = 64
+	indexRatio  = 4
+	indexPause  = time.Minute
+)
+
+// index rewrites the index when it is mostly traces of what was deleted: a
+// drained backlog must not keep its disk space, nor slow down the next one.
+func (c *compactor) index() {
+	s := c.store
+	size := s.index.Size()
+	if size < indexSmall || time.Since(c.rewritten) < indexPause {
+		return
+	}
+	live := int64(0)
+	for _, lanes := range s.Counts() {
+		for _, n := range lanes {
+			live += n.Refs
+		}
+	}
+	if size < indexRatio*indexPerRef*live {
+		return
+	}
+	c.rewritten = time.Now()
+	if err := s.index.Compact(); err != nil {
+		s.log.Warn("the index could not be rewritten; it works, but keeps disk space", "dir", s.opts.Dir, "err", err)
+		return
+	}
+	s.log.Info("index rewritten", "dir", s.opts.Dir, "before", size, "after", s.index.Size(), "took", time.Since(c.rewritten).Round(time.Millisecond))
 }
 
 // errStop ends a compaction because the store is closing.

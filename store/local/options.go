@@ -47,6 +47,9 @@ type Options struct {
 	// file until it is needed. What is pending when the disk fills up uses it too.
 	// Default: MaxPending, one segment and 16 MiB.
 	DiskReserve int64
+	// MinFree is the free disk space in bytes below which sends are refused; the
+	// reserve does not count as free. Default: 16 MiB or a quarter of the reserve.
+	MinFree     int64
 	IndexCache  int // bytes of index blocks kept in memory; default 8 MiB
 	IndexBuffer int // bytes of index writes gathered in memory; default 8 MiB
 

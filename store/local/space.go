@@ -35,7 +35,12 @@ func (c *checkpointer) reclaim() error {
 const reserveName = "reserve"
 
 // slack is the free space in bytes below which the reserve is given up.
-func (o *Options) slack() int64 { return min(16<<20, o.DiskReserve/4) }
+func (o *Options) slack() int64 {
+	if o.MinFree > 0 {
+		return o.MinFree
+	}
+	return min(16<<20, o.DiskReserve/4)
+}
 
 // fullError says that the disk is full, where, and what to do.
 func (s *Store) fullError() error {
