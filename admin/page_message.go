@@ -78,6 +78,9 @@ func (d *messageData) show(body []byte, view string, all bool, contentType strin
 		fallthrough
 	default:
 		d.View = "text"
+		if d.Cut {
+			body = wholeRunes(body)
+		}
 		d.Body = strings.ToValidUTF8(string(body), string(utf8.RuneError))
 	}
 }
@@ -137,10 +140,12 @@ func bestView(body []byte, contentType string) string {
 
 // readable reports whether bytes are text that people can read.
 func readable(body []byte) bool {
-	body = body[:min(len(body), shownBody)]
+	if len(body) > shownBody {
+		body = wholeRunes(body[:shownBody])
+	}
 	for len(body) > 0 {
 		c, size := utf8.DecodeRune(body)
-		if c == utf8.RuneError && size == 1 && len(body) >= utf8.UTFMax {
+		if c == utf8.RuneError && size == 1 {
 			return false
 		}
 		if unicode.IsControl(c) && c != '\n' && c != '\r' && c != '\t' {
@@ -151,14 +156,24 @@ func readable(body []byte) bool {
 	return true
 }
 
+// wholeRunes takes a character off the end that was cut in two.
+func wholeRunes(b []byte) []byte {
+	for i := 1; i < utf8.UTFMax && i <= len(b); i++ {
+		if start := len(b) - i; utf8.RuneStart(b[start]) {
+			if !utf8.FullRune(b[start:]) {
+				return b[:start]
+			}
+			break
+		}
+	}
+	return b
+}
+
 // preview is the beginning of a body on one line.
 func preview(body []byte) string {
 	cut := len(body) > previewBytes
 	if cut {
-		body = body[:previewBytes]
-		for len(body) > 0 && !utf8.Valid(body[max(0, len(body)-utf8.UTFMax):]) && previewBytes-len(body) < utf8.UTFMax {
-			body = body[:len(body)-1]
-		}
+		body = wholeRunes(body[:previewBytes])
 	}
 	text := strings.ToValidUTF8(string(body), string(utf8.RuneError))
 	text = strings.Map(func(c rune) rune {
