@@ -164,3 +164,35 @@ func TestErrorCodes(t *testing.T) {
 		t.Errorf("the table of errors differs from the source (-source +docs)\n%s", diff)
 	}
 }
+
+// TestMakeTargets looks up every make target that the texts name.
+func TestMakeTargets(t *testing.T) {
+	makefile := read(t, "Makefile")
+	target := regexp.MustCompile(`(?:^|[ (])make ([a-z-]+)`)
+	n := 0
+	for _, x := range texts(t) {
+		var code []string
+		for _, f := range x.fences {
+			if f.language == "sh" {
+				code = append(code, f.lines...)
+			}
+		}
+		for _, line := range x.lines {
+			for _, m := range quotedCode.FindAllStringSubmatch(line, -1) {
+				code = append(code, m[1])
+			}
+		}
+		for _, line := range code {
+			line, _, _ = strings.Cut(line, " #")
+			for _, m := range target.FindAllStringSubmatch(line, -1) {
+				n++
+				if !strings.Contains(makefile, "\n"+m[1]+":") {
+					t.Errorf("%s: %q: the Makefile has no target %s", x.path, strings.TrimSpace(line), m[1])
+				}
+			}
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d uses of make were found", n)
+	}
+}
