@@ -71,7 +71,8 @@ type measured struct {
 type sampler struct {
 	b        *broker.Broker
 	interval time.Duration
-	stop     chan struct{}
+	stop     chan struct{} // closed by close
+	once     sync.Once     // guards the closing
 	done     chan struct{} // closed when run ended
 
 	mu        sync.RWMutex // guards what follows
@@ -93,11 +94,7 @@ func (s *sampler) start() { go s.run() }
 
 // close ends the measuring and waits for it.
 func (s *sampler) close() {
-	select {
-	case <-s.stop:
-	default:
-		close(s.stop)
-	}
+	s.once.Do(func() { close(s.stop) })
 	<-s.done
 }
 
