@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -195,4 +196,50 @@ func TestMakeTargets(t *testing.T) {
 	if n < 10 {
 		t.Errorf("only %d uses of make were found", n)
 	}
+}
+
+// TestLogLines looks up the lines of the table in docs/operations.md in the source.
+func TestLogLines(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "docs/operations.md"), "| Level | Line | Means |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	source := goSource(t)
+	n := 0
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		for _, m := range quotedCode.FindAllStringSubmatch(cells[2], -1) {
+			n++
+			if begin := strings.TrimSuffix(strings.TrimSuffix(m[1], "..."), " "); !strings.Contains(source, `"`+begin) {
+				t.Errorf("no line of the log begins with %q", begin)
+			}
+		}
+	}
+	if n < 15 {
+		t.Errorf("only %d lines were found", n)
+	}
+}
+
+// goSource is the program's source without its tests.
+func goSource(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && notOurs(d.Name()):
+			return filepath.SkipDir
+		case d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		all.Write(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
 }
