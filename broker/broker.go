@@ -161,6 +161,7 @@ func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 	for d, q := range b.queues {
 		p := fn(d)
 		q.policy.Store(&p)
+		q.resumeParked()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"treadmq/broker"
+	"treadmq/store"
 	"treadmq/store/local"
 	"treadmq/store/vfs"
 )
@@ -26,6 +27,8 @@ type rig struct {
 	st, tp *local.Store
 	policy func(broker.Destination) broker.Policy
 	memory int64
+	limit  int                           // of destinations, 0 = default
+	wrap   func(store.Store) store.Store // puts something between broker and store
 }
 
 func newRig(t testing.TB, change ...func(*rig)) *rig {
@@ -66,7 +69,11 @@ func (r *rig) open() {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.b, err = broker.New(broker.Options{Store: r.st, Temp: r.tp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory})
+	var durable store.Store = r.st
+	if r.wrap != nil {
+		durable = r.wrap(durable)
+	}
+	r.b, err = broker.New(broker.Options{Store: durable, Temp: r.tp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -97,12 +97,14 @@ func (c *Conn) Close() {
 		return
 	}
 	c.closed = true
+	var back []settle
 	for _, t := range c.txs {
 		t.end()
-		t.giveUp()
+		back = append(back, t.giveUp()...)
 	}
 	subs, temps := slices.Clone(c.subs), c.temps
 	c.mu.Unlock()
+	c.returnAll(back)
 	c.b.dropParked(c)
 	for _, s := range subs {
 		s.Close()
@@ -117,6 +119,13 @@ func (c *Conn) Close() {
 	}
 	c.b.connGone.Broadcast()
 	c.b.connMu.Unlock()
+}
+
+// returnAll puts deliveries back into their queues.
+func (c *Conn) returnAll(back []settle) {
+	w := c.NewWork()
+	w.settled, w.lazy = back, true
+	w.Flush(nil)
 }
 
 // Output appends the deliveries that wait and forgets them. Writer only.
@@ -165,7 +174,7 @@ func (c *Conn) Written(ds []Delivery) {
 	w := c.auto
 	for i := range ds {
 		if s := ds[i].Sub; s.auto {
-			w.ackOne(s, ds[i].Tag)
+			w.ackOne(&ds[i])
 		}
 	}
 	if w.Empty() {
@@ -191,6 +200,13 @@ func (c *Conn) CreateTemp(k Kind) (Destination, error) {
 	c.temps = append(c.temps, d)
 	c.mu.Unlock()
 	c.b.createTemp(d, c)
+	c.mu.Lock()
+	gone := c.closed
+	c.mu.Unlock()
+	if gone { // Close may have looked for it before it was there
+		c.b.deleteTemp(d)
+		return Destination{}, Errorf(CodeClosing, "the connection is closed")
+	}
 	return d, nil
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -42,16 +43,14 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 		w.remove(q, e)
 		return true
 	}
-	to, err := w.b.queueFor(dl.queueFor(q.dest), nil)
+	size := int64(e.size)
+	to, err := w.b.reserveQueue(dl.queueFor(q.dest), size)
 	if err != nil {
 		w.b.log.Error("no dead-letter queue", "dest", q.dest.String(), "dlq", dl.queueFor(q.dest).Name, "err", err)
 		return false
 	}
 	over := w.b.deathOverlay(q.dest, e.overlay, e.expiry, persistent, reason, cause, note)
-	exp := int64(0)
-	if dl.Expiration > 0 {
-		exp = w.b.now().Add(dl.Expiration).UnixMilli()
-	}
+	exp := w.b.deathExpiry(dl)
 	ref := store.NewRef{Dest: to.id, Lane: e.lane, Overlay: over, Expiry: exp, OwnExpiry: true}
 	t := target{q: to, op: len(w.sb.Ops), over: over, exp: exp}
 	if persistent {
@@ -61,15 +60,40 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 		m, err := w.b.body(q, e)
 		if err != nil {
 			w.b.log.Error("dead letter cannot be read", "dest", q.dest.String(), "err", err)
+			to.unreserve(size)
 			return false
 		}
-		t.msg = m.asPersistent()
+		t.msg, t.dead = m.asPersistent(), true
 		t.ref = w.sb.Enqueue(store.Message{ID: m.id, Flags: store.Flags(t.msg.Flags()), Encoded: t.msg.enc}, ref)
 	}
-	to.reserve(t.size())
 	w.targets = append(w.targets, t)
 	w.remove(q, e)
 	return true
+}
+
+// reserveQueue returns a queue with room reserved in it, so that it is not deleted
+// before the message is there.
+func (b *Broker) reserveQueue(d Destination, size int64) (*queue, error) {
+	for {
+		q, err := b.queueFor(d, nil)
+		if err != nil {
+			return nil, err
+		}
+		q.reserve(size)
+		if !q.deleted.Load() {
+			return q, nil
+		}
+		q.unreserve(size)
+		runtime.Gosched()
+	}
+}
+
+// deathExpiry is when a dead letter of now expires, in ms since 1970; 0 = never.
+func (b *Broker) deathExpiry(dl *DeadLetter) int64 {
+	if dl.Expiration <= 0 {
+		return 0
+	}
+	return b.now().Add(dl.Expiration).UnixMilli()
 }
 
 func (e *entry) copy() *entry {

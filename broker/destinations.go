@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"runtime"
 	"slices"
 
 	"treadmq/store"
@@ -182,19 +183,15 @@ func (b *Broker) attach(s *Subscription) error {
 			s.patterns = append(s.patterns, d)
 			continue
 		}
+		var err error
 		if d.Kind.IsQueue() {
-			q, err := b.queueFor(d, nil)
-			if err != nil {
-				return err
-			}
-			b.attachQueue(s, q)
-			continue
+			err = b.joinQueue(s, d)
+		} else {
+			err = b.joinTopic(s, d)
 		}
-		t, err := b.topicFor(d)
 		if err != nil {
 			return err
 		}
-		t.add(s)
 	}
 	if len(s.patterns) == 0 {
 		return nil
@@ -219,11 +216,49 @@ func (b *Broker) attach(s *Subscription) error {
 	return nil
 }
 
-func (b *Broker) attachQueue(s *Subscription, q *queue) {
+// joinQueue attaches a subscription to a queue, which may be deleted and made
+// again meanwhile.
+func (b *Broker) joinQueue(s *Subscription, d Destination) error {
+	for {
+		q, err := b.queueFor(d, nil)
+		if err != nil {
+			return err
+		}
+		if b.attachQueue(s, q) {
+			return nil
+		}
+		runtime.Gosched()
+	}
+}
+
+func (b *Broker) joinTopic(s *Subscription, d Destination) error {
+	for {
+		t, err := b.topicFor(d)
+		if err != nil {
+			return err
+		}
+		b.destMu.RLock()
+		listed := b.topics[d] == t
+		if listed {
+			t.add(s)
+		}
+		b.destMu.RUnlock()
+		if listed {
+			return nil
+		}
+	}
+}
+
+// attachQueue reports false when the queue is deleted.
+func (b *Broker) attachQueue(s *Subscription, q *queue) bool {
 	var k wakes
 	q.mu.Lock()
+	if q.deleted.Load() {
+		q.mu.Unlock()
+		return false
+	}
 	s.c.mu.Lock()
-	add := !s.closed && !q.deleted.Load() && !slices.Contains(s.queues, q)
+	add := !s.closed && !slices.Contains(s.queues, q)
 	if add {
 		s.queues = append(s.queues, q)
 	}
@@ -234,6 +269,7 @@ func (b *Broker) attachQueue(s *Subscription, q *queue) {
 	}
 	q.mu.Unlock()
 	k.flush()
+	return true
 }
 
 func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {

@@ -123,10 +123,11 @@ func (b *Broker) takeExpired(src source, r *store.Stored) (settle, bool) {
 	// It is behind the window and nobody's. What was read may be older than that.
 	st.e.out = true
 	q.hide(st.e)
+	purges := q.purges
 	q.mu.Unlock()
 	_, err = b.storeOf(src).Find(r.Ref)
 	q.mu.Lock()
-	if err != nil {
+	if err != nil || purges != q.purges {
 		delete(q.out, r.Seq)
 		return st, false
 	}
@@ -177,7 +178,7 @@ func (b *Broker) collect(queues []*queue) {
 		if idle < limit {
 			continue
 		}
-		if err := b.DeleteQueue(q.dest, false, func(error) {}); err == nil {
+		if err := b.deleteQueue(q.dest, unused, func(error) {}); err == nil {
 			b.log.Info("queue deleted, it was empty and unused", "dest", q.dest.Name, "for", idle.Round(time.Second))
 		}
 	}
@@ -193,6 +194,14 @@ func (b *Broker) collect(queues []*queue) {
 			b.log.Info("topic deleted, it was unused", "dest", t.dest.Name)
 		}
 	}
+}
+
+// unused says why a queue must not be collected. q.mu is held.
+func unused(q *queue) error {
+	if len(q.subs) > 0 || len(q.parked) > 0 || q.depth.Load() > 0 {
+		return Errorf(CodeInUse, "the queue %q is in use again", q.dest.Name)
+	}
+	return nil
 }
 
 func (b *Broker) topicList() []*topic {

@@ -10,6 +10,7 @@ import (
 // clearDeleted marks a queue as deleted and forgets what it holds in memory.
 func (q *queue) clearDeleted() {
 	q.deleted.Store(true)
+	defer q.resumeParked() // they find the name gone, or make the queue anew
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for src := range sources {
@@ -19,7 +20,7 @@ func (q *queue) clearDeleted() {
 			}
 		}
 	}
-	clear(q.timed)
+	q.clearTimed()
 	if q.b.temp != nil {
 		sb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
 		sb.Drop(q.id)
@@ -27,6 +28,16 @@ func (q *queue) clearDeleted() {
 			q.b.log.Warn("the temporary store keeps a deleted queue's messages", "dest", q.dest.String(), "err", err)
 		}
 	}
+}
+
+// clearTimed forgets the delayed entries. Their timers find nothing. q.mu is held.
+func (q *queue) clearTimed() {
+	for e := range q.timed {
+		q.release(e)
+		delete(q.out, e.seq)
+	}
+	clear(q.timed)
+	q.delayed, q.held = 0, 0
 }
 
 // CreateQueue makes a queue if there is none.
@@ -77,6 +88,7 @@ func (q *queue) purge(sb *store.Batch) int64 {
 		}
 		s.c.mu.Unlock()
 	}
+	q.purges++
 	n := q.depth.Load() - q.inflight
 	var upto [sources]store.Seq
 	for src := range sources {
@@ -84,6 +96,7 @@ func (q *queue) purge(sb *store.Batch) int64 {
 			ln := &q.lanes[src][l]
 			for _, e := range ln.ready.reset() {
 				q.release(e)
+				delete(q.out, e.seq)
 			}
 			if ln.paged {
 				ln.pagedAfter = ln.maxSeq
@@ -91,8 +104,7 @@ func (q *queue) purge(sb *store.Batch) int64 {
 			upto[src] = max(upto[src], ln.maxSeq)
 		}
 	}
-	clear(q.timed)
-	q.delayed, q.held = 0, 0
+	q.clearTimed()
 	q.depth.Store(q.inflight)
 	q.bytes.Store(q.heldBytes)
 	q.stats.dropped += uint64(max(n, 0))
@@ -117,69 +129,94 @@ func (b *Broker) DeleteQueue(d Destination, force bool, done func(error)) error 
 	if d.Kind != Queue {
 		return Errorf(CodeBadRequest, "a %s is deleted with its connection", d.Kind)
 	}
-	subs, q, err := b.unlist(d, force)
+	mayDelete := func(q *queue) error {
+		if len(q.subs) > 0 && !force {
+			return Errorf(CodeInUse, "the queue %q has %d consumers; end them first or use force", d.Name, len(q.subs))
+		}
+		return nil
+	}
+	err := b.deleteQueue(d, mayDelete, done)
 	for tries := 0; err == errSending && tries < 200; tries++ {
 		time.Sleep(10 * time.Millisecond) // senders hold a reservation for one commit
-		subs, q, err = b.unlist(d, force)
+		err = b.deleteQueue(d, mayDelete, done)
 	}
+	return err
+}
+
+var errSending error = Errorf(CodeInUse, "somebody is sending to the queue at this moment; try again")
+
+// deleteQueue deletes a queue if mayDelete, called with q.mu held, has nothing
+// against it.
+func (b *Broker) deleteQueue(d Destination, mayDelete func(*queue) error, done func(error)) error {
+	subs, q, err := b.unlist(d, mayDelete, done)
 	if err != nil {
 		return err
 	}
-	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
-	sb.Drop(q.id)
-	sb.Delete(catalogKey(d))
-	err = b.store.Append(sb)
 	q.clearDeleted()
 	for _, s := range subs {
 		s.lost(q)
-	}
-	if err != nil {
-		return b.storeError(err)
 	}
 	b.log.Info("queue deleted", "dest", d.Name)
 	return nil
 }
 
-var errSending error = Errorf(CodeInUse, "somebody is sending to the queue at this moment; try again")
-
-// unlist takes a queue off the registry when nobody uses it or force is set.
-func (b *Broker) unlist(d Destination, force bool) ([]*Subscription, *queue, error) {
+// unlist takes a queue off the registry and the catalog. The name may be used
+// again at once: that comes later in the journal.
+func (b *Broker) unlist(d Destination, mayDelete func(*queue) error, done func(error)) ([]*Subscription, *queue, error) {
 	b.destMu.Lock()
 	defer b.destMu.Unlock()
 	q := b.queues[d]
 	if q == nil {
 		return nil, nil, Errorf(CodeNoDestination, "there is no %s %q", d.Kind, d.Name)
 	}
+	subs, err := q.condemn(mayDelete)
+	if err != nil {
+		return nil, nil, err
+	}
+	delete(b.queues, d)
+	delete(b.byID, q.id)
+	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
+	sb.Drop(q.id)
+	sb.Delete(catalogKey(d))
+	if err := b.store.Append(sb); err != nil {
+		b.later(func() { done(b.storeError(err)) })
+	}
+	return subs, q, nil
+}
+
+// condemn marks a queue as deleted and takes its consumers.
+func (q *queue) condemn(mayDelete func(*queue) error) ([]*Subscription, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.subs) > 0 && !force {
-		return nil, nil, Errorf(CodeInUse, "the queue %q has %d consumers; end them first or use force", d.Name, len(q.subs))
+	if err := mayDelete(q); err != nil {
+		return nil, err
 	}
 	q.deleted.Store(true)
 	if q.reserved.Load() > 0 {
 		q.deleted.Store(false)
-		return nil, nil, errSending
+		return nil, errSending
 	}
 	subs := q.subs
-	q.subs = nil
-	delete(b.queues, d)
-	delete(b.byID, q.id)
-	return subs, q, nil
+	q.subs, q.scans = nil, nil
+	return subs, nil
 }
 
-// lost takes a deleted queue and what it had in flight from a subscription.
+// lost takes a deleted queue and what it had in flight from a subscription, and
+// lets its other queues have the credit.
 func (s *Subscription) lost(q *queue) {
 	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
 	s.queues = slices.DeleteFunc(s.queues, func(x *queue) bool { return x == q })
 	for i := s.head; i < len(s.slots); i++ {
 		if sl := &s.slots[i]; sl.state == slotOut && sl.q == q {
+			q.release(sl.e)
 			s.credit++
 			s.creditBytes += int64(sl.size)
-			*sl = slot{}
+			s.free(sl)
 		}
 	}
 	s.trim()
+	s.c.mu.Unlock()
+	s.pump()
 }
 
 // DeleteTopic forgets a topic that nobody is subscribed to.

@@ -55,6 +55,9 @@ func (q *queue) spill(t *target, e *entry) bool {
 			q.count(int64(e.size))
 			q.admit(e)
 			q.dispatch(&k)
+		} else {
+			e.seq, e.loc = sb.Seq(0), sb.Ops[0].Loc
+			q.b.later(func() { q.removeSpilled(e) })
 		}
 		q.mu.Unlock()
 		k.flush()

@@ -46,6 +46,7 @@ type queue struct {
 	timed     map[*entry]struct{}    // delayed
 	subs      []*Subscription        // by priority, highest first
 	scans     []*scan                // of those with a selector
+	purges    int                    // how often it was emptied
 	next      int                    // round robin
 	inflight  int64                  // given to a consumer and not settled
 	heldBytes int64                  // of those in flight

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"runtime"
-	"time"
 
 	"treadmq/store"
 )
@@ -12,6 +11,7 @@ type route struct {
 	q    *queue
 	t    *topic
 	dead []byte // goes to q as a dead letter, with this overlay
+	exp  int64  // of the dead letter
 }
 
 // stored reports whether the message gets a reference in the store there.
@@ -34,8 +34,9 @@ func (b *Broker) route(c *Conn, dst []route, dests []Destination, m *Message, li
 		r, err := b.routeOne(c, d, m, lim)
 		if err != nil {
 			for i := range dst {
-				if dst[i].q != nil {
-					dst[i].q.unreserve(int64(m.Size()))
+				if q := dst[i].q; q != nil {
+					q.unreserve(int64(m.Size()))
+					q.resumeParked()
 				}
 			}
 			clear(dst)
@@ -72,8 +73,11 @@ func (b *Broker) routeOne(c *Conn, d Destination, m *Message, lim limits) (route
 func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 	size := int64(m.Size())
 	p := q.policy.Load()
-	if lim == limitsOff || (p.MaxMessages <= 0 && p.MaxBytes <= 0) || q.hasRoom(p, size, lim) {
+	if lim == limitsOff || (p.MaxMessages <= 0 && p.MaxBytes <= 0) {
 		q.reserve(size)
+		return route{q: q}, nil
+	}
+	if q.reserveWithin(p, size, lim) {
 		return route{q: q}, nil
 	}
 	switch p.OnFull {
@@ -83,7 +87,6 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		if !q.dropOldest(p, size) {
 			return route{}, q.fullError(p)
 		}
-		q.reserve(size)
 		return route{q: q}, nil
 	case FullDeadLetter:
 		to, err := b.queueFor(p.DeadLetter.queueFor(q.dest), nil)
@@ -95,7 +98,7 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		}
 		to.reserve(size)
 		over := b.deathOverlay(q.dest, nil, m.Expiration(), m.Persistent(), reasonFull, "the queue was full", "")
-		return route{q: to, dead: over}, nil
+		return route{q: to, dead: over, exp: b.deathExpiry(&p.DeadLetter)}, nil
 	}
 	return route{}, q.fullError(p)
 }
@@ -112,6 +115,8 @@ func (q *queue) reserve(size int64) {
 	q.reservedBytes.Add(size)
 }
 
+// fits is called with q.mu held: only then what moves from reserved to depth is
+// counted once.
 func (q *queue) fits(p *Policy, size int64) bool {
 	if p.MaxMessages > 0 && q.depth.Load()+q.reserved.Load() >= p.MaxMessages {
 		return false
@@ -121,20 +126,24 @@ func (q *queue) fits(p *Policy, size int64) bool {
 	return p.MaxBytes <= 0 || used == 0 || used+size <= p.MaxBytes
 }
 
-func (q *queue) hasRoom(p *Policy, size int64, lim limits) bool {
-	if !q.fits(p, size) {
-		return false
-	}
-	if lim == limitsResume {
-		return true
-	}
+// reserveWithin reserves room if there is some.
+func (q *queue) reserveWithin(p *Policy, size int64, lim limits) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.parked) == 0
+	if !q.hasRoom(p, size, lim) {
+		return false
+	}
+	q.reserve(size)
+	return true
+}
+
+// hasRoom is called with q.mu held.
+func (q *queue) hasRoom(p *Policy, size int64, lim limits) bool {
+	return q.fits(p, size) && (lim == limitsResume || len(q.parked) == 0)
 }
 
 // dropOldest takes messages that nobody holds off the queue until size more bytes
-// fit. It reports false when that was not possible. Only messages in memory can
+// fit, and reserves them. It reports false when that was not possible. Only messages in memory can
 // go: the head of the queue always is, after the next read.
 func (q *queue) dropOldest(p *Policy, size int64) bool {
 	w := q.b.internalWork()
@@ -150,7 +159,9 @@ func (q *queue) dropOldest(p *Policy, size int64) bool {
 		w.remove(q, e)
 	}
 	ok := q.fits(p, size)
-	if !ok {
+	if ok {
+		q.reserve(size)
+	} else {
 		q.loadMore()
 	}
 	q.mu.Unlock()
@@ -193,165 +204,4 @@ func (c *Conn) Expiry(dests []Destination, expiration, now int64) int64 {
 		}
 	}
 	return expiration
-}
-
-// parkedSend waits for room in a queue.
-type parkedSend struct {
-	c     *Conn
-	dests []Destination
-	m     *Message
-	done  func(error)
-	timer *time.Timer
-}
-
-// SendWhenRoom sends as soon as the full destination has room. done is called
-// once: after the commit, or with CodeFull when the policy's BlockTimeout has
-// passed, or with CodeClosing when the connection ended. Sends of a connection to
-// a destination keep their order.
-func (c *Conn) SendWhenRoom(dests []Destination, m *Message, done func(error)) {
-	q := c.b.fullQueue(dests, int64(m.Size()))
-	if q == nil {
-		c.resend(&parkedSend{c: c, dests: dests, m: m, done: done})
-		return
-	}
-	ps := &parkedSend{c: c, dests: dests, m: m, done: done}
-	c.b.parkMu.Lock()
-	c.parked += m.Size()
-	c.b.parkMu.Unlock()
-	q.mu.Lock()
-	q.parked = append(q.parked, ps)
-	q.mu.Unlock()
-	if t := q.policy.Load().BlockTimeout; t > 0 {
-		ps.timer = time.AfterFunc(t, func() {
-			if q.unpark(ps) {
-				done(q.fullError(q.policy.Load()))
-			}
-		})
-	}
-	q.resumeParked()
-}
-
-// fullQueue returns the first of the destinations that would hold the message up.
-func (b *Broker) fullQueue(dests []Destination, size int64) *queue {
-	for _, d := range dests {
-		if !d.Kind.IsQueue() {
-			continue
-		}
-		b.destMu.RLock()
-		q := b.queues[d]
-		b.destMu.RUnlock()
-		if q == nil {
-			continue
-		}
-		if p := q.policy.Load(); p.OnFull == FullBlock && !q.hasRoom(p, size, limitsHold) {
-			return q
-		}
-	}
-	return nil
-}
-
-// Parked returns the bytes of the connection's sends that wait for room.
-func (c *Conn) Parked() int {
-	c.b.parkMu.Lock()
-	defer c.b.parkMu.Unlock()
-	return c.parked
-}
-
-// unpark takes a parked send off the queue; false = somebody else did.
-func (q *queue) unpark(ps *parkedSend) bool {
-	q.mu.Lock()
-	found := false
-	for i, x := range q.parked {
-		if x == ps {
-			q.parked = append(q.parked[:i:i], q.parked[i+1:]...)
-			found = true
-			break
-		}
-	}
-	q.mu.Unlock()
-	if found {
-		q.b.unparked(ps)
-	}
-	return found
-}
-
-func (b *Broker) unparked(ps *parkedSend) {
-	if ps.timer != nil {
-		ps.timer.Stop()
-	}
-	b.parkMu.Lock()
-	ps.c.parked -= ps.m.Size()
-	b.parkMu.Unlock()
-	ps.c.opt.Sink.Wake()
-}
-
-// resumeParked lets parked sends go on while there is room.
-func (q *queue) resumeParked() {
-	q.mu.Lock()
-	waiting := len(q.parked) > 0
-	q.mu.Unlock()
-	if waiting {
-		q.b.later(q.tryParked)
-	}
-}
-
-func (q *queue) tryParked() {
-	for {
-		q.mu.Lock()
-		if len(q.parked) == 0 {
-			q.mu.Unlock()
-			return
-		}
-		ps := q.parked[0]
-		q.mu.Unlock()
-		if !q.deleted.Load() && !q.fits(q.policy.Load(), int64(ps.m.Size())) {
-			return
-		}
-		if q.unpark(ps) {
-			ps.c.resend(ps)
-		}
-	}
-}
-
-// resend sends a parked message, past those that are still parked.
-func (c *Conn) resend(ps *parkedSend) {
-	w := c.b.internalWork()
-	routes, err := c.b.route(nil, nil, ps.dests, ps.m, limitsResume)
-	switch {
-	case err == ErrWouldBlock: // filled up again meanwhile
-		c.SendWhenRoom(ps.dests, ps.m, ps.done)
-	case err != nil:
-		ps.done(err)
-	default:
-		w.add(routes, ps.m)
-		w.Flush(ps.done)
-	}
-}
-
-// dropParked ends the parked sends of a connection that is gone.
-func (b *Broker) dropParked(c *Conn) {
-	if c.Parked() == 0 {
-		return
-	}
-	b.destMu.RLock()
-	queues := make([]*queue, 0, len(b.queues))
-	for _, q := range b.queues {
-		queues = append(queues, q)
-	}
-	b.destMu.RUnlock()
-	for _, q := range queues {
-		q.mu.Lock()
-		var mine []*parkedSend
-		for _, ps := range q.parked {
-			if ps.c == c {
-				mine = append(mine, ps)
-			}
-		}
-		q.mu.Unlock()
-		for _, ps := range mine {
-			if q.unpark(ps) {
-				ps.done(Errorf(CodeClosing, "the connection ended before there was room in %s", q.dest.Name))
-			}
-		}
-	}
 }

@@ -1,6 +1,11 @@
 package broker
 
-import "treadmq/store"
+import (
+	"errors"
+	"time"
+
+	"treadmq/store"
+)
 
 // failed decides about a delivery that was not consumed and records it.
 func (w *Work) failed(st *settle) {
@@ -24,23 +29,41 @@ func (w *Work) failed(st *settle) {
 	default:
 		st.ack.Delay = 0
 	}
-	if kind == AckDeadLetter && !q.isDeadLetterQueue() {
-		if w.deadLetter(q, e, p, reason, cause, st.ack.Reason) {
+	if kind == AckDeadLetter {
+		if w.bury(q, e, p, reason, cause, st.ack.Reason) {
 			st.ack.Kind, st.why = AckDiscard, reason
 			return
 		}
-	}
-	if kind == AckDeadLetter {
-		st.ack.Kind = AckRelease
+		st.ack.Kind, st.ack.Delay = AckRelease, max(p.Redelivery.delay(e.attempts), minBuryDelay)
 	}
 	if e.src == durable && st.taken {
 		w.sb.Attempts(q.ref(e), e.attempts, 0)
 	}
 }
 
+// minBuryDelay is the least pause before a message is offered again that should be
+// a dead letter and cannot.
+const minBuryDelay = time.Second
+
+// bury makes a dead letter. What expires in a dead-letter queue is dropped; what
+// is rejected there stays.
+func (w *Work) bury(q *queue, e *entry, p *Policy, reason, cause, note string) bool {
+	if !q.isDeadLetterQueue() {
+		return w.deadLetter(q, e, p, reason, cause, note)
+	}
+	if reason != reasonExpired {
+		return false
+	}
+	w.remove(q, e)
+	return true
+}
+
 // unblock takes settled deliveries off their queues' books, puts back what came
 // back, and dispatches, since credit was freed.
 func (w *Work) unblock(k *wakes) {
+	for _, s := range w.starved {
+		s.dispatchAll(k)
+	}
 	for i := 0; i < len(w.settled); {
 		q := w.settled[i].q
 		q.mu.Lock()
@@ -100,6 +123,7 @@ func (q *queue) giveBack(e *entry) {
 		q.forget(e)
 		return
 	}
+	q.charge(e)
 	q.lanes[e.src][e.lane].ready.insert(e)
 	q.rewind(e)
 }
@@ -168,7 +192,10 @@ func (w *Work) publishStored(i int, k *wakes) int {
 		q.reserved.Add(-1)
 		q.reservedBytes.Add(-t.size())
 		if t.from != nil {
-			q.arriveLink(t, seq)
+			ref := store.Ref{Dest: q.id, Lane: t.from.lane, Seq: seq}
+			if _, err := w.b.store.Find(ref); !errors.Is(err, store.ErrNotFound) { // it was purged before the link
+				q.arriveLink(t, seq)
+			}
 			continue
 		}
 		if t.msg.id == 0 {

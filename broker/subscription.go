@@ -39,33 +39,17 @@ type Subscription struct {
 	windowBytes int64
 	credit      int
 	creditBytes int64
-	slots       []slot // in flight, slots[head] has tag base
+	slots       []slot // from head on in order of tag: in flight, or free
 	head        int
-	base        uint64
+	live        int    // slots that are not free
+	next        uint64 // tag of the next delivery
+	turn        int    // the queue that is dispatched first
 	queues      []*queue
 	topics      []*topic
 	backlog     backlog // topics: what waits for credit
 	delivered   uint64
 	acked       uint64
 	evictedErr  bool
-}
-
-type slotState uint8
-
-const (
-	slotFree slotState = iota
-	slotOut            // in flight
-	slotInTx           // acknowledged in an open transaction
-)
-
-// slot is one delivery in flight.
-type slot struct {
-	e     *entry // nil: from a topic
-	q     *queue
-	id    uint64 // message
-	size  uint32
-	state slotState
-	taken bool // the writer has it: it may have reached the client
 }
 
 // Delivery is a message on its way to a client.
@@ -88,42 +72,6 @@ func (s *Subscription) Serial() uint32 { return s.serial }
 // Options returns what the subscription was made with.
 func (s *Subscription) Options() SubscribeOptions { return s.opt }
 
-func (s *Subscription) nextTag() uint64 { return s.base + uint64(len(s.slots)-s.head) }
-
-// slot returns a delivery in flight, or nil. c.mu is held.
-func (s *Subscription) slot(tag uint64) *slot {
-	if tag < s.base || tag >= s.nextTag() {
-		return nil
-	}
-	sl := &s.slots[s.head+int(tag-s.base)]
-	if sl.state == slotFree {
-		return nil
-	}
-	return sl
-}
-
-func (s *Subscription) push(sl slot) (tag uint64) {
-	tag = s.nextTag()
-	s.slots = append(s.slots, sl)
-	return tag
-}
-
-// trim forgets settled slots at the front. c.mu is held.
-func (s *Subscription) trim() {
-	for s.head < len(s.slots) && s.slots[s.head].state == slotFree {
-		s.head++
-		s.base++
-	}
-	switch {
-	case s.head == len(s.slots):
-		s.slots, s.head = s.slots[:0], 0
-	case s.head > 256 && s.head > len(s.slots)/2:
-		n := copy(s.slots, s.slots[s.head:])
-		clear(s.slots[n:])
-		s.slots, s.head = s.slots[:n], 0
-	}
-}
-
 // offer gives an entry to the subscription if it has credit. queue.mu is held.
 func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 	c := s.c
@@ -144,37 +92,6 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 	return true
 }
 
-// FindMessage returns the oldest outstanding delivery of a message.
-func (s *Subscription) FindMessage(id uint64) (tag uint64, ok bool) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	for i := s.head; i < len(s.slots); i++ {
-		if sl := &s.slots[i]; sl.state == slotOut && sl.id == id {
-			return s.base + uint64(i-s.head), true
-		}
-	}
-	return 0, false
-}
-
-// Oldest returns the first outstanding delivery.
-func (s *Subscription) Oldest() (tag uint64, ok bool) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	for i := s.head; i < len(s.slots); i++ {
-		if s.slots[i].state == slotOut {
-			return s.base + uint64(i-s.head), true
-		}
-	}
-	return 0, false
-}
-
-// Issued reports whether the tag was handed out at some time.
-func (s *Subscription) Issued(tag uint64) bool {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return tag > 0 && tag < s.nextTag()
-}
-
 // Subscribe makes a subscription. Nothing is delivered before Start.
 func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if len(o.Dests) == 0 {
@@ -188,7 +105,7 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		return nil, err
 	}
 	p := c.b.policy(o.Dests[0])
-	s := &Subscription{c: c, opt: o, filter: sel, auto: o.Auto, base: 1, window: o.Prefetch, windowBytes: o.PrefetchBytes}
+	s := &Subscription{c: c, opt: o, filter: sel, auto: o.Auto, next: 1, window: o.Prefetch, windowBytes: o.PrefetchBytes}
 	if s.window <= 0 {
 		s.window = max(p.Prefetch, 1)
 	}
@@ -216,27 +133,26 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		s.Close()
 		return nil, err
 	}
+	c.mu.Lock()
+	gone := s.closed
+	c.mu.Unlock()
+	if gone { // with its connection, perhaps before it was listed everywhere
+		c.b.detach(s, nil, nil)
+		return nil, Errorf(CodeClosing, "the connection is closed")
+	}
 	return s, nil
 }
 
 // Start lets deliveries begin. Topic messages count from Subscribe on.
 func (s *Subscription) Start() {
-	var k wakes
 	s.c.mu.Lock()
 	if s.closed || s.started {
 		s.c.mu.Unlock()
 		return
 	}
 	s.started = true
-	s.feed(&k)
-	queues := slices.Clone(s.queues)
 	s.c.mu.Unlock()
-	for _, q := range queues {
-		q.mu.Lock()
-		q.dispatch(&k)
-		q.mu.Unlock()
-	}
-	k.flush()
+	s.pump()
 }
 
 // Close ends the subscription. What it holds goes back to the queues: what the
@@ -256,18 +172,15 @@ func (s *Subscription) Close() {
 			back = append(back, settle{q: sl.q, e: sl.e, ack: Ack{Kind: AckRelease}, taken: sl.taken})
 		}
 	}
-	s.base, s.slots, s.head = s.nextTag(), nil, 0
+	s.slots, s.head, s.live = nil, 0, 0
 	c.out = slices.DeleteFunc(c.out, func(d Delivery) bool { return d.Sub == s })
 	c.subs = slices.DeleteFunc(c.subs, func(x *Subscription) bool { return x == s })
 	s.backlog.clear()
 	queues, topics := s.queues, s.topics
 	c.mu.Unlock()
 
-	c.b.detach(s, queues, topics)
-	w := c.NewWork()
-	w.lazy = true
-	w.settled = append(w.settled, back...)
-	w.Flush(nil)
+	c.returnAll(back)
+	c.b.detach(s, queues, topics) // now the next exclusive consumer finds all in order
 	var k wakes
 	for _, q := range queues {
 		q.mu.Lock()

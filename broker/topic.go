@@ -98,11 +98,10 @@ func (s *Subscription) publish(t *topic, m *Message, exp int64, k *wakes) {
 // deliverTopic puts a topic's message into the output. c.mu is held and there is credit.
 func (s *Subscription) deliverTopic(t *topic, m *Message, exp int64) {
 	s.credit--
+	s.creditBytes -= int64(m.Size())
 	tag := uint64(0)
 	if !s.auto {
-		size := m.Size()
-		s.creditBytes -= int64(size)
-		tag = s.push(slot{id: m.id, size: uint32(size), state: slotOut})
+		tag = s.push(slot{id: m.id, size: uint32(m.Size()), state: slotOut})
 	}
 	s.delivered++
 	t.delivered.Add(1)

@@ -1,12 +1,16 @@
 package broker
 
+import "slices"
+
 // Tx is an open transaction of a connection: sends and acknowledgements that
 // take effect together, as one journal record, or not at all.
 type Tx struct {
-	c     *Conn
-	name  string
+	c    *Conn
+	name string
+
+	// Guarded by c.mu.
 	sends []txSend
-	acks  []txAck // guarded by c.mu
+	acks  []txAck
 	bytes int64
 	done  bool
 }
@@ -48,8 +52,12 @@ func (c *Conn) Tx(name string) *Tx {
 	return c.txs[name]
 }
 
+// room is called with c.mu held.
 func (t *Tx) room(bytes int64) error {
 	o := &t.c.b.opt
+	if t.done {
+		return t.ended()
+	}
 	if len(t.sends)+len(t.acks) >= o.MaxTxOps {
 		return Errorf(CodeLimit, "the transaction %q has %d operations, the most allowed", t.name, o.MaxTxOps)
 	}
@@ -59,11 +67,19 @@ func (t *Tx) room(bytes int64) error {
 	return nil
 }
 
+func (t *Tx) ended() error {
+	return Errorf(CodeNoTransaction, "the transaction %q has ended", t.name)
+}
+
 // Send adds a message to the transaction. A full destination is refused here
 // where its policy is to fail; where it is to wait, the commit may go beyond the
 // limit by what the transaction holds.
 func (t *Tx) Send(dests []Destination, m *Message) error {
-	if err := t.room(int64(m.Size())); err != nil {
+	size := int64(m.Size())
+	t.c.mu.Lock()
+	err := t.room(size)
+	t.c.mu.Unlock()
+	if err != nil {
 		return err
 	}
 	routes, err := t.c.b.route(t.c, nil, dests, m, limitsHold)
@@ -75,11 +91,17 @@ func (t *Tx) Send(dests []Destination, m *Message) error {
 	}
 	for _, r := range routes {
 		if r.q != nil {
-			r.q.unreserve(int64(m.Size())) // room is taken at the commit
+			r.q.unreserve(size) // room is taken at the commit
+			r.q.resumeParked()
 		}
 	}
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	if t.done {
+		return t.ended()
+	}
 	t.sends = append(t.sends, txSend{dests, m})
-	t.bytes += int64(m.Size())
+	t.bytes += size
 	return nil
 }
 
@@ -91,15 +113,11 @@ func (t *Tx) Ack(s *Subscription, first, last uint64, a Ack) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
-	for tag := max(first, s.base); tag <= last && tag < s.nextTag(); tag++ {
-		sl := s.slot(tag)
-		if sl == nil || sl.state != slotOut {
-			continue
-		}
+	for sl := range s.outstanding(first, last) {
 		if err := t.room(0); err != nil {
 			return n, err
 		}
-		t.acks = append(t.acks, txAck{s: s, tag: tag, sl: *sl, ack: a})
+		t.acks = append(t.acks, txAck{s: s, tag: sl.tag, sl: *sl, ack: a})
 		sl.state = slotInTx
 		s.credit++
 		s.creditBytes += int64(sl.size)
@@ -116,14 +134,26 @@ func (s *Subscription) pump() {
 	var k wakes
 	s.c.mu.Lock()
 	s.feed(&k)
-	queues := append([]*queue(nil), s.queues...)
+	s.c.mu.Unlock()
+	s.dispatchAll(&k)
+	k.flush()
+}
+
+// dispatchAll offers the messages of all its queues to the subscription, beginning
+// with another one each time, so that none has all of the credit.
+func (s *Subscription) dispatchAll(k *wakes) {
+	s.c.mu.Lock()
+	queues := slices.Clone(s.queues)
+	if n := len(queues); n > 1 {
+		s.turn = (s.turn + 1) % n
+		queues = append(queues[s.turn:], queues[:s.turn]...)
+	}
 	s.c.mu.Unlock()
 	for _, q := range queues {
 		q.mu.Lock()
-		q.dispatch(&k)
+		q.dispatch(k)
 		q.mu.Unlock()
 	}
-	k.flush()
 }
 
 func (t *Tx) end() bool {
@@ -147,10 +177,7 @@ func (t *Tx) Abort() {
 		back = t.giveUp()
 	}
 	c.mu.Unlock()
-	w := c.NewWork()
-	w.settled = back
-	w.lazy = true
-	w.Flush(nil)
+	c.returnAll(back)
 }
 
 // giveUp makes acknowledged deliveries outstanding again, and returns those
@@ -179,7 +206,11 @@ func (w *Work) Commit(t *Tx) error {
 	if !w.Empty() {
 		return Errorf(CodeInternal, "a transaction needs a Work of its own")
 	}
-	for _, s := range t.sends {
+	c := t.c
+	c.mu.Lock()
+	sends := t.sends
+	c.mu.Unlock()
+	for _, s := range sends {
 		routes, err := w.b.route(w.c, w.routes[:0], s.dests, s.m, limitsOff)
 		w.routes = routes
 		if err != nil {
@@ -189,13 +220,12 @@ func (w *Work) Commit(t *Tx) error {
 		}
 		w.add(routes, s.m)
 	}
-	c := t.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !t.end() {
 		w.drop()
 		w.reset()
-		return Errorf(CodeNoTransaction, "the transaction %q has ended", t.name)
+		return t.ended()
 	}
 	w.atomic = true
 	for _, a := range t.acks {
@@ -206,7 +236,7 @@ func (w *Work) Commit(t *Tx) error {
 			continue
 		}
 		if sl := a.s.slot(a.tag); sl != nil {
-			*sl = slot{}
+			a.s.free(sl)
 			a.s.acked++
 		}
 		a.s.trim()

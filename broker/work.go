@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"treadmq/store"
@@ -52,6 +53,7 @@ type target struct {
 	from *entry // a link to this entry's message
 	over []byte
 	exp  int64
+	dead bool // a non-persistent dead letter
 }
 
 type hidden struct {
@@ -67,8 +69,10 @@ type Work struct {
 	sb      store.Batch
 	targets []target
 	settled []settle
-	hidden  []hidden // to be forgotten when committed
-	routes  []route  // scratch of Send
+	hidden  []hidden        // to be forgotten when committed
+	spilled []settle        // of a transaction: leave the temporary store when it is committed
+	starved []*Subscription // of several queues, whose credit was used up and is not any more
+	routes  []route         // scratch of Send
 	lazy    bool
 	atomic  bool // a transaction: nothing becomes visible before the commit
 	size    int
@@ -83,7 +87,7 @@ func (b *Broker) internalWork() *Work { return &Work{c: &Conn{b: b}, b: b, lazy:
 
 // Empty reports whether there is nothing to flush.
 func (w *Work) Empty() bool {
-	return len(w.targets) == 0 && len(w.settled) == 0 && w.sb.Empty()
+	return len(w.targets) == 0 && len(w.settled) == 0 && len(w.starved) == 0 && w.sb.Empty()
 }
 
 // Size returns the bytes of the messages gathered.
@@ -122,11 +126,11 @@ func (w *Work) add(routes []route, m *Message) {
 	for _, r := range routes {
 		t := target{msg: m, conn: w.c, q: r.q, t: r.t, op: -1, exp: m.Expiration()}
 		if r.dead != nil {
-			t.over = r.dead
+			t.over, t.exp = r.dead, r.exp
 		}
 		if r.stored(m) {
 			t.op, t.ref = len(w.sb.Ops), len(refs)
-			refs = append(refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over})
+			refs = append(refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over, Expiry: r.exp, OwnExpiry: r.dead != nil})
 		}
 		w.targets = append(w.targets, t)
 	}
@@ -157,41 +161,50 @@ func (w *Work) Ack(s *Subscription, first, last uint64, a Ack) int {
 		return 0
 	}
 	n := 0
-	for tag := max(first, s.base); tag <= last && tag < s.nextTag(); tag++ {
-		if sl := s.slot(tag); sl != nil && sl.state == slotOut {
-			w.settle(s, sl, a)
-			n++
-		}
+	for sl := range s.outstanding(first, last) {
+		w.settle(s, sl, a)
+		n++
 	}
 	s.settledSome(n)
 	return n
 }
 
 // ackOne is Ack for one delivery in auto mode.
-func (w *Work) ackOne(s *Subscription, tag uint64) {
+func (w *Work) ackOne(d *Delivery) {
+	s := d.Sub
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.closed {
 		return
 	}
-	if sl := s.slot(tag); sl != nil && sl.state == slotOut {
+	if sl := s.slot(d.Tag); sl != nil && sl.state == slotOut {
 		w.settle(s, sl, Ack{})
 		s.settledSome(1)
-	} else if tag == 0 {
-		s.credit++
+	} else if d.Tag == 0 {
+		w.credit(s, int64(d.Message.Size()))
 		s.settledSome(1)
 	}
 }
 
 // settle takes one slot out. c.mu is held.
 func (w *Work) settle(s *Subscription, sl *slot, a Ack) {
-	s.credit++
-	s.creditBytes += int64(sl.size)
 	if sl.e != nil {
 		w.settled = append(w.settled, settle{q: sl.q, e: sl.e, ack: a, taken: true})
 	}
-	*sl = slot{}
+	w.credit(s, int64(sl.size))
+	s.free(sl)
+}
+
+// credit gives one message's credit back. When there was none, queues other than
+// the message's own may have waited for it. c.mu is held.
+func (w *Work) credit(s *Subscription, size int64) {
+	starved := s.credit <= 0 || s.creditBytes <= 0
+	s.credit++
+	s.creditBytes += size
+	if starved && (len(s.queues) > 1 || (len(s.queues) > 0 && len(s.topics) > 0)) && !slices.Contains(w.starved, s) {
+		w.starved = append(w.starved, s)
+	}
 }
 
 // settledSome is called after slots were freed. c.mu is held.
@@ -222,6 +235,7 @@ func (w *Work) Flush(done func(error)) {
 		w.publish(&k)
 		w.unblock(&k)
 		k.flush()
+		w.forgetSpilled()
 		w.finish(nil)
 		return
 	}
@@ -257,6 +271,7 @@ func batchDone(sb *store.Batch, err error) {
 	w.publish(&w.b.commitWakes)
 	if w.atomic {
 		w.unblock(&w.b.commitWakes)
+		w.forgetSpilled()
 	}
 	for _, h := range w.hidden {
 		h.q.unhide(h.seq)
@@ -269,6 +284,7 @@ func (w *Work) drop() {
 	for i := range w.targets {
 		if t := &w.targets[i]; t.q != nil {
 			t.q.unreserve(t.size())
+			t.q.resumeParked()
 		}
 	}
 }
@@ -278,47 +294,6 @@ func (t *target) size() int64 {
 		return int64(t.from.size)
 	}
 	return int64(t.msg.Size())
-}
-
-// refused is called when the store did not take the batch. A full disk refuses
-// what needs room and still takes what only removes, so that consuming goes on.
-func (w *Work) refused(err error) {
-	w.drop()
-	if !errors.Is(err, store.ErrFull) {
-		w.finish(w.b.storeError(err))
-		return
-	}
-	if w.atomic {
-		w.release()
-		w.finish(w.b.storeError(err))
-		return
-	}
-	rest := w.c.NewWork()
-	rest.lazy = w.lazy
-	for i := range w.sb.Ops {
-		switch op := &w.sb.Ops[i]; op.Kind {
-		case store.OpRemove:
-			rest.sb.Remove(op.Ref, op.Loc)
-		case store.OpAttempts:
-			rest.sb.Attempts(op.Ref, op.N, op.Until)
-		}
-	}
-	full := w.b.storeError(err)
-	if rest.sb.Empty() {
-		w.finish(full)
-		return
-	}
-	rest.Flush(func(error) { w.finish(full) })
-}
-
-// release puts what a refused transaction had acknowledged back into the queues.
-func (w *Work) release() {
-	for i := range w.settled {
-		w.settled[i].ack = Ack{Kind: AckRelease}
-	}
-	var k wakes
-	w.unblock(&k)
-	k.flush()
 }
 
 // settleAll turns settled deliveries into operations of the batch.
@@ -342,6 +317,8 @@ func (w *Work) remove(q *queue, e *entry) {
 		if e.out {
 			w.hidden = append(w.hidden, hidden{q, e.seq})
 		}
+	case e.stored && w.atomic:
+		w.spilled = append(w.spilled, settle{q: q, e: e})
 	case e.stored:
 		q.removeSpilled(e)
 	}
