@@ -113,6 +113,33 @@ func (b *Broker) Exited() <-chan struct{} { return b.exited }
 
 // Start starts the broker on the folder and port it had before.
 func (b *Broker) Start() error {
+	ready, err := b.launch()
+	if err != nil {
+		return err
+	}
+	select {
+	case err = <-ready:
+	case <-time.After(startTimeout):
+		err = fmt.Errorf("the broker was not ready within %v", startTimeout)
+	}
+	if err != nil {
+		_ = b.Kill()
+		return fmt.Errorf("%w\n%s", err, b.Log())
+	}
+	return nil
+}
+
+// StartAndKill starts the broker and kills it after a while, ready or not.
+func (b *Broker) StartAndKill(after time.Duration) error {
+	if _, err := b.launch(); err != nil {
+		return err
+	}
+	time.Sleep(after)
+	return b.Kill()
+}
+
+// launch starts the process. What is received says whether clients are taken.
+func (b *Broker) launch() (<-chan error, error) {
 	args := []string{"console", "--data", b.Data(), "--stomp", b.Addr(), "--console", "127.0.0.1:0", "--realm", b.realm()}
 	for _, s := range b.opts.Set {
 		args = append(args, "--set", s)
@@ -124,14 +151,14 @@ func (b *Broker) Start() error {
 	// An *os.File of our own rather than StdoutPipe: Wait must not close it before it was read.
 	r, w, err := os.Pipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	cmd.Stdout = w
 	err = cmd.Start()
 	w.Close()
 	if err != nil {
 		r.Close()
-		return fmt.Errorf("start the broker: %w", err)
+		return nil, fmt.Errorf("start the broker: %w", err)
 	}
 	b.cmd, b.exited = cmd, make(chan struct{})
 	go func() {
@@ -140,16 +167,7 @@ func (b *Broker) Start() error {
 	}()
 	ready := make(chan error, 1)
 	b.stdout.Go(func() { b.readStdout(r, ready) })
-	select {
-	case err = <-ready:
-	case <-time.After(startTimeout):
-		err = fmt.Errorf("the broker was not ready within %v", startTimeout)
-	}
-	if err != nil {
-		_ = b.Kill()
-		return fmt.Errorf("%w\n%s", err, b.Log())
-	}
-	return nil
+	return ready, nil
 }
 
 // environ is the environment without settings for brokers of the machine.
