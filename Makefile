@@ -49,7 +49,7 @@ browser: ## the console in a real Chromium
 	cd webui/e2e && go test -count=1 -timeout 10m ./...
 
 bench: build ## the same loads on TreadMQ and on the floor, as ratios
-	scripts/bench/run.sh
+	scripts/bench/run.py
 
 dist: ## tarballs and zip for linux amd64/arm64, darwin arm64, windows amd64
 	scripts/dist.sh '$(VERSION)'
