@@ -122,6 +122,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // runningBroker is a broker process.
 type runningBroker struct {
+	args     []string // of console
 	once     sync.Once
 	dir      string
 	cmd      *exec.Cmd
@@ -144,9 +145,9 @@ func theBroker(t *testing.T) *runningBroker {
 }
 
 // ownBroker starts a broker for one test.
-func ownBroker(t *testing.T) *runningBroker {
+func ownBroker(t *testing.T, args ...string) *runningBroker {
 	t.Helper()
-	b := &runningBroker{}
+	b := &runningBroker{args: args}
 	t.Cleanup(b.stop)
 	if err := b.start(); err != nil {
 		t.Fatal(err)
@@ -164,6 +165,7 @@ func (b *runningBroker) start() (err error) {
 	}
 	defer out.Close()
 	c := call{args: []string{"console", "--data", "data", "--stomp", "127.0.0.1:0", "--console", "127.0.0.1:0"}, dir: b.dir}
+	c.args = append(c.args, b.args...)
 	b.cmd = c.command(context.Background())
 	b.cmd.Stdout, b.cmd.Stderr = out, out
 	if err := b.cmd.Start(); err != nil {

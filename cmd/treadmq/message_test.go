@@ -369,3 +369,16 @@ func TestInterruptWhileReadingStandardInput(t *testing.T) {
 	}
 	b.wantEmpty(t, "unread")
 }
+
+// The first message that is refused ends the command, which says how far it came.
+func TestSendStopsAtARefusal(t *testing.T) {
+	config := t.TempDir() + "/t.toml"
+	os.WriteFile(config, []byte("[[policy]]\nqueue = \"full\"\nmaxMessages = 3\nonFull = \"fail\"\n"), 0o600)
+	b := ownBroker(t, "--config", config)
+	o := b.run(t, "", "send", "full", "-b", "x", "-n", "1000000", "--rate", "200").want(t, exitTryAgain)
+	o.says(t, "3 messages confirmed, then one was not", "queue-full")
+	if got := b.receive(t, "full", 3); len(got) != 3 {
+		t.Errorf("%d messages came", len(got))
+	}
+	b.run(t, "", "bench", "full", "-n", "100", "--mode", "fill").want(t, exitTryAgain).says(t, "full")
+}

@@ -21,6 +21,7 @@ import (
 	"treadmq/conf"
 	"treadmq/store"
 	"treadmq/store/local"
+	"treadmq/store/vfs"
 )
 
 // Times of a node's life.
@@ -101,11 +102,19 @@ func (n *node) openStore() error {
 	if opt.CompactBelow == 0 {
 		opt.CompactBelow = -1 // never; the store's 0 is its default
 	}
+	if n.flags.fault != "" {
+		hook, err := vfs.ParseFault(n.flags.fault)
+		if err != nil {
+			return exitError(exitUsage, "%v", err)
+		}
+		opt.FS = vfs.NewFaults(vfs.OS{}, hook)
+	}
 	st, err := local.Open(opt)
 	if err != nil {
 		return openError(err)
 	}
 	n.store = st
+	opt.FS = nil
 	opt.Dir, opt.Temporary, opt.OnGroup, opt.DiskReserve = filepath.Join(n.cfg.Data, "temp"), true, nil, 0
 	if n.temp, err = local.Open(opt); err != nil {
 		return openError(err)

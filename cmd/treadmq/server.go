@@ -27,6 +27,7 @@ type serverFlags struct {
 	console string
 	realm   string
 	set     []string
+	fault   string // for tests: makes the durable store's disk fail, see vfs.ParseFault
 	changed map[string]bool
 	cmd     *cobra.Command
 }
@@ -42,6 +43,8 @@ func (f *serverFlags) register(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.stomp, "stomp", nil, "STOMP listener host:port; replaces the configured ones, may be repeated; port 0 takes a free one")
 	fl.StringVar(&f.console, "console", "", "console listener host:port; empty switches it off")
 	fl.StringVar(&f.realm, "realm", "", "realm file with users, passwords and roles")
+	fl.StringVar(&f.fault, "store-fault", "", "make the store's disk fail, for tests: kind[@part]:n:error")
+	_ = fl.MarkHidden("store-fault") // fails only for a flag that is not there
 	fl.StringArrayVar(&f.set, "set", nil, "key=value, any key of the configuration; may be repeated")
 }
 
@@ -82,6 +85,7 @@ func (f *serverFlags) args() (args []string) {
 	add("data", f.data)
 	add("console", f.console)
 	add("realm", f.realm)
+	add("store-fault", f.fault)
 	add("stomp", strings.Join(f.stomp, ","))
 	for _, s := range f.set {
 		args = append(args, "--set", s)

@@ -18,6 +18,7 @@ const (
 	lose
 	double
 	swap    // with the next one
+	late    // delivered again when it is acknowledged
 	flagged // delivered twice, the second time as redelivered
 	dropReceipt
 	refuse // ERROR
@@ -31,13 +32,15 @@ type fakeBroker struct {
 	faults map[int]fault
 	held   string // a message to be sent after the next
 
-	mu    sync.Mutex
-	taken int
-	subs  map[string][]*fakeSub
-	turn  map[string]int
-	queue map[string][]string // of destinations without subscribers
-	acks  int
-	conns sync.WaitGroup
+	mu      sync.Mutex
+	taken   int
+	subs    map[string][]*fakeSub
+	turn    map[string]int
+	queue   map[string][]string // of destinations without subscribers
+	acks    int
+	again   string // a message to deliver once more when all are acknowledged
+	againTo string
+	conns   sync.WaitGroup
 }
 
 type fakeSub struct {
@@ -99,6 +102,10 @@ func (b *fakeBroker) serve(c net.Conn) {
 		case "ACK":
 			b.mu.Lock()
 			b.acks++
+			if b.again != "" && b.acks == b.taken {
+				b.deliver(b.againTo, b.again, "")
+				b.again = ""
+			}
 			b.mu.Unlock()
 		}
 		if id := h["receipt"]; id != "" {
@@ -147,6 +154,9 @@ func (b *fakeBroker) take(dest, body string, w *lockedWriter, receipt string) bo
 	switch f {
 	case fine, dropReceipt:
 		b.deliver(dest, body, "")
+	case late:
+		b.deliver(dest, body, "")
+		b.again, b.againTo = body, dest
 	case double:
 		b.deliver(dest, body, "")
 		b.deliver(dest, body, "")

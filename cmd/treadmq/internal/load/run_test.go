@@ -38,6 +38,7 @@ func TestFaultsAreFound(t *testing.T) {
 		"the last one lost":    {faults: map[int]fault{199: lose}, lost: 1},
 		"a duplicate":          {faults: map[int]fault{40: double}, duplicates: 1},
 		"the last one doubled": {faults: map[int]fault{199: double}, duplicates: 1},
+		"one again at the end": {faults: map[int]fault{40: late}, duplicates: 1},
 		"two swapped":          {faults: map[int]fault{40: swap}, disorder: 1, change: func(c *Config) { c.Producers = 1 }},
 		"a flagged one twice":  {faults: map[int]fault{40: flagged}, redelivered: 1},
 		"all together": {faults: map[int]fault{10: lose, 20: double, 30: swap, 40: flagged}, lost: 1, duplicates: 1, disorder: 1, redelivered: 1,
