@@ -464,10 +464,8 @@ func TestSendIsAnsweredAfterCommit(t *testing.T) {
 			status <- serve(r.s, req)
 		}()
 		synctest.Wait()
-		select {
-		case got := <-status:
-			t.Errorf("answered with %d before the commit", got)
-		default:
+		if len(status) > 0 {
+			t.Error("it was answered before the commit")
 		}
 		g.shut.Store(nil)
 		close(open)
