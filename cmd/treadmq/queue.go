@@ -182,7 +182,9 @@ func eachQueue(cmd *cobra.Command, f *apiFlags, args []string, column string, do
 	for _, name := range names {
 		r, err := do(cmd.Context(), c, name)
 		if err != nil {
-			p.close()
+			if p.n > 0 {
+				p.close() // what was done before
+			}
 			return err
 		}
 		if r.value == nil {

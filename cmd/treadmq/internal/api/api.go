@@ -34,7 +34,7 @@ const (
 
 // Options say where the API is and who asks.
 type Options struct {
-	URL      string // of the console, with its path prefix if it has one; empty means DefaultURL
+	URL      string // of the console, with its path prefix if it has one, with or without /admin/; empty means DefaultURL
 	User     string // empty: no login
 	Password string
 	CAFile   string // PEM file of certificates to trust instead of the system's
@@ -89,7 +89,9 @@ func New(o Options) (*Client, error) {
 		o.Password, _ = base.User.Password()
 	}
 	base.User = nil
-	base.Path, base.RawPath = strings.TrimRight(base.Path, "/"), ""
+	// people copy the address that their browser shows
+	base.Path = strings.TrimSuffix(strings.TrimRight(base.Path, "/"), "/admin")
+	base.RawPath, base.RawQuery, base.Fragment = "", "", ""
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
 	if o.CAFile != "" {
 		if transport.TLSClientConfig.RootCAs, err = pool(o.CAFile); err != nil {

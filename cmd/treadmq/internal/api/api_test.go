@@ -141,6 +141,11 @@ func TestBadAddresses(t *testing.T) {
 			t.Errorf("%q passes", bad)
 		}
 	}
+	for _, same := range []string{"http://h:1/x", "http://h:1/x/", "http://h:1/x/admin", "http://h:1/x/admin/?a=b#c"} {
+		if c, err := New(Options{URL: same}); err != nil || c.URL() != "http://h:1/x" {
+			t.Errorf("%s is %v, %v", same, c.URL(), err)
+		}
+	}
 	if c, err := New(Options{URL: "http://u:p@h:1/x/"}); err != nil || c.URL() != "http://h:1/x" || c.o.User != "u" {
 		t.Errorf("%v %v", c, err)
 	}
