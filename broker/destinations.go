@@ -171,7 +171,11 @@ func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 		}
 	}
 	if o.Browser {
-		return Errorf(CodeNotOffered, "browsing by SUBSCRIBE is not offered yet; use the console or treadmq browse")
+		for _, d := range o.Dests {
+			if !d.Kind.IsQueue() {
+				return Errorf(CodeBadRequest, "%s is a topic, which keeps nothing to browse", d.Name)
+			}
+		}
 	}
 	return nil
 }

@@ -46,6 +46,7 @@ type Subscription struct {
 	turn        int    // the queue that is dispatched first
 	queues      []*queue
 	topics      []*topic
+	browser     *browser
 	backlog     backlog // topics: what waits for credit
 	delivered   uint64
 	acked       uint64
@@ -129,7 +130,11 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	s.serial = c.nsubs
 	c.subs = append(c.subs, s)
 	c.mu.Unlock()
-	if err := c.b.attach(s); err != nil {
+	attach := c.b.attach
+	if o.Browser {
+		attach = c.b.startBrowser
+	}
+	if err := attach(s); err != nil {
 		s.Close()
 		return nil, err
 	}

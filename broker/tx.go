@@ -134,6 +134,7 @@ func (s *Subscription) pump() {
 	var k wakes
 	s.c.mu.Lock()
 	s.feed(&k)
+	s.runBrowser()
 	s.c.mu.Unlock()
 	s.dispatchAll(&k)
 	k.flush()

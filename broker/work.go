@@ -181,7 +181,7 @@ func (w *Work) ackOne(d *Delivery) {
 	if sl := s.slot(d.Tag); sl != nil && sl.state == slotOut {
 		w.settle(s, sl, Ack{})
 		s.settledSome(1)
-	} else if d.Tag == 0 {
+	} else if d.Tag == 0 && !d.BrowseEnd {
 		w.credit(s, int64(d.Message.Size()))
 		s.settledSome(1)
 	}
@@ -214,6 +214,7 @@ func (s *Subscription) settledSome(n int) {
 	}
 	s.acked += uint64(n)
 	s.trim()
+	s.runBrowser()
 	if s.backlog.len() > 0 {
 		var k wakes
 		s.feed(&k)

@@ -81,14 +81,6 @@ func (o *output) logIn(c *broker.Conn, first []byte) {
 	o.startWriter()
 }
 
-// queue queues control bytes before login.
-func (o *output) queue(b []byte) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.control = append(o.control, b...)
-	o.startWriter()
-}
-
 // parkedMore counts SENDs that wait for room.
 func (o *output) parkedMore(n int) {
 	o.mu.Lock()

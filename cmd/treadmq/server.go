@@ -28,7 +28,6 @@ type serverFlags struct {
 	realm   string
 	set     []string
 	fault   string // for tests: makes the durable store's disk fail, see vfs.ParseFault
-	changed map[string]bool
 	cmd     *cobra.Command
 }
 
