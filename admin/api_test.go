@@ -290,7 +290,8 @@ func TestQueueOperations(t *testing.T) {
 	for range 3 {
 		c.send("/api/v1/queues/q/messages", `{}`)
 	}
-	conn, err := r.b.Connect(broker.ConnOptions{Sink: nop{}, User: "worker"})
+	in := inbox{make(chan struct{}, 1)}
+	conn, err := r.b.Connect(broker.ConnOptions{Sink: in, User: "worker"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,6 +301,7 @@ func TestQueueOperations(t *testing.T) {
 		t.Fatal(err)
 	}
 	sub.Start()
+	<-in.wake // it has its message
 	var q queueJSON
 	c.get("/api/v1/queues/q").json(t, &q)
 	if q.Messages != 3 || q.InFlight != 1 || q.Ready != 2 || q.Consumers != 1 || len(q.ConsumersList) != 1 || q.ConsumersList[0].ID != "s1" ||

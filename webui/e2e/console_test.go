@@ -324,15 +324,23 @@ func TestLiveFigures(t *testing.T) {
 // Server and script must show a figure in the same way, else it flickers.
 func TestScriptFormatsAsTheServer(t *testing.T) {
 	r := newRig(t)
-	r.fill(queue("big"), strings.Repeat("x", 1500), strings.Repeat("y", 150_000))
+	r.fill(queue("probe"), "")
+	probe, err := r.b.Queue(queue("probe"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := r.logged("uli")
-	b.goTo("/admin/queue?name=big")
-	script := `[...document.querySelectorAll("[data-f=bytes],[data-f=memoryBytes],[data-f=messages],[data-f=enqueued]")].map(c => c.textContent).join("|")`
-	served := eval[string](b, script)
-	eval[any](b, `for (const c of document.querySelectorAll("[data-f]")) c.textContent = ""`)
-	b.until(`document.querySelector("[data-f=dropped]").textContent !== ""`)
-	if got := eval[string](b, script); got != served {
-		t.Errorf("the script shows %s, the server %s", got, served)
+	for _, size := range []int{1000, 2040, 10_200, 102_000, 2_090_000} { // on both sides of where units and digits change
+		name := fmt.Sprint("size-", size)
+		r.fill(queue(name), strings.Repeat("x", size-int(probe.Bytes)))
+		b.goTo("/admin/queue?name=" + name)
+		script := `[...document.querySelectorAll("[data-f=bytes],[data-f=messages],[data-f=enqueued],[data-f=dropped]")].map(c => c.textContent).join("|")`
+		served := eval[string](b, script)
+		eval[any](b, `for (const c of document.querySelectorAll("[data-f]")) c.textContent = ""`)
+		b.until(`document.querySelector("[data-f=dropped]").textContent !== ""`)
+		if got := eval[string](b, script); got != served {
+			t.Errorf("%d bytes: the script shows %s, the server %s", size, got, served)
+		}
 	}
 }
 
