@@ -12,7 +12,7 @@
 # It may be run again and again: what is there is left alone.
 set -eu
 
-root=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 tools=$root/.tools
 staticcheck_version=v0.7.0
 

@@ -133,6 +133,20 @@ func (c client) missing(proven []string) string {
 	return b.String()
 }
 
+// A program that leaves a step out, or tells of one that nobody knows, does not pass.
+func TestMissing(t *testing.T) {
+	c := client{name: "c", steps: []string{"extra"}}
+	if what := c.missing(c.wanted()); what != "" {
+		t.Error(what)
+	}
+	if what := c.missing(c.wanted()[1:]); what != "step login was not proven\n" {
+		t.Errorf("%q", what)
+	}
+	if what := c.missing(append(c.wanted(), "bonus")); !strings.Contains(what, "step bonus is not on the list") {
+		t.Errorf("%q", what)
+	}
+}
+
 // buildGoClient compiles the program that uses go-stomp.
 func buildGoClient(dir string) (string, error) {
 	bin := filepath.Join(dir, "gostomp")

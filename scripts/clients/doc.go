@@ -15,5 +15,7 @@
 //	restart kill     by SIGKILL; the answer is "done"
 //	done             every step was run
 //
-// Everything else it prints is shown when the test fails.
+// Everything else it prints is shown when the test fails. BROKER_BINARY names a
+// treadmq to use instead of building one, BROKER_RACE=1 builds it with the race
+// detector.
 package clients

@@ -5,7 +5,8 @@
 //	CRASH_ROUNDS=30 go test -tags crash ./scripts/crash  more
 //
 // CRASH_SEED repeats the choices of a run (not its timing), CRASH_RACE=1 builds
-// the broker with the race detector. The checker itself is tested without tags.
+// the broker with the race detector, BROKER_BINARY names one that is there. The
+// checker itself is tested without tags.
 package crash
 
 import "fmt"

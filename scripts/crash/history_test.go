@@ -122,7 +122,6 @@ func model(r *rand.Rand, events int) []Event {
 	type entry struct {
 		key       Key
 		delivered bool
-		sure      bool
 	}
 	var list []Event
 	var queue []*entry

@@ -16,7 +16,7 @@ ask() {
 	local answer
 	printf '%s\n' "$1"
 	IFS= read -r answer || fail "the test gave up on: $1"
-	[ "$answer" = done ] || fail "the test gave up on: $1"
+	[ "$answer" = "done" ] || fail "the test gave up on: $1"
 }
 
 # open [VERSION [HEADER...]]: connects and logs in. One connection at a time.
@@ -50,7 +50,7 @@ ended() {
 	local rest
 	exec 3>&-
 	IFS= read -r -t "$patience" -d '' rest <&4
-	[ $? -eq 1 ] && [ -z "${rest//$'\n'/}" ] || fail "the broker did not end the connection: $rest"
+	if [ $? -ne 1 ] || [ -n "${rest//$'\n'/}" ]; then fail "the broker did not end the connection: $rest"; fi
 	exec 4<&-
 	wait "$nc"
 }
@@ -338,4 +338,4 @@ for step in login login-refused send-receipt subscribe-auto ack-client redeliver
 	$step
 	printf 'ok %s\n' "$step"
 done
-echo done
+printf 'done\n'
