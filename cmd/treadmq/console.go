@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"treadmq/admin"
+	"treadmq/broker"
 	"treadmq/webui"
 )
 
@@ -22,7 +23,8 @@ func (n *node) openConsole() error {
 		return nil
 	}
 	srv, err := admin.New(admin.Options{
-		Broker: n.broker, Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: policies(n.cfg), Logger: n.log,
+		Broker: n.broker, Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
+		Ready:       n.ready,
 		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins,
 		Secure: c.HTTPS || n.webTLS != nil,
 	})
@@ -43,6 +45,20 @@ func (n *node) openConsole() error {
 	n.serve("console", func() error { return srv.Serve(l) })
 	return nil
 }
+
+// ready says whether clients are taken.
+func (n *node) ready() (bool, []string) {
+	switch {
+	case n.stopping.Load():
+		return false, []string{"the broker is stopping"}
+	case n.store.Stats().Failed != nil:
+		return false, []string{"the store failed: " + n.store.Stats().Failed.Error()}
+	}
+	return true, nil
+}
+
+// policy is what holds for a destination now.
+func (n *node) policy(d broker.Destination) broker.Policy { return (*n.policies.Load())(d) }
 
 // reachable is an address that a browser on this machine can open.
 func reachable(addr string) string {

@@ -33,23 +33,25 @@ const (
 // node is a running broker with everything around it, in the order in which it
 // is started; it is stopped in the reverse order.
 type node struct {
-	flags   *serverFlags
-	cfg     *conf.Config
-	log     *slog.Logger
-	reopen  func()
-	users   *users
-	tls     *reloadingTLS
-	webTLS  *reloadingTLS
-	store   *local.Store
-	temp    *local.Store
-	broker  *broker.Broker
-	current atomic.Pointer[broker.Broker] // nil while the store replays
-	stomp   *stomp.Server
-	console *console
-	state   *runState
-	started time.Time
-	serving sync.WaitGroup
-	failed  chan error // a listener ended by itself
+	flags    *serverFlags
+	cfg      *conf.Config
+	log      *slog.Logger
+	reopen   func()
+	users    *users
+	tls      *reloadingTLS
+	webTLS   *reloadingTLS
+	store    *local.Store
+	temp     *local.Store
+	broker   *broker.Broker
+	current  atomic.Pointer[broker.Broker] // nil while the store replays
+	stomp    *stomp.Server
+	console  *console
+	state    *runState
+	started  time.Time
+	serving  sync.WaitGroup
+	failed   chan error // a listener ended by itself
+	stopping atomic.Bool
+	policies atomic.Pointer[func(broker.Destination) broker.Policy]
 }
 
 // runServer runs a broker in the foreground until a signal ends it, or its store fails.
@@ -140,8 +142,10 @@ func openError(err error) error {
 // openBroker starts the core on the stores.
 func (n *node) openBroker(seq *atomic.Uint64) error {
 	c := n.cfg.Stomp
+	fn := policies(n.cfg)
+	n.policies.Store(&fn)
 	b, err := broker.New(broker.Options{
-		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: policies(n.cfg),
+		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn,
 		MemoryLimit: int64(n.cfg.Memory.Limit), MaxTransactions: c.MaxTransactions, MaxTxOps: c.MaxTransactionOps,
 		MaxTxBytes: int64(c.MaxTransactionBytes), Logger: n.log,
 	})
@@ -282,7 +286,9 @@ func (n *node) reload() {
 	if err != nil {
 		n.log.Error("reload: the configuration is not usable, so the old one stays", "err", err)
 	} else {
-		n.broker.SetPolicy(policies(cfg))
+		fn := policies(cfg)
+		n.policies.Store(&fn)
+		n.broker.SetPolicy(fn)
 	}
 	n.users.refresh(n.log)
 	for _, t := range []*reloadingTLS{n.tls, n.webTLS} {
@@ -295,6 +301,7 @@ func (n *node) reload() {
 
 // stop undoes start, in reverse order, as far as it got.
 func (n *node) stop() {
+	n.stopping.Store(true)
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
