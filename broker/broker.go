@@ -118,6 +118,7 @@ type Broker struct {
 	ended   bool
 	wg      sync.WaitGroup
 	stop    chan struct{}
+	noSpill atomic.Int64  // until when the temporary store is not asked, ns since 1970; 0 = it works
 	stale   atomic.Uint64 // acknowledgements for what is no longer outstanding
 }
 

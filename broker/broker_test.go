@@ -1,7 +1,10 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,6 +108,37 @@ func (r *rig) crash() {
 	r.close()
 	r.fs = disk
 	r.open()
+}
+
+// damage changes a bit of a text wherever the journal has it.
+func (r *rig) damage(text string) {
+	r.t.Helper()
+	names, err := r.fs.ReadDir("store")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	found := false
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".log") {
+			continue
+		}
+		name = "store/" + name
+		f, err := r.fs.OpenFile(name, os.O_RDONLY, 0)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		size, _ := r.fs.Stat(name)
+		data := make([]byte, size)
+		f.ReadAt(data, 0)
+		f.Close()
+		if i := bytes.Index(data, []byte(text)); i >= 0 {
+			r.fs.Flip(name, int64(i), 3)
+			found = true
+		}
+	}
+	if !found {
+		r.t.Fatalf("the journal does not hold %q", text)
+	}
 }
 
 // client is a connection and what came out of it.

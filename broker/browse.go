@@ -89,11 +89,14 @@ func (q *queue) browseLane(l store.Lane, after store.Seq, max, maxBytes int) ([]
 		if st == nil || (src == durable && !q.durable) {
 			continue
 		}
-		refs, m, err := st.Load(nil, q.id, l, after, max, maxBytes)
+		refs, m, err := q.b.read(src, q.id, l, after, max, maxBytes)
 		if err != nil {
 			return nil, false, q.b.storeError(err)
 		}
 		for i := range refs {
+			if refs[i].Message == nil {
+				continue // damaged
+			}
 			e, err := q.stored(&refs[i], src)
 			if err != nil {
 				return nil, false, Errorf(CodeInternal, "a stored message of %s cannot be decoded: %w", q.dest.Name, err)

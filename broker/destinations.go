@@ -45,7 +45,7 @@ func (b *Broker) createQueue(d Destination) (*queue, error) {
 	}
 	if len(b.queues)+len(b.topics) >= b.opt.MaxDestinations {
 		b.destMu.Unlock()
-		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some or raise maxDestinations", b.opt.MaxDestinations)
+		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some", b.opt.MaxDestinations)
 	}
 	b.nextDest++
 	q := b.newQueue(d, store.DestID(b.nextDest))
@@ -129,7 +129,7 @@ func (b *Broker) topicFor(d Destination) (*topic, error) {
 		return t, nil
 	}
 	if len(b.queues)+len(b.topics) >= b.opt.MaxDestinations {
-		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some or raise maxDestinations", b.opt.MaxDestinations)
+		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some", b.opt.MaxDestinations)
 	}
 	t = newTopic(b, d, nil)
 	b.topics[d] = t

@@ -1,6 +1,10 @@
 package broker
 
-import "treadmq/store"
+import (
+	"time"
+
+	"treadmq/store"
+)
 
 // arriveMemory makes a message visible that has no part in the durable store.
 func (b *Broker) arriveMemory(t *target, k *wakes) {
@@ -65,10 +69,23 @@ func (q *queue) spill(t *target, e *entry) bool {
 	sb.Enqueue(store.Message{ID: e.id, Flags: store.Flags(t.msg.Flags()), Expiry: e.expiry, Encoded: t.msg.enc},
 		store.NewRef{Dest: q.id, Lane: e.lane, Overlay: e.overlay})
 	if err := q.b.temp.Append(sb); err != nil {
-		q.b.log.Warn("the temporary store takes no message, so it stays in memory", "dest", q.dest.String(), "err", err)
+		if until := q.b.now().Add(spillRetry).UnixNano(); q.b.noSpill.Swap(until) == 0 {
+			q.b.log.Warn("the temporary store takes no messages; non-persistent ones are refused where memory is short", "dest", q.dest.String(), "err", err)
+		}
 		return false
 	}
+	q.b.noSpill.Store(0)
 	return true
+}
+
+// spillRetry is how long non-persistent messages are refused, where memory is
+// short, after the temporary store refused one.
+const spillRetry = time.Second
+
+// mayKeep reports whether there is room for a non-persistent message.
+func (q *queue) mayKeep(size int64) bool {
+	until := q.b.noSpill.Load()
+	return until == 0 || q.b.now().UnixNano() > until || q.roomFor(size)
 }
 
 // removeSpilled takes an entry out of the temporary store.

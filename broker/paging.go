@@ -50,7 +50,7 @@ func (q *queue) load(ln *lane, src source, l store.Lane) {
 	after, known := ln.pagedAfter, ln.maxSeq
 	room := min(q.policy.Load().MemoryLimit-q.mem.Load(), b.memLimit-b.mem.Load(), loadBytes)
 	q.mu.Unlock()
-	refs, more, err := b.storeOf(src).Load(nil, q.id, l, after, loadRefs, int(max(room, loadBytesMin)))
+	refs, more, err := b.read(src, q.id, l, after, loadRefs, int(max(room, loadBytesMin)))
 
 	var k wakes
 	q.mu.Lock()
@@ -70,6 +70,31 @@ func (q *queue) load(ln *lane, src source, l store.Lane) {
 	k.flush()
 }
 
+// read loads references with their messages. Where the disk damaged some, it
+// reads one by one: those come without a message.
+func (b *Broker) read(src source, d store.DestID, l store.Lane, after store.Seq, refs, bytes int) ([]store.Stored, bool, error) {
+	st := b.storeOf(src)
+	list, more, err := st.Load(nil, d, l, after, refs, bytes)
+	if !errors.Is(err, store.ErrCorrupt) {
+		return list, more, err
+	}
+	if list, more, err = st.Load(nil, d, l, after, min(refs, loadBodiesN), 0); err != nil {
+		return nil, false, err
+	}
+	for i := range list {
+		r := &list[i]
+		if r.Message, err = st.Read(r.Loc); err == nil {
+			continue
+		}
+		if !errors.Is(err, store.ErrCorrupt) {
+			return nil, false, err
+		}
+		b.log.Error("a message is damaged on disk and cannot be delivered; it stays in the store, and purging its queue removes it",
+			"dest", uint32(d), "ref", r.Ref.String(), "pos", uint64(r.Pos), "err", err)
+	}
+	return list, more, nil
+}
+
 // loaded takes what load read into memory. q.mu is held.
 func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, known store.Seq) {
 	for i := range refs {
@@ -81,6 +106,9 @@ func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, kno
 		ln.pagedAfter = r.Seq
 		if _, taken := q.out[r.Seq]; taken {
 			continue
+		}
+		if r.Message == nil {
+			continue // damaged
 		}
 		e, err := q.stored(r, src)
 		if err != nil {
@@ -157,7 +185,9 @@ func (q *queue) loadBodies(ln *lane, from int) {
 		var failed error
 		for i, e := range want {
 			m, err := q.b.body(q, e)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
+			if errors.Is(err, store.ErrCorrupt) {
+				q.b.log.Error("a message is damaged on disk and cannot be delivered again; it stays in the store", "dest", q.dest.String(), "pos", uint64(e.loc.Pos), "err", err)
+			} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 				failed = err
 				break
 			}

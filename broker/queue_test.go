@@ -374,3 +374,56 @@ func TestBrowseShowsEverythingAndChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestNackMeansWhatThePolicySays(t *testing.T) {
+	for name, want := range map[broker.Nack]string{broker.NackDeadLetter: "dlq", broker.NackRequeue: "again", broker.NackDiscard: "gone"} {
+		t.Run(want, func(t *testing.T) {
+			r := newRig(t, withPolicy(func(p *broker.Policy) { p.Nack = name; p.Redelivery.Initial = time.Hour }))
+			c, q := r.connect(), queueNamed("a")
+			c.send(q, "x")
+			c.subscribe(q)
+			c.settle(broker.AckRetry, c.take(1)...)
+			switch want {
+			case "again":
+				if d := c.take(1)[0]; !d.Redelivered {
+					t.Error("not flagged")
+				}
+			case "dlq":
+				c.subscribe(queueNamed("ActiveMQ.DLQ"))
+				wantBodies(t, c.take(1), "x")
+			}
+			left := int64(0)
+			if want == "again" {
+				left = 1
+			}
+			if i := r.queue(q); i.Messages != left {
+				t.Errorf("%d messages are left", i.Messages)
+			}
+		})
+	}
+}
+
+// A body that the disk damaged costs that message only, and stays visible in the counts.
+func TestDamagedMessageDoesNotStopItsQueue(t *testing.T) {
+	r := newRig(t)
+	c, q := r.connect(), queueNamed("a")
+	for i := range 5 {
+		c.send(q, fmt.Sprintf("body number %d of five", i))
+	}
+	r.restart()
+	r.damage("body number 2 of five")
+	c = r.connect()
+	c.subscribe(q)
+	for _, i := range []int{0, 1, 3, 4} {
+		wantBodies(t, c.take(1), fmt.Sprintf("body number %d of five", i))
+	}
+	page, _, _, err := r.b.Browse(q, broker.Cursor{}, 10, 1<<20)
+	if err != nil || len(page) != 4 {
+		t.Errorf("browsing shows %d messages: %v", len(page), err)
+	}
+	c.send(q, "after")
+	wantBodies(t, c.take(1), "after")
+	if i := r.queue(q); i.Messages != 6 {
+		t.Errorf("the queue counts %d messages", i.Messages)
+	}
+}

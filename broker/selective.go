@@ -132,7 +132,7 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 	q.reads++
 	after, known := max(sc.seen[src][l], ln.pagedAfter), ln.maxSeq
 	q.mu.Unlock()
-	refs, more, err := b.storeOf(src).Load(nil, q.id, l, after, scanRefs, scanBytes)
+	refs, more, err := b.read(src, q.id, l, after, scanRefs, scanBytes)
 
 	var k wakes
 	q.mu.Lock()
@@ -162,6 +162,10 @@ func (q *queue) scanned(sc *scan, ln *lane, src source, l store.Lane, refs []sto
 		}
 		if !ln.paged || r.Seq <= ln.pagedAfter {
 			return // the loader was here: memory is looked at first
+		}
+		if r.Message == nil {
+			*seen = max(*seen, r.Seq) // damaged
+			continue
 		}
 		e := q.candidate(ln, r, src)
 		if e == nil || !sc.sub.wantsEntry(q, e) {

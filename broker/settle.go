@@ -7,6 +7,21 @@ import (
 	"treadmq/store"
 )
 
+// byPolicy turns a plain NACK into what the queue's policy takes it for (nackDefault).
+func (st *settle) byPolicy() {
+	if st.ack.Kind != AckRetry || st.ack.HasDelay {
+		return
+	}
+	switch st.q.policy.Load().Nack {
+	case NackDeadLetter:
+		st.ack.Kind = AckDeadLetter
+	case NackRequeue:
+		st.ack.Kind = AckRequeue
+	case NackDiscard:
+		st.ack.Kind = AckDiscard
+	}
+}
+
 // failed decides about a delivery that was not consumed and records it.
 func (w *Work) failed(st *settle) {
 	q, e := st.q, st.e

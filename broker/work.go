@@ -301,6 +301,7 @@ func (t *target) size() int64 {
 func (w *Work) settleAll() {
 	for i := range w.settled {
 		st := &w.settled[i]
+		st.byPolicy()
 		if st.ack.Kind == AckAccept || st.ack.Kind == AckDiscard {
 			w.remove(st.q, st.e)
 			continue

@@ -60,7 +60,7 @@ func start(f *serverFlags) error {
 		args = append(args, "--set", "log.file="+filepath.Join(cfg.Data, "treadmq.log"))
 	}
 	outName := filepath.Join(cfg.Data, "treadmq.out")
-	out, err := os.OpenFile(outName, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	out, err := os.OpenFile(outName, os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return exitError(73, "the start's output cannot be kept: %v", err)
 	}
@@ -90,6 +90,7 @@ func start(f *serverFlags) error {
 		if s, alive, err := readRunState(cfg.Data); err == nil && alive && s.PID == child.Process.Pid {
 			if said, err := os.ReadFile(outName); err == nil {
 				os.Stdout.Write(said)
+				out.Truncate(0) // it may hold a generated password
 			}
 			return nil
 		}

@@ -111,7 +111,7 @@ func (n *node) openStore() error {
 		}
 		opt.FS = vfs.NewFaults(vfs.OS{}, hook)
 	}
-	st, err := local.Open(opt)
+	st, err := openPatiently(opt)
 	if err != nil {
 		return openError(err)
 	}
@@ -122,6 +122,18 @@ func (n *node) openStore() error {
 		return openError(err)
 	}
 	return n.openBroker(seq)
+}
+
+// lockPatience is for the lock of a process that was killed a moment ago.
+const lockPatience = 3 * time.Second
+
+func openPatiently(opt local.Options) (*local.Store, error) {
+	for deadline := time.Now().Add(lockPatience); ; time.Sleep(pollInterval) {
+		st, err := local.Open(opt)
+		if !errors.Is(err, store.ErrLocked) || time.Now().After(deadline) {
+			return st, err
+		}
+	}
 }
 
 // orNever turns 0, which means never in the configuration, into a time that is not reached.
