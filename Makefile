@@ -37,6 +37,7 @@ fuzz: ## every fuzz target for a few seconds
 	scripts/fuzz.sh 3s
 
 clients: ## real clients in other languages against a real broker
+	scripts/deps.sh clients
 	go test -tags clients -count=1 -timeout 10m ./scripts/clients
 
 crash-short: ## 5 rounds of kill -9 under load

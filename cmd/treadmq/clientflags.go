@@ -42,7 +42,6 @@ func (f *stompFlags) parse(cmd *cobra.Command) (*failover.URL, failover.Options,
 	}
 	return u, failover.Options{
 		Login: f.user, Passcode: f.password, ClientID: f.clientID, CAFile: f.caFile,
-		NoDedupID:     true, // this version of the broker refuses what it does not carry out
 		Logger:        clientLogger(cmd),
 		OnInterrupted: func(addr string, err error) { talk(cmd, "connection to %s lost (%v); connecting again", addr, err) },
 		OnResumed:     func(addr string) { talk(cmd, "connected again, to %s", addr) },

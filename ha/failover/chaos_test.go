@@ -102,7 +102,7 @@ func chaos(t *testing.T, seed uint64) {
 			return nil, ctx.Err()
 		}
 	}
-	c, err := Dial(context.Background(), mustParse(t, "failover:(a:1,b:1)"), Options{DialContext: dial, Window: 1 + int(seed%20)})
+	c, err := Dial(context.Background(), mustParse(t, "failover:(a:1,b:1)"), Options{DialContext: dial, DedupID: true, Window: 1 + int(seed%20)})
 	must(t, err)
 	done := make(chan error, messages)
 	var want []string

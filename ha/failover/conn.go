@@ -74,7 +74,7 @@ func Dial(ctx context.Context, u *URL, o Options) (*Conn, error) {
 	if !u.Failover {
 		c.policy = Policy{Timeout: -1, StartupMaxReconnectAttempts: -1}
 	}
-	if u.Failover && !o.NoDedupID {
+	if u.Failover && o.DedupID {
 		c.dedup = rand.Text() + "-"
 	}
 	go c.run(life)

@@ -69,8 +69,9 @@ type Options struct {
 	BufferBytes    int
 	// MaxMessageSize in bytes ends a connection that announces a larger body.
 	MaxMessageSize int
-	// NoDedupID leaves out the x-dedup-id header of messages.
-	NoDedupID bool
+	// DedupID adds an x-dedup-id header to messages of a failover address, by which
+	// a broker that knows it can drop what was sent again. One that does not may refuse it.
+	DedupID bool
 
 	// Logger gets connects and losses; nil discards them.
 	Logger *slog.Logger

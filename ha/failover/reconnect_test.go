@@ -36,7 +36,9 @@ func (e events) expect(t *testing.T, want ...string) {
 func TestUnreceiptedAreResentInOrderAtTheNextBroker(t *testing.T) {
 	a, b := newBroker(t), newBroker(t)
 	ev := make(events, 10)
-	c, p := dial(t, a, failoverTo("", a, b), ev.options())
+	o := ev.options()
+	o.DedupID = true
+	c, p := dial(t, a, failoverTo("", a, b), o)
 	ctx := testContext(t)
 	results := make([]chan error, 5)
 	for i := range results {
