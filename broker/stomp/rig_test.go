@@ -26,7 +26,8 @@ import (
 
 // goleveldb's mpoolDrain ends by itself, up to 30 s after the database was closed.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/syndtr/goleveldb/leveldb.(*DB).mpoolDrain"),
+		goleak.IgnoreAnyFunction("github.com/go-stomp/stomp/v3.waitWithTimeout.func1")) // see unsubscribe
 }
 
 // patience is how long a test waits for what must come before it gives up.
