@@ -37,7 +37,11 @@ type Options struct {
 	// MaxTxOps their operations (65,536) and MaxTxBytes the bytes of their messages (64 MiB).
 	MaxTransactions, MaxTxOps int
 	MaxTxBytes                int64
-	Logger                    *slog.Logger
+	// MaxDelayed bounds the messages of a queue that wait for their next delivery;
+	// they are in memory. A queue that has as many delivers no more until one is due.
+	// Default 100,000.
+	MaxDelayed int
+	Logger     *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -67,6 +71,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.MaxTxBytes <= 0 {
 		o.MaxTxBytes = 64 << 20
+	}
+	if o.MaxDelayed <= 0 {
+		o.MaxDelayed = 100_000
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -109,7 +116,7 @@ type Broker struct {
 	nconns    uint64
 	closing   bool
 
-	parkMu sync.Mutex // guards Conn.parked and the parked sends' places
+	parkMu sync.Mutex // guards Conn.parked
 
 	timers  *timers
 	aux     *tasks

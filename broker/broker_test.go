@@ -24,14 +24,16 @@ func TestMain(m *testing.M) {
 
 // rig is a broker on a store in memory that survives restarts.
 type rig struct {
-	t      testing.TB
-	fs     *vfs.Mem
-	b      *broker.Broker
-	st, tp *local.Store
-	policy func(broker.Destination) broker.Policy
-	memory int64
-	limit  int                           // of destinations, 0 = default
-	wrap   func(store.Store) store.Store // puts something between broker and store
+	t        testing.TB
+	fs       *vfs.Mem
+	b        *broker.Broker
+	st, tp   *local.Store
+	policy   func(broker.Destination) broker.Policy
+	memory   int64
+	delayed  int                           // MaxDelayed, 0 = default
+	limit    int                           // of destinations, 0 = default
+	wrapTemp func(store.Store) store.Store // the same for the temporary store
+	wrap     func(store.Store) store.Store // puts something between broker and store
 }
 
 func newRig(t testing.TB, change ...func(*rig)) *rig {
@@ -76,7 +78,11 @@ func (r *rig) open() {
 	if r.wrap != nil {
 		durable = r.wrap(durable)
 	}
-	r.b, err = broker.New(broker.Options{Store: durable, Temp: r.tp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit})
+	var temp store.Store = r.tp
+	if r.wrapTemp != nil {
+		temp = r.wrapTemp(temp)
+	}
+	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, MaxDelayed: r.delayed})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -42,6 +42,9 @@ const (
 	maxReady      = 16_384
 )
 
+// maxExpiring bounds the expired entries of a queue that wait to be settled.
+const maxExpiring = 4096
+
 // cost is what the entry with its message takes of the memory's budget.
 func (e *entry) cost() int64 { return int64(e.size) + entryOverhead }
 
@@ -119,9 +122,25 @@ func (l *entryList) reset() []*entry {
 }
 
 // hasHead reports whether the lane's next entry is in memory. What was taken out
-// from behind the window and came back is not next before the window reaches it.
+// from behind the window and came back is not next before the window reaches it,
+// nor is what arrived after a message that is on its way to the temporary store.
 func (l *lane) hasHead() bool {
-	return l.ready.len() > 0 && (!l.paged || !l.ready.first().out || l.ready.first().seq <= l.pagedAfter)
+	if l.ready.len() == 0 {
+		return false
+	}
+	s := l.ready.first().seq
+	return (!l.paged || s <= l.pagedAfter) && (len(l.spills) == 0 || s < l.spills[0])
+}
+
+// waits reports whether the lane has something although it has no head.
+func (l *lane) waits() bool { return l.paged || l.ready.len() > 0 }
+
+// window is how many entries in memory are before the paged ones, loadLow if more.
+func (l *lane) window() int {
+	if l.ready.len() < loadLow {
+		return l.ready.len()
+	}
+	return min(l.ready.search(l.pagedAfter+1), loadLow)
 }
 
 // lane is one priority of a queue and source. Entries with seq <= pagedAfter, or
@@ -132,8 +151,9 @@ type lane struct {
 	paged      bool
 	loading    bool
 	pagedAfter store.Seq
-	maxSeq     store.Seq // highest that became visible in a store
-	mark       store.Seq // committed delivery mark (durable only)
-	asked      store.Seq // mark that was asked for
-	recovered  store.Seq // mark at start: up to here a message may have been delivered before
+	maxSeq     store.Seq   // highest that became visible in a store
+	mark       store.Seq   // committed delivery mark (durable only)
+	asked      store.Seq   // mark that was asked for
+	spills     []store.Seq // each message on its way to the temporary store has a higher one
+	recovered  store.Seq   // mark at start: up to here a message may have been delivered before
 }

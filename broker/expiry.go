@@ -14,9 +14,20 @@ const (
 )
 
 // expireLater settles an expired entry that was taken from its queue and counted
-// as in flight.
-func (b *Broker) expireLater(q *queue, e *entry) {
-	b.later(func() { b.expire([]settle{{q: q, e: e, ack: Ack{Kind: AckDeadLetter}}}) })
+// as in flight, together with others. q.mu is held.
+func (q *queue) expireLater(e *entry) {
+	q.expiring = append(q.expiring, settle{q: q, e: e, ack: Ack{Kind: AckDeadLetter}})
+	if len(q.expiring) == 1 {
+		q.b.later(q.expireTaken)
+	}
+}
+
+func (q *queue) expireTaken() {
+	q.mu.Lock()
+	list := q.expiring
+	q.expiring = nil
+	q.mu.Unlock()
+	q.b.expire(list)
 }
 
 func (b *Broker) expire(list []settle) {

@@ -261,7 +261,7 @@ func TestParkedSendsKeepOrder(t *testing.T) {
 	r := newRig(t, withPolicy(func(p *broker.Policy) { p.MaxMessages = 2 }))
 	c, cons, q := r.connect(), r.connect(), queueNamed("a")
 	cons.subscribe(q, auto)
-	const n = 3000
+	const n = 1000
 	ends := make(chan error, n)
 	go func() {
 		for i := range n {

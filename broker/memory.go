@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"treadmq/store"
@@ -23,12 +24,16 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	e := &entry{msg: m, id: m.id, expiry: t.exp, overlay: t.over, size: uint32(m.Size()), lane: laneOf(m), src: transient}
 	q.mu.Lock()
 	ln := &q.lanes[transient][e.lane]
-	if q.b.temp != nil && !q.deleted.Load() && (ln.paged || ln.ready.len() >= maxReady || !q.roomFor(e.cost())) {
+	full := ln.paged || ln.ready.len() >= maxReady || !q.roomFor(e.cost())
+	if q.b.temp != nil && full && !q.deleted.Load() {
+		floor := store.Seq(q.b.seq.Load())
+		ln.spills = append(ln.spills, floor)
 		q.mu.Unlock()
-		if q.spill(t, e) {
+		if q.spill(t, e, floor) {
 			return
 		}
 		q.mu.Lock()
+		ln.spilled(floor)
 	}
 	defer q.mu.Unlock()
 	q.unreserve(t.size())
@@ -42,27 +47,35 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	q.dispatch(k)
 }
 
+// spilled lets what came after a message go on. queue.mu is held.
+func (l *lane) spilled(floor store.Seq) {
+	i := slices.Index(l.spills, floor)
+	l.spills = slices.Delete(l.spills, i, i+1)
+}
+
 // spill writes a non-persistent message to the temporary store; it becomes
-// visible when it is there.
-func (q *queue) spill(t *target, e *entry) bool {
+// visible when it is there. Its sequence number will be floor or more.
+func (q *queue) spill(t *target, e *entry, floor store.Seq) bool {
 	size := t.size()
 	sb := &store.Batch{}
 	sb.Done = func(sb *store.Batch, err error) {
 		var k wakes
 		q.mu.Lock()
 		q.unreserve(size)
-		if err != nil {
+		q.lanes[transient][e.lane].spilled(floor)
+		switch {
+		case err != nil:
 			q.stats.dropped++
 			q.b.log.Error("non-persistent message lost: the temporary store failed", "dest", q.dest.String(), "err", err)
-		} else if !q.deleted.Load() {
+		case q.deleted.Load():
+			e.seq, e.loc = sb.Seq(0), sb.Ops[0].Loc
+			q.b.later(func() { q.removeSpilled(e) })
+		default:
 			e.seq, e.loc, e.stored = sb.Seq(0), sb.Ops[0].Loc, true
 			q.count(int64(e.size))
 			q.admit(e)
-			q.dispatch(&k)
-		} else {
-			e.seq, e.loc = sb.Seq(0), sb.Ops[0].Loc
-			q.b.later(func() { q.removeSpilled(e) })
 		}
+		q.dispatch(&k)
 		q.mu.Unlock()
 		k.flush()
 	}

@@ -32,7 +32,7 @@ func (q *queue) loadMore() {
 	for src := range sources {
 		for l := range store.Lanes {
 			ln := &q.lanes[src][l]
-			if ln.paged && !ln.loading && ln.ready.len() < loadLow {
+			if ln.paged && !ln.loading && ln.window() < loadLow {
 				ln.loading = true
 				q.b.spawn(func() { q.load(ln, src, store.Lane(l)) })
 			}

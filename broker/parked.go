@@ -57,6 +57,7 @@ func (q *queue) park(ps *parkedSend) {
 // send sends the message now. It calls done unless a destination is full.
 func (ps *parkedSend) send(lim limits) error {
 	w := ps.c.b.internalWork()
+	w.lazy = false // somebody waits for the receipt
 	routes, err := w.b.route(nil, nil, ps.dests, ps.m, lim)
 	switch {
 	case err == ErrWouldBlock:

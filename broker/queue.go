@@ -47,6 +47,7 @@ type queue struct {
 	subs      []*Subscription        // by priority, highest first
 	scans     []*scan                // of those with a selector
 	purges    int                    // how often it was emptied
+	expiring  []settle               // expired entries that are to be settled
 	next      int                    // round robin
 	inflight  int64                  // given to a consumer and not settled
 	heldBytes int64                  // of those in flight
@@ -177,8 +178,8 @@ func (q *queue) first() *lane {
 			return a
 		case cn:
 			return c
-		case a.paged || c.paged:
-			return nil // its head is on its way from the disk
+		case a.waits() || c.waits():
+			return nil // its head is on its way from or to the disk
 		}
 	}
 	return nil
@@ -186,7 +187,7 @@ func (q *queue) first() *lane {
 
 // dispatch pairs ready messages with credit. q.mu is held.
 func (q *queue) dispatch(k *wakes) {
-	if len(q.subs) == 0 || q.paused || q.deleted.Load() || q.held > 0 {
+	if len(q.subs) == 0 || q.paused || q.deleted.Load() || q.held > 0 || q.delayed >= int64(q.b.opt.MaxDelayed) {
 		return
 	}
 	var now int64
@@ -201,9 +202,12 @@ func (q *queue) dispatch(k *wakes) {
 				now = q.b.now().UnixMilli()
 			}
 			if e.expiry <= now {
+				if len(q.expiring) >= maxExpiring {
+					break
+				}
 				ln.ready.pop()
 				q.takeOff(e)
-				q.b.expireLater(q, e)
+				q.expireLater(e)
 				continue
 			}
 		}

@@ -72,7 +72,7 @@ func (b *Broker) routeOne(c *Conn, d Destination, m *Message, lim limits) (route
 
 func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 	size := int64(m.Size())
-	if !m.Persistent() && !q.mayKeep(size) {
+	if !(q.durable && m.Persistent()) && !q.mayKeep(size) {
 		return route{}, Errorf(CodeStoreFull, "memory for the queue %s is used up and the temporary store takes no more, so the non-persistent message was refused; it may be sent again when there is room", q.dest.Name)
 	}
 	p := q.policy.Load()

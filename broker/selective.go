@@ -92,7 +92,7 @@ func (q *queue) scanMemory(sc *scan, ln *lane, src source, l store.Lane, now int
 		case e.expiry != 0 && e.expiry <= now:
 			ln.ready.take(e.seq)
 			q.takeOff(e)
-			q.b.expireLater(q, e)
+			q.expireLater(e)
 			continue
 		case e.msg == nil:
 			q.loadBodies(ln, i)
