@@ -128,13 +128,20 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 	b := q.b
 	b.loaders <- struct{}{}
 	defer func() { <-b.loaders }()
+	var k wakes
 	q.mu.Lock()
+	if sc.unseen(ln, src, l) { // the loader was faster: memory comes first
+		sc.reading = false
+		q.dispatch(&k)
+		q.mu.Unlock()
+		k.flush()
+		return
+	}
 	q.reads++
 	after, known := max(sc.seen[src][l], ln.pagedAfter), ln.maxSeq
 	q.mu.Unlock()
 	refs, more, err := b.read(src, q.id, l, after, scanRefs, scanBytes)
 
-	var k wakes
 	q.mu.Lock()
 	sc.reading = false
 	switch {
@@ -148,6 +155,16 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 	q.dispatch(&k)
 	q.mu.Unlock()
 	k.flush()
+}
+
+// unseen reports whether memory holds something of the lane that the scan has not
+// looked at, or all of the lane. q.mu is held.
+func (sc *scan) unseen(ln *lane, src source, l store.Lane) bool {
+	if !ln.paged {
+		return true
+	}
+	i := ln.ready.search(sc.seen[src][l] + 1)
+	return i < ln.ready.len() && ln.ready.all()[i].seq <= ln.pagedAfter
 }
 
 // scanned offers what was read to the scan's subscription. What is in memory or
