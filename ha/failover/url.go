@@ -228,11 +228,15 @@ func (a *Address) setLocation(p *url.URL) error {
 	return checkCredentials(a.Login, a.Passcode)
 }
 
+// badInHost are characters that no host name, and no name of a network interface
+// behind an IPv6 address, is let have.
+const badInHost = " !\"#$%&'()*+,/:;<=>?@[\\]^`{|}~\r\n\t\x00"
+
 // checkHost refuses what net/url lets pass but no host name holds.
 func checkHost(host string, bracketed bool) error {
-	_, errIP := netip.ParseAddr(host)
+	ip, errIP := netip.ParseAddr(host)
 	switch {
-	case bracketed && errIP == nil:
+	case bracketed && errIP == nil && !strings.ContainsAny(ip.Zone(), badInHost):
 		return nil
 	case bracketed || strings.Contains(host, ":"):
 		return errors.New("an IPv6 address is written [::1]:61613")
@@ -240,7 +244,7 @@ func checkHost(host string, bracketed bool) error {
 		return errors.New("the host name is missing")
 	case strings.Contains(host, ","):
 		return errors.New("several brokers are written failover:(tcp://a:61613,tcp://b:61613)")
-	case strings.ContainsAny(host, " !\"#$&'()*+/;<=>?@[\\]^`{|}~\r\n\x00"):
+	case strings.ContainsAny(host, badInHost):
 		return errors.New("the host name has a character that is not allowed")
 	}
 	return nil
