@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fault is what a fake broker does to the n-th message it takes.
@@ -28,6 +29,9 @@ const (
 // fakeBroker is a STOMP server that hands every message to the subscribers of its
 // destination in turn, or to all for topics, and can be told to make mistakes.
 type fakeBroker struct {
+	stall time.Duration // before the first SEND is taken; set before the first client
+	once  sync.Once
+
 	t      *testing.T
 	faults map[int]fault
 	held   string // a message to be sent after the next
@@ -95,6 +99,7 @@ func (b *fakeBroker) serve(c net.Conn) {
 		case "SUBSCRIBE":
 			b.subscribe(h["destination"], &fakeSub{w, h["id"]})
 		case "SEND":
+			b.once.Do(func() { time.Sleep(b.stall) }) // what is measured, not a wait for anything
 			if !b.take(h["destination"], body, w, h["receipt"]) {
 				return
 			}
