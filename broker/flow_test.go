@@ -56,6 +56,26 @@ func s2auto(f func(*broker.SubscribeOptions)) bool {
 	return o.Auto
 }
 
+// The credit of a rejected message is not there for others before the message is.
+func TestNothingOvertakesWhatIsRejected(t *testing.T) {
+	r := newRig(t)
+	c, p, q := r.connect(), r.connect(), queueNamed("a")
+	p.send(q, "1", volatile)
+	p.send(q, "2", volatile)
+	s := c.subscribe(q, prefetch(1))
+	d := c.take(1)[0]
+	w := c.NewWork()
+	w.Ack(s, d.Tag, d.Tag, broker.Ack{Kind: broker.AckRequeue})
+	p.send(q, "3", volatile) // lets the queue look for credit
+	if err := flush(t, w); err != nil {
+		t.Fatal(err)
+	}
+	again := c.take(1)
+	wantBodies(t, again, "1")
+	c.settle(broker.AckAccept, again...)
+	wantBodies(t, c.take(1), "2")
+}
+
 func TestForcedDeleteFreesMemoryAndCredit(t *testing.T) {
 	for name, opts := range map[string][]msgOption{"persistent": nil, "volatile": {volatile}} {
 		t.Run(name, func(t *testing.T) {

@@ -240,7 +240,7 @@ func (m *queueModel) receive(t *rapid.T, mc *modelConsumer) {
 			t.Fatalf("%q was delivered again without a flag", d.Message.Body())
 		}
 		if last != nil && last.persistent == mm.persistent && last.priority == mm.priority && last.n > mm.n {
-			t.Fatalf("%05d was delivered after %05d", mm.n, last.n)
+			t.Fatalf("%05d was delivered after %05d (deliveries before: %d and %d)", mm.n, last.n, mm.deliveries, last.deliveries-1)
 		}
 		mm.holder = mc
 		mm.deliveries++

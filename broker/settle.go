@@ -76,19 +76,31 @@ func (w *Work) bury(q *queue, e *entry, p *Policy, reason, cause, note string) b
 // unblock takes settled deliveries off their queues' books, puts back what came
 // back, and dispatches, since credit was freed.
 func (w *Work) unblock(k *wakes) {
-	for _, s := range w.starved {
-		s.dispatchAll(k)
-	}
+	w.serveStarved(k)
 	for i := 0; i < len(w.settled); {
 		q := w.settled[i].q
 		q.mu.Lock()
 		for ; i < len(w.settled) && w.settled[i].q == q; i++ {
-			q.settled(&w.settled[i])
+			st := &w.settled[i]
+			q.settled(st)
+			if st.owed != nil {
+				w.repay(st, k)
+			}
 		}
 		q.dispatch(k)
 		q.mu.Unlock()
 		q.resumeParked()
 	}
+	w.serveStarved(k)
+}
+
+// serveStarved offers the messages of all their queues to subscriptions that have
+// credit again.
+func (w *Work) serveStarved(k *wakes) {
+	for _, s := range w.starved {
+		s.dispatchAll(k)
+	}
+	w.starved = w.starved[:0]
 }
 
 // settled is called with q.mu held.

@@ -38,8 +38,9 @@ type settle struct {
 	q     *queue
 	e     *entry
 	ack   Ack
-	taken bool   // it may have reached the client: counts as a delivery
-	why   string // reason of the dead letter
+	taken bool          // it may have reached the client: counts as a delivery
+	why   string        // reason of the dead letter
+	owed  *Subscription // has not got its credit back
 }
 
 // target is one reference that a Work creates.
@@ -187,13 +188,29 @@ func (w *Work) ackOne(d *Delivery) {
 	}
 }
 
-// settle takes one slot out. c.mu is held.
+// settle takes one slot out. The credit of what comes back is given when it is in
+// its place again, else later messages could overtake it. c.mu is held.
 func (w *Work) settle(s *Subscription, sl *slot, a Ack) {
-	if sl.e != nil {
-		w.settled = append(w.settled, settle{q: sl.q, e: sl.e, ack: a, taken: true})
+	st := settle{q: sl.q, e: sl.e, ack: a, taken: true}
+	if sl.e == nil || a.Kind == AckAccept || a.Kind == AckDiscard {
+		w.credit(s, int64(sl.size))
+	} else {
+		st.owed = s
 	}
-	w.credit(s, int64(sl.size))
+	if sl.e != nil {
+		w.settled = append(w.settled, st)
+	}
 	s.free(sl)
+}
+
+// repay gives back the credit of a delivery that has come back. queue.mu is held.
+func (w *Work) repay(st *settle, k *wakes) {
+	s := st.owed
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	w.credit(s, int64(st.e.size))
+	s.feed(k)
+	st.owed = nil
 }
 
 // credit gives one message's credit back. When there was none, queues other than
