@@ -46,3 +46,10 @@ func (b *Broker) Dump(d Destination) string {
 	}
 	return w.String()
 }
+
+// Wildcards is the number of subscriptions with patterns.
+func (b *Broker) Wildcards() int {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	return len(b.wild)
+}
