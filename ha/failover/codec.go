@@ -75,6 +75,9 @@ func (r *frameReader) readBlock() error {
 
 func parseBlock(block string) (*frame.Frame, error) {
 	command, rest := cutLine(block)
+	if strings.Trim(command, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" || command == "" {
+		return nil, protocolError("a frame that begins with %q, which is no command", shorten(command))
+	}
 	f := &frame.Frame{Command: command}
 	escaped := command != frame.CONNECTED // STOMP 1.2 "Value Encoding"
 	count := strings.Count(rest, "\n")
