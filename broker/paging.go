@@ -184,7 +184,7 @@ func (q *queue) loadBodies(ln *lane, from int) {
 		bodies := make([]*Message, len(want))
 		var failed error
 		for i, e := range want {
-			m, err := q.b.body(q, e)
+			m, err := q.b.readBody(q, e)
 			if errors.Is(err, store.ErrCorrupt) {
 				q.b.log.Error("a message is damaged on disk and cannot be delivered again; it stays in the store", "dest", q.dest.String(), "pos", uint64(e.loc.Pos), "err", err)
 			} else if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -227,6 +227,12 @@ func (b *Broker) body(q *queue, e *entry) (*Message, error) {
 	if e.msg != nil {
 		return e.msg, nil
 	}
+	return b.readBody(q, e)
+}
+
+// readBody reads the message of an entry from the store. It looks only at what
+// never changes in an entry, so that no lock is needed.
+func (b *Broker) readBody(q *queue, e *entry) (*Message, error) {
 	st := b.storeOf(e.src)
 	loc := e.loc
 	for range 3 {
