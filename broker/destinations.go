@@ -184,8 +184,7 @@ func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 func (b *Broker) attach(s *Subscription) error {
 	for _, d := range s.opt.Dests {
 		if IsPattern(d.Name) {
-			s.patterns = append(s.patterns, d)
-			continue
+			continue // below
 		}
 		var err error
 		if d.Kind.IsQueue() {

@@ -121,6 +121,11 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if o.PendingLimit > 0 {
 		s.backlog.limit = o.PendingLimit
 	}
+	for _, d := range o.Dests { // before anybody else can see the subscription
+		if IsPattern(d.Name) && !o.Browser {
+			s.patterns = append(s.patterns, d)
+		}
+	}
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
