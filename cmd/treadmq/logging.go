@@ -30,9 +30,17 @@ func openLog(c conf.Log) (log *slog.Logger, reopen func(), closeLog func()) {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level = slog.LevelInfo
 	}
-	opt := &slog.HandlerOptions{Level: level}
+	opt := &slog.HandlerOptions{Level: level, ReplaceAttr: readable}
 	if text {
 		return slog.New(slog.NewTextHandler(w, opt)), reopen, closeLog
 	}
 	return slog.New(slog.NewJSONHandler(w, opt)), reopen, closeLog
+}
+
+// readable gives a duration its unit: slog's JSON would show a bare number of nanoseconds.
+func readable(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
