@@ -24,7 +24,7 @@ test: ## install what the tests need, then run all of them
 	$(MAKE) clients crash-short browser
 
 check: ## format, vet, staticcheck, unit tests with the race detector, short fuzz
-	scripts/deps.sh check
+	scripts/deps.sh check zookeeper
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these files'; exit 1; }
 	go vet ./... && go vet -tags clients ./scripts/clients && go vet -tags crash ./scripts/crash
 	staticcheck ./...

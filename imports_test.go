@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"broker/stomp/frame": {},
 	"broker/selector":    {},
 	"ha/failover":        {},
+	"ha/zk/zktest":       {},
 	"store":              {},
 	"store/vfs":          {},
 	"store/journal":      {"store", "store/vfs"},

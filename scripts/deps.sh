@@ -6,6 +6,7 @@
 #   scripts/deps.sh            everything
 #   scripts/deps.sh check      staticcheck
 #   scripts/deps.sh unit       nothing but Go today; kept so that callers need not know
+#   scripts/deps.sh zookeeper  ZooKeeper and a Java to run it, for the tests of the group
 #   scripts/deps.sh clients    STOMP clients: Python, JavaScript, Ruby, PHP, Perl, Java, netcat
 #   scripts/deps.sh browser    Chromium, for the tests of the console
 #
@@ -18,6 +19,7 @@ staticcheck_version=v0.7.0
 
 client_packages="python3-stomp ruby-stomp php-cli php-stomp libnet-stomp-perl netcat-openbsd default-jdk-headless maven iproute2"
 browser_packages="chromium"
+zookeeper_packages="zookeeper default-jre-headless"
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 
@@ -45,6 +47,7 @@ installed() {
 	dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '^ii' && return 0
 	case $1 in
 	default-jdk-headless) have javac ;;
+	default-jre-headless) have java ;;
 	maven) have mvn ;;
 	nodejs) have node ;;
 	npm) have npm ;;
@@ -118,10 +121,15 @@ browser() {
 	packages $browser_packages
 }
 
-[ $# -gt 0 ] || set -- check unit clients browser
+zookeeper() {
+	# shellcheck disable=SC2086 # a list of names
+	packages $zookeeper_packages
+}
+
+[ $# -gt 0 ] || set -- check unit zookeeper clients browser
 for what in "$@"; do
 	case $what in
-	check | unit | clients | browser) "$what" ;;
-	*) fail "unknown part: $what (known: check unit clients browser)" ;;
+	check | unit | zookeeper | clients | browser) "$what" ;;
+	*) fail "unknown part: $what (known: check unit zookeeper clients browser)" ;;
 	esac
 done
