@@ -47,7 +47,8 @@ const (
 type Op struct {
 	Kind    OpKind
 	Ref     Ref
-	Loc     Loc // OpRemove: where the caller believes the body is; OpEnqueue: where it is, set before Done
+	ID      uint64 // OpLink: identity of the new references; 0 = the message's
+	Loc     Loc    // OpRemove: where the caller believes the body is; OpEnqueue: where it is, set before Done
 	N       uint32
 	Until   int64 // ms since 1970
 	Message Message
@@ -88,6 +89,14 @@ func (b *Batch) Link(from Ref, refs ...NewRef) int {
 	op.Kind, op.Ref, op.Refs, op.First = OpLink, from, refs, b.refs
 	b.refs += len(refs)
 	return op.First
+}
+
+// LinkAs is Link for references that are a message of their own to whoever reads
+// them: they have the identity id instead of the linked message's.
+func (b *Batch) LinkAs(id uint64, from Ref, refs ...NewRef) int {
+	first := b.Link(from, refs...)
+	b.Ops[len(b.Ops)-1].ID = id
+	return first
 }
 
 // Remove takes one reference away. A reference that is not there is ignored. at

@@ -13,6 +13,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 )
@@ -166,7 +167,7 @@ type Store interface {
 
 	// Expired appends to dst up to max committed live references whose expiry is > 0
 	// and <= now, in order of expiry, beginning behind the cursor (nil = from the
-	// first), and returns the cursor to go on with (nil = no more).
+	// first, see ExpiryCursor), and returns the cursor to go on with (nil = no more).
 	Expired(dst []Stored, now int64, cursor []byte, max int) ([]Stored, []byte, error)
 
 	// Catalog calls fn for each key put and not deleted, in order of key. The
@@ -194,6 +195,34 @@ type Store interface {
 
 	// Close waits for what was appended, checkpoints and closes.
 	Close() error
+}
+
+// ExpiryCursor is a cursor for Expired: it begins with the first reference that
+// expires at or after t, in ms since 1970.
+func ExpiryCursor(t int64) []byte {
+	if t <= 0 {
+		return nil
+	}
+	return AppendExpiryCursor(nil, t-1, Ref{Dest: 1<<32 - 1, Lane: Lanes, Seq: 1<<64 - 1})
+}
+
+// AppendExpiryCursor appends a cursor for Expired that goes on behind a reference
+// with the given expiry, whether it is still there or not.
+func AppendExpiryCursor(dst []byte, expiry int64, r Ref) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, uint64(expiry))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Dest))
+	dst = append(dst, byte(r.Lane))
+	return binary.BigEndian.AppendUint64(dst, uint64(r.Seq))
+}
+
+// ParseExpiryCursor is the inverse of AppendExpiryCursor; nil is the beginning.
+func ParseExpiryCursor(c []byte) (expiry int64, r Ref, ok bool) {
+	if len(c) != 21 {
+		return 0, Ref{}, len(c) == 0
+	}
+	return int64(binary.BigEndian.Uint64(c)), Ref{
+		Dest: DestID(binary.BigEndian.Uint32(c[8:])), Lane: Lane(c[12]), Seq: Seq(binary.BigEndian.Uint64(c[13:])),
+	}, true
 }
 
 // Count is a number of references and the bytes of their encoded messages.

@@ -158,18 +158,16 @@ func (x *Index) Links(from, to store.Position, fn func(r store.Ref) error) error
 }
 
 // Expiring appends to dst up to max references with expiry <= now from the cursor
-// on, which is excluded; nil begins with the first. Only key fields and Expiry are set.
+// (store.AppendExpiryCursor) on, which is excluded; nil begins with the first. Only key fields and Expiry are set.
 func (x *Index) Expiring(dst []Entry, now int64, after []byte, max int) ([]Entry, error) {
 	if now < 0 || max <= 0 {
 		return dst, nil
 	}
 	r := util.Range{
-		Start: append([]byte{}, after...),
+		Start: append([]byte{prefixExpiry}, after...),
 		Limit: binary.BigEndian.AppendUint64([]byte{prefixExpiry}, uint64(now)+1),
 	}
-	if after == nil {
-		r.Start = []byte{prefixExpiry}
-	} else {
+	if after != nil {
 		r.Start = append(r.Start, 0)
 	}
 	x.mu.RLock()
@@ -177,7 +175,7 @@ func (x *Index) Expiring(dst []Entry, now int64, after []byte, max int) ([]Entry
 	it := x.db.NewIterator(&r, nil)
 	defer it.Release()
 	for it.Next() {
-		exp, ref, ok := ParseExpiryCursor(it.Key())
+		exp, ref, ok := store.ParseExpiryCursor(it.Key()[1:])
 		if !ok {
 			return dst, fmt.Errorf("%w: expiry %x", ErrDamaged, it.Key())
 		}

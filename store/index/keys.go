@@ -47,8 +47,7 @@ func parseRef(b []byte) store.Ref {
 func refKey(b []byte, r store.Ref) []byte { return appendRef(append(b[:0], prefixRef), r) }
 
 func expiryKey(b []byte, expiry int64, r store.Ref) []byte {
-	b = binary.BigEndian.AppendUint64(append(b[:0], prefixExpiry), uint64(expiry))
-	return appendRef(b, r)
+	return store.AppendExpiryCursor(append(b[:0], prefixExpiry), expiry, r)
 }
 
 func linkKey(b []byte, pos store.Position, r store.Ref) []byte {
@@ -66,15 +65,4 @@ func laneKey(d store.DestID, l store.Lane) []byte {
 
 func purgeKey(d store.DestID, upto store.Seq) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{prefixPurge}, uint32(d)), uint64(upto))
-}
-
-// ExpiryCursor is where a walk over expiring references goes on: behind the given one.
-func ExpiryCursor(expiry int64, r store.Ref) []byte { return expiryKey(nil, expiry, r) }
-
-// ParseExpiryCursor is the inverse of ExpiryCursor.
-func ParseExpiryCursor(c []byte) (expiry int64, r store.Ref, ok bool) {
-	if len(c) != expiryKeySize || c[0] != prefixExpiry {
-		return 0, store.Ref{}, false
-	}
-	return int64(binary.BigEndian.Uint64(c[1:])), parseRef(c[9:]), true
 }

@@ -255,7 +255,7 @@ func TestMoveAndMetadata(t *testing.T) {
 	for _, encoded := range [][]byte{nil, []byte("body")} {
 		m := Move{
 			ID: 5, Flags: 2, CRC: 9, Encoded: encoded,
-			Refs: []Moved{{Ref: store.Ref{Dest: 1, Lane: 2, Seq: 3}, Expiry: 4, Attempts: 5, Overlay: []byte("o")}},
+			Refs: []Moved{{Ref: store.Ref{Dest: 1, Lane: 2, Seq: 3}, Expiry: 4, Attempts: 5, Overlay: []byte("o")}, {Ref: store.Ref{Dest: 1, Seq: 4}, ID: 6}},
 		}
 		if encoded == nil {
 			m.Body = store.Loc{Pos: 77, Size: 4}

@@ -30,6 +30,7 @@ const (
 	refAttempts = 1 << 4
 	refOverlay  = 1 << 5
 	refExpiry   = 1 << 6
+	refID       = 1 << 7 // OpMove: its identity is not the message's
 )
 
 var errRecord = errors.New("malformed record")
@@ -37,6 +38,7 @@ var errRecord = errors.New("malformed record")
 // Moved is one reference of an OpMove: where it lives and all that is known about it.
 type Moved struct {
 	store.Ref
+	ID       uint64 // 0 = the record's
 	Expiry   int64
 	Attempts uint32
 	Overlay  []byte
@@ -151,17 +153,21 @@ func appendRefs(b []byte, refs []store.NewRef) []byte {
 	b = binary.AppendUvarint(b, uint64(len(refs)))
 	for i := range refs {
 		r := &refs[i]
-		b = appendRefFields(b, r.Dest, r.Lane, nil, r.Attempts, r.Overlay, r.Expiry, r.OwnExpiry)
+		b = appendRefFields(b, r.Dest, r.Lane, nil, 0, r.Attempts, r.Overlay, r.Expiry, r.OwnExpiry)
 	}
 	return b
 }
 
-func appendRefFields(b []byte, d store.DestID, l store.Lane, seq *store.Seq, attempts uint32, overlay []byte, expiry int64, own bool) []byte {
+func appendRefFields(b []byte, d store.DestID, l store.Lane, seq *store.Seq, id uint64, attempts uint32, overlay []byte, expiry int64, own bool) []byte {
 	b = binary.AppendUvarint(b, uint64(d))
 	at := len(b)
 	b = append(b, byte(l))
 	if seq != nil {
 		b = binary.AppendUvarint(b, uint64(*seq))
+	}
+	if id != 0 {
+		b[at] |= refID
+		b = binary.AppendUvarint(b, id)
 	}
 	if attempts != 0 {
 		b[at] |= refAttempts
@@ -201,7 +207,7 @@ func AppendMove(b []byte, m *Move) []byte {
 	b = binary.AppendUvarint(b, uint64(len(m.Refs)))
 	for i := range m.Refs {
 		r := &m.Refs[i]
-		b = appendRefFields(b, r.Dest, r.Lane, &r.Seq, r.Attempts, r.Overlay, r.Expiry, r.Expiry != 0)
+		b = appendRefFields(b, r.Dest, r.Lane, &r.Seq, r.ID, r.Attempts, r.Overlay, r.Expiry, r.Expiry != 0)
 	}
 	if m.Encoded == nil {
 		b = binary.AppendUvarint(b, uint64(m.Body.Pos))
@@ -354,6 +360,9 @@ func (r *reader) moved(out []Moved) []Moved {
 		d := store.DestID(r.small(math.MaxUint32))
 		bits := r.u8()
 		m := Moved{Ref: store.Ref{Dest: d, Lane: r.lane(bits), Seq: store.Seq(r.uvarint())}}
+		if bits&refID != 0 {
+			m.ID = r.uvarint()
+		}
 		m.Attempts, m.Overlay, m.Expiry, _ = r.refFields(bits)
 		out = append(out, m)
 	}

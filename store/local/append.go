@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -130,7 +131,7 @@ func (s *Store) prepare(b *store.Batch) (size int, err error) {
 // hint notes in an OpLink where the message is now, for a rebuild of the index
 // that no longer finds the reference it is linked from.
 func (s *Store) hint(op *store.Op) error {
-	op.Loc, op.N, op.Message = store.Loc{}, 0, store.Message{}
+	op.Loc, op.N, op.Message = store.Loc{}, 0, store.Message{ID: op.ID}
 	e, err := s.lookup(op.Ref)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // not committed yet, or gone: the journal says which when it is applied
@@ -139,7 +140,7 @@ func (s *Store) hint(op *store.Op) error {
 		return err
 	}
 	op.Loc, op.N = store.Loc{Pos: e.Pos, Size: e.Size}, e.CRC
-	op.Message = store.Message{ID: e.ID, Flags: e.Flags, Expiry: e.Expiry}
+	op.Message = store.Message{ID: cmp.Or(op.ID, e.ID), Flags: e.Flags, Expiry: e.Expiry}
 	return nil
 }
 

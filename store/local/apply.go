@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -128,7 +129,8 @@ func (t *tail) overlayChanges(l *lane, e *index.Entry) {
 	}
 }
 
-func (t *applier) link(from store.Ref, hint *journal.Record, refs []store.NewRef, first store.Seq, at placed) error {
+// link makes references to the message of another; id is theirs, 0 for the message's.
+func (t *applier) link(from store.Ref, id uint64, hint *journal.Record, refs []store.NewRef, first store.Seq, at placed) error {
 	e, err := t.current(from)
 	if errors.Is(err, store.ErrNotFound) {
 		if hint == nil || hint.Body.Size == 0 || !t.rebuilding {
@@ -140,7 +142,7 @@ func (t *applier) link(from store.Ref, hint *journal.Record, refs []store.NewRef
 	}
 	for i := range refs {
 		t.add(&refs[i], entry{
-			seq: first + store.Seq(i), pos: e.Pos, refPos: at.pos, id: e.ID, expiry: e.Expiry, size: e.Size, crc: e.CRC,
+			seq: first + store.Seq(i), pos: e.Pos, refPos: at.pos, id: cmp.Or(id, e.ID), expiry: e.Expiry, size: e.Size, crc: e.CRC,
 			share: share(e.Size, len(refs)), own: share(at.length, len(refs)), flags: e.Flags,
 		})
 	}
@@ -376,7 +378,7 @@ func (t *applier) record(r *journal.Record) error {
 	case store.OpEnqueue:
 		t.enqueue(&r.Message, r.Refs, r.Seq, at)
 	case store.OpLink:
-		return t.link(r.Ref, r, r.Refs, r.Seq, at)
+		return t.link(r.Ref, r.Message.ID, r, r.Refs, r.Seq, at)
 	case store.OpRemove:
 		return t.remove(r.Ref, 0)
 	case store.OpAttempts:

@@ -157,7 +157,7 @@ func (s *Store) applyBatch(g *group, c *chunk, b *store.Batch) error {
 		case store.OpMark:
 			t.setMark(op.Ref)
 		case store.OpLink:
-			err = t.link(op.Ref, nil, op.Refs, b.Seq(op.First), placed{pos: c.pos + op.Loc.Pos, length: op.Loc.Size})
+			err = t.link(op.Ref, op.ID, nil, op.Refs, b.Seq(op.First), placed{pos: c.pos + op.Loc.Pos, length: op.Loc.Size})
 		case store.OpPurge:
 			err = t.purge(op.Ref.Dest, op.Ref.Seq, op.Keep)
 		case store.OpDrop:

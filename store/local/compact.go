@@ -174,7 +174,11 @@ func (c *compactor) payload(es []index.Entry, withBody bool) ([]byte, error) {
 	e := &es[0]
 	m := journal.Move{ID: e.ID, Flags: e.Flags, CRC: e.CRC, Body: store.Loc{Pos: e.Pos, Size: e.Size}}
 	for i := range es {
-		m.Refs = append(m.Refs, journal.Moved{Ref: es[i].Ref, Expiry: es[i].Expiry, Attempts: es[i].Attempts, Overlay: es[i].Overlay})
+		r := journal.Moved{Ref: es[i].Ref, Expiry: es[i].Expiry, Attempts: es[i].Attempts, Overlay: es[i].Overlay}
+		if es[i].ID != e.ID {
+			r.ID = es[i].ID
+		}
+		m.Refs = append(m.Refs, r)
 	}
 	if withBody {
 		b, err := c.store.Read(m.Body)

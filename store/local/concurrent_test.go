@@ -390,7 +390,7 @@ func TestLoadBeginsAgain(t *testing.T) {
 	if ok := s.settle(store.Ref{Dest: 1, Lane: 4, Seq: 1}, &index.Entry{}, before); ok {
 		t.Fatal("the same for one reference")
 	}
-	if _, ok := s.mergeExpiring(nil, 0, nil, before); ok {
+	if _, ok := s.mergeExpiring(nil, 0, nil, before, 1); ok {
 		t.Fatal("the same for expired references")
 	}
 	equal(t, bodies(t, s, 1, 4), []string{"m"})

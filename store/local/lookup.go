@@ -210,7 +210,7 @@ func (s *Store) Expired(dst []store.Stored, now int64, cursor []byte, limit int)
 			return dst, nil, s.damaged(fmt.Errorf("expired references: %w", err))
 		}
 		full := len(found) == limit
-		found, ok := s.mergeExpiring(found, now, cursor, version)
+		found, ok := s.mergeExpiring(found, now, cursor, version, limit)
 		if !ok {
 			continue
 		}
@@ -221,7 +221,7 @@ func (s *Store) Expired(dst []store.Stored, now int64, cursor []byte, limit int)
 		var next []byte
 		if full && len(found) > 0 {
 			last := &found[len(found)-1]
-			next = index.ExpiryCursor(last.Expiry, last.Ref)
+			next = store.AppendExpiryCursor(nil, last.Expiry, last.Ref)
 		}
 		dst, err = s.fillExpired(dst, found)
 		return dst, next, err
@@ -232,12 +232,15 @@ func compareExpiry(a, b index.Entry) int {
 	return cmp.Or(cmp.Compare(a.Expiry, b.Expiry), cmp.Compare(a.Dest, b.Dest), cmp.Compare(a.Lane, b.Lane), cmp.Compare(a.Seq, b.Seq))
 }
 
-// mergeExpiring appends the tail's expired references behind the cursor.
-func (s *Store) mergeExpiring(found []index.Entry, now int64, cursor []byte, version uint64) ([]index.Entry, bool) {
+// mergeExpiring appends the tail's expired references behind the cursor. Of many it
+// keeps only the first, more than limit if there are more.
+func (s *Store) mergeExpiring(found []index.Entry, now int64, cursor []byte, version uint64, limit int) ([]index.Entry, bool) {
 	var after index.Entry
 	if cursor != nil {
-		after.Expiry, after.Ref, _ = index.ParseExpiryCursor(cursor)
+		after.Expiry, after.Ref, _ = store.ParseExpiryCursor(cursor)
 	}
+	keep := 2*limit + 1 // the index and a frozen generation may both have a reference
+	most := max(4*keep, 1024)
 	t := s.tail
 	t.mu.RLock()
 	defer t.mu.RUnlock()
@@ -250,8 +253,12 @@ func (s *Store) mergeExpiring(found []index.Entry, now int64, cursor []byte, ver
 		}
 		for _, e := range g.expiring {
 			if e.Expiry <= now && (cursor == nil || compareExpiry(e, after) > 0) {
-				if _, where := t.inMemory(e.Ref); where != nowhere {
-					found = append(found, e)
+				if _, where := t.inMemory(e.Ref); where == nowhere {
+					continue
+				}
+				if found = append(found, e); len(found) > most {
+					slices.SortFunc(found, compareExpiry)
+					found = found[:keep]
 				}
 			}
 		}

@@ -176,14 +176,19 @@ func (m *machine) Link(t *rapid.T) {
 	}
 	refs := drawRefs(t)
 	move := rapid.Bool().Draw(t, "move")
+	base := m.refs[r]
+	id := rapid.SampledFrom([]uint64{0, 0, 7, 1 << 50}).Draw(t, "id")
+	if id != 0 {
+		base.ID = id
+	}
 	b := m.do(t, func(b *store.Batch) {
-		b.Link(r, refs...)
+		b.LinkAs(id, r, refs...)
 		if move {
 			b.Remove(r, store.Loc{})
 		}
 		b.Link(store.Ref{Dest: r.Dest, Lane: r.Lane, Seq: 1}, store.NewRef{Dest: 1, Lane: 4})
 	})
-	m.added(b, 0, refs, m.refs[r])
+	m.added(b, 0, refs, base)
 	if move {
 		delete(m.refs, r)
 	}

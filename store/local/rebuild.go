@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -125,7 +126,7 @@ func (c *checkpointer) reviveRef(r *journal.Record, m *journal.Moved, lanes map[
 		}
 	}
 	e := index.Entry{
-		Ref: m.Ref, Pos: r.Body.Pos, Size: r.Body.Size, CRC: r.CRC, Share: share(r.Len, len(r.Moved)), ID: r.Message.ID,
+		Ref: m.Ref, Pos: r.Body.Pos, Size: r.Body.Size, CRC: r.CRC, Share: share(r.Len, len(r.Moved)), ID: cmp.Or(m.ID, r.Message.ID),
 		Expiry: m.Expiry, Attempts: m.Attempts, Flags: r.Message.Flags, Overlay: m.Overlay,
 	}
 	if r.Message.Encoded == nil {
