@@ -26,12 +26,12 @@ func (b *Broker) Dump(d Destination) string {
 			}
 			fmt.Fprintf(&w, "source %d lane %d paged %v loading %v after %x max %x mark %x asked %x:", src, l, ln.paged, ln.loading, ln.pagedAfter, ln.maxSeq, ln.mark, ln.asked)
 			for _, e := range ln.ready.all() {
-				key := ""
+				key, body := "", []byte("not in memory")
 				if e.msg != nil {
 					v, _ := findProperty(e.msg.Properties(), "key")
-					key = fmt.Sprint(v)
+					key, body = fmt.Sprint(v), e.msg.Body()
 				}
-				fmt.Fprintf(&w, " %x(%s %s out %v)", e.seq, e.msg.Body(), key, e.out)
+				fmt.Fprintf(&w, " %x(%s %s out %v)", e.seq, body, key, e.out)
 			}
 			fmt.Fprintln(&w)
 		}
@@ -52,4 +52,15 @@ func (b *Broker) Wildcards() int {
 	b.destMu.RLock()
 	defer b.destMu.RUnlock()
 	return len(b.wild)
+}
+
+// Hidden is the number of references of a queue that are noted as taken from behind its window.
+func (b *Broker) Hidden(d Destination) int {
+	q, err := b.existing(d)
+	if err != nil {
+		return 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.out)
 }

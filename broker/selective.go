@@ -193,12 +193,12 @@ func (q *queue) scanned(sc *scan, ln *lane, src source, l store.Lane, refs []sto
 			q.askMark(ln, e.seq)
 			return
 		}
+		e.out = true // before the offer: afterwards the entry is the connection's
 		if !sc.sub.offer(q, e, k) {
 			return
 		}
 		*seen = max(*seen, r.Seq)
 		ln.ready.take(e.seq)
-		e.out = true
 		q.hide(e)
 		q.takeOff(e)
 		q.stats.dispatched++

@@ -403,6 +403,9 @@ func TestStress(t *testing.T) {
 		if i := r.queue(q); i.Messages != 0 || i.InFlight != 0 || i.Bytes != 0 || i.Delayed != 0 || i.MemoryBytes != 0 || i.Parked != 0 {
 			t.Errorf("the books are not empty: %+v", i)
 		}
+		if n := r.b.Hidden(q); n != 0 {
+			t.Errorf("%d references of %s stay noted as taken out", n, q)
+		}
 	}
 	if m := r.b.Totals().MemoryBytes; m != 0 {
 		t.Errorf("%d bytes of memory stay on the books", m)
