@@ -20,7 +20,7 @@ func (OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return &osFile{File: f}, nil
 }
 
 // Rename implements FS.
@@ -89,9 +89,33 @@ func readOwner(f *os.File) string {
 	return " (process " + pid + ")"
 }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	large uncached // how large writes go
+}
 
-func (f osFile) Size() (int64, error) {
+// WriteAt implements io.WriterAt. Large writes go past the page cache where that is safe.
+func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
+	if len(p) < uncachedMin {
+		return f.File.WriteAt(p, off)
+	}
+	return f.large.writeAt(f.File, p, off)
+}
+
+// Truncate implements File.
+func (f *osFile) Truncate(size int64) error {
+	f.large.drop() // a segment that is cut to its length gets no further writes
+	return f.File.Truncate(size)
+}
+
+// Close implements File.
+func (f *osFile) Close() error {
+	f.large.drop()
+	return f.File.Close()
+}
+
+// Size implements File.
+func (f *osFile) Size() (int64, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return 0, err

@@ -9,7 +9,7 @@ import (
 )
 
 // Sync is F_FULLFSYNC: fsync on this system does not empty the drive's cache.
-func (f osFile) Sync() error {
+func (f *osFile) Sync() error {
 	if _, err := unix.FcntlInt(f.Fd(), unix.F_FULLFSYNC, 0); err != nil {
 		return fmt.Errorf("fullfsync %s: %w", f.Name(), err)
 	}
@@ -17,7 +17,7 @@ func (f osFile) Sync() error {
 }
 
 // Allocate writes zeros: reservations here are not contiguous with the size.
-func (f osFile) Allocate(size int64) error {
+func (f *osFile) Allocate(size int64) error {
 	have, err := f.Size()
 	if err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 // Sync is fdatasync: contents and size, not the times.
-func (f osFile) Sync() error {
+func (f *osFile) Sync() error {
 	for {
 		err := unix.Fdatasync(int(f.Fd()))
 		if err == nil {
@@ -22,7 +22,7 @@ func (f osFile) Sync() error {
 }
 
 // Allocate is fallocate, or writing zeros where the file system has none.
-func (f osFile) Allocate(size int64) error {
+func (f *osFile) Allocate(size int64) error {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 		switch {

@@ -8,10 +8,10 @@ import (
 )
 
 // Sync is FlushFileBuffers.
-func (f osFile) Sync() error { return f.File.Sync() }
+func (f *osFile) Sync() error { return f.File.Sync() }
 
 // Allocate writes zeros.
-func (f osFile) Allocate(size int64) error {
+func (f *osFile) Allocate(size int64) error {
 	have, err := f.Size()
 	if err != nil {
 		return err
