@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -327,6 +328,7 @@ type Builder struct {
 	Expiration int64 // ms since 1970, 0 never
 	fields     []byte
 	props      Properties
+	head       []byte // scratch of Build
 }
 
 // DefaultPriority is the JMS default.
@@ -334,7 +336,7 @@ const DefaultPriority = 4
 
 // Reset empties the builder.
 func (b *Builder) Reset() {
-	*b = Builder{Priority: DefaultPriority, fields: b.fields[:0], props: b.props}
+	*b = Builder{Priority: DefaultPriority, fields: b.fields[:0], props: b.props, head: b.head}
 	b.props.Reset()
 }
 
@@ -361,23 +363,52 @@ func (b *Builder) Props() *Properties { return &b.props }
 
 // Build makes the message. The body is copied.
 func (b *Builder) Build(dest Destination, body []byte) *Message {
-	var tmp [binary.MaxVarintLen64]byte
-	nd := binary.PutUvarint(tmp[:], uint64(len(dest.Name)))
-	off := headerSize + 1 + nd + len(dest.Name) + len(b.fields) + 1 + b.props.encodedSize()
-	enc := make([]byte, headerSize, off+len(body))
-	enc[0], enc[1], enc[2], enc[3] = messageVersion, byte(b.Kind), byte(b.Flags), min(b.Priority, 9)
-	binary.BigEndian.PutUint64(enc[4:], uint64(b.Timestamp))
-	binary.BigEndian.PutUint64(enc[12:], uint64(b.Expiration))
-	binary.BigEndian.PutUint32(enc[20:], uint32(off))
-	enc[24] = byte(dest.Kind)
-	enc = append(enc, byte(FieldDestination))
-	enc = append(enc, tmp[:nd]...)
+	off := b.headSize(dest)
+	b.head = b.appendHead(b.head[:0], dest, off)
+	if len(body) == 0 {
+		return &Message{enc: bytes.Clone(b.head), dest: dest}
+	}
+	return &Message{enc: append(b.head[:off:off], body...), dest: dest} // append does not clear what it fills
+}
+
+// BuildIn is Build for a body that is the last size bytes of memory, which the caller gives away: where the rest of
+// it has room for what comes before a body (HeadRoom), the body is not copied.
+func (b *Builder) BuildIn(dest Destination, memory []byte, size int) *Message {
+	off, start := b.headSize(dest), len(memory)-size
+	if start < off {
+		return b.Build(dest, memory[start:])
+	}
+	enc := memory[start-off:]
+	b.appendHead(enc[:0], dest, off)
+	return &Message{enc: enc, dest: dest}
+}
+
+// HeadRoom is about how many bytes a message has before its body if it was sent with so many headers, of so many bytes
+// with their names and the destination.
+func HeadRoom(head, headers int) int { return headerSize + head + 16*(headers+4) }
+
+// headSize is the number of bytes before the body.
+func (b *Builder) headSize(dest Destination) int {
+	return headerSize + 1 + uvarintSize(uint64(len(dest.Name))) + len(dest.Name) + len(b.fields) + 1 + b.props.encodedSize()
+}
+
+// appendHead appends what comes before the body, off bytes.
+func (b *Builder) appendHead(enc []byte, dest Destination, off int) []byte {
+	enc = append(enc, messageVersion, byte(b.Kind), byte(b.Flags), min(b.Priority, 9))
+	enc = binary.BigEndian.AppendUint64(enc, uint64(b.Timestamp))
+	enc = binary.BigEndian.AppendUint64(enc, uint64(b.Expiration))
+	enc = binary.BigEndian.AppendUint32(enc, uint32(off))
+	enc = append(enc, byte(dest.Kind), byte(FieldDestination))
+	enc = binary.AppendUvarint(enc, uint64(len(dest.Name)))
 	enc = append(enc, dest.Name...)
 	enc = append(enc, b.fields...)
 	enc = append(enc, byte(fieldEnd))
-	enc = b.props.AppendTo(enc)
-	enc = append(enc, body...)
-	return &Message{enc: enc, dest: dest}
+	return b.props.AppendTo(enc)
+}
+
+func uvarintSize(n uint64) int {
+	var tmp [binary.MaxVarintLen64]byte
+	return binary.PutUvarint(tmp[:], n)
 }
 
 // Properties builds an encoded list of properties.
@@ -435,8 +466,7 @@ func (p *Properties) AddFloat(t PropType, name []byte, v float64) {
 func (p *Properties) AddNull(name []byte) { p.name(PropNull, name) }
 
 func (p *Properties) encodedSize() int {
-	var tmp [binary.MaxVarintLen64]byte
-	return binary.PutUvarint(tmp[:], p.n) + len(p.buf)
+	return uvarintSize(p.n) + len(p.buf)
 }
 
 // AppendTo appends the encoded list.

@@ -147,7 +147,12 @@ func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destinati
 			b.AddString(x.Name, x.Value)
 		}
 	}
-	m := b.Build(dests[0], f.Body)
+	var m *broker.Message
+	if f.Memory != nil {
+		m = b.BuildIn(dests[0], f.Memory, len(f.Body))
+	} else {
+		m = b.Build(dests[0], f.Body)
+	}
 	if h.bytes > maxKeptHeader {
 		*b = broker.Builder{}
 	}

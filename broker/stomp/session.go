@@ -82,7 +82,7 @@ func (s *session) serve() {
 		return
 	}
 	s.frames = frame.NewReader(s, frame.ReaderOptions{
-		Limits: frame.LoginLimits(), Budget: s.srv.budget, OnEvict: s.interrupt, Done: s.done,
+		Limits: frame.LoginLimits(), Budget: s.srv.budget, OnEvict: s.interrupt, Spare: broker.HeadRoom, Done: s.done,
 	})
 	defer s.frames.Close()
 	why := s.connect()
@@ -124,8 +124,8 @@ func (s *session) loop() *ending {
 			return why
 		}
 		if s.full() || !s.frames.Buffered() {
-			if s.frame.BodyOwned {
-				s.frames.Release() // the message has a copy; what comes next may take long
+			if s.frame.Memory != nil {
+				s.frames.Release() // the message has it; what comes next may take long
 			}
 			s.hold()
 			s.submit()

@@ -11,7 +11,7 @@ import (
 // BudgetOptions shape a Budget. A field that is zero or negative means its default.
 type BudgetOptions struct {
 	// Bytes that all frames beyond their readers' fixed buffers may hold; default 256 MiB. It should be at least 5/4 of
-	// the largest body allowed, or such a body cannot be received.
+	// the largest body allowed, with its headers, or such a body cannot be received.
 	Bytes int64
 	// StallAfter is how long a frame may go without progress before it must give way to others; default 2 s.
 	StallAfter time.Duration

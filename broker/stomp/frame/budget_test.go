@@ -71,7 +71,10 @@ func kindOf(err error) Kind {
 	return 0
 }
 
-const mib = 1 << 20
+const (
+	mib  = 1 << 20
+	full = 4*mib - 1 // a body that takes 4 MiB with its NUL
+)
 
 // Hundreds of clients that announce much and stall cost little and keep nobody waiting.
 func TestAnnouncedAndStalledCostLittle(t *testing.T) {
@@ -112,13 +115,13 @@ func TestLongestStalledGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := NewBudget(BudgetOptions{Bytes: 10 * mib})
 		oldest, older, fresh := dial(budget), dial(budget), dial(budget)
-		oldest.announce(4*mib, 3*mib) // holds all 4 MiB
+		oldest.announce(full, 3*mib) // holds all 4 MiB
 		time.Sleep(time.Second)
-		older.announce(4*mib, 3*mib)
+		older.announce(full, 3*mib)
 		time.Sleep(3 * time.Second)
 		fresh.announce(mib/2, mib/4) // sent last, so it is not stalled
 		c := dial(budget)
-		c.announce(4*mib, 4*mib)
+		c.announce(full, full)
 		c.conn.Write([]byte{0})
 		if err := <-c.result; err != nil {
 			t.Errorf("the working client: %v", err)
@@ -129,8 +132,8 @@ func TestLongestStalledGivesWay(t *testing.T) {
 		if older.evicted.Load() || fresh.evicted.Load() {
 			t.Errorf("more gave way than needed: older %v, fresh %v", older.evicted.Load(), fresh.evicted.Load())
 		}
-		older.conn.Write(append(bodyOf(4 * mib)[3*mib:], 0))
-		if err := <-older.result; err != nil || !bytes.Equal(older.frame.Body, bodyOf(4*mib)) {
+		older.conn.Write(append(bodyOf(full)[3*mib:], 0))
+		if err := <-older.result; err != nil || !bytes.Equal(older.frame.Body, bodyOf(full)) {
 			t.Errorf("the one that was left alone: %v", err)
 		}
 		for _, s := range []*client{oldest, older, fresh, c} {
@@ -178,7 +181,7 @@ func TestTrickleGivesWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := NewBudget(BudgetOptions{Bytes: 6 * mib})
 		slow := dial(budget)
-		slow.announce(4*mib, 3*mib)
+		slow.announce(full, 3*mib)
 		var trickling sync.WaitGroup
 		trickling.Go(func() {
 			for {
@@ -191,7 +194,7 @@ func TestTrickleGivesWay(t *testing.T) {
 		time.Sleep(4500 * time.Millisecond)
 		begin := time.Now()
 		c := dial(budget)
-		c.announce(4*mib, 4*mib)
+		c.announce(full, full)
 		c.conn.Write([]byte{0})
 		if err := <-c.result; err != nil || time.Since(begin) != 0 {
 			t.Errorf("the working client: %v after %v", err, time.Since(begin))
@@ -210,7 +213,7 @@ func TestWaitIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := NewBudget(BudgetOptions{Bytes: 5 * mib, MaxWait: 10 * time.Second})
 		busy := dial(budget)
-		busy.announce(4*mib, 0)
+		busy.announce(full, 0)
 		quit := make(chan struct{})
 		var feeding sync.WaitGroup
 		feeding.Go(func() { // moves all the time, and never ends within the test
@@ -227,7 +230,7 @@ func TestWaitIsBounded(t *testing.T) {
 		begin := time.Now()
 		c := dial(budget)
 		var asking sync.WaitGroup
-		asking.Go(func() { c.announce(4*mib, 4*mib) })
+		asking.Go(func() { c.announce(full, full) })
 		small := dial(budget)
 		small.announce(60_000, 60_000)
 		small.conn.Write([]byte{0})
@@ -261,7 +264,7 @@ func TestReleaseAndDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		budget := NewBudget(BudgetOptions{Bytes: 5 * mib})
 		first := dial(budget)
-		first.announce(4*mib, 4*mib)
+		first.announce(full, full)
 		first.conn.Write([]byte{0})
 		if err := <-first.result; err != nil {
 			t.Fatal(err)
@@ -269,10 +272,10 @@ func TestReleaseAndDone(t *testing.T) {
 		time.Sleep(time.Minute) // a whole frame never counts as stalled
 		second := dial(budget)
 		go func() {
-			second.announce(4*mib, 4*mib)
+			second.announce(full, full)
 			second.conn.Write([]byte{0})
 		}()
-		third := bytes.NewReader(AppendFrame(nil, V12, &Frame{Command: SEND, HasLength: true, Body: bodyOf(4 * mib)}))
+		third := bytes.NewReader(AppendFrame(nil, V12, &Frame{Command: SEND, HasLength: true, Body: bodyOf(full)}))
 		done := make(chan struct{})
 		r := NewReader(third, ReaderOptions{Version: V12, Budget: budget, Done: done})
 		ended := make(chan error, 1)
@@ -390,7 +393,7 @@ func TestFullGrowthAsksNoMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget(BudgetOptions{})
 		c := dial(b)
-		c.announce(4*mib, 3*mib)
+		c.announce(full, 3*mib)
 		synctest.Wait()
 		b.mu.Lock()
 		if b.most != 4*mib || b.used != 4*mib {

@@ -12,7 +12,7 @@
 // Memory follows traffic. A reader starts with 4 KiB. When a read fills that, or a frame needs more, it borrows a
 // 64 KiB buffer from the [Budget]'s pool and gives it back as soon as it is empty and reads have become small, so an
 // idle connection holds 4 KiB whatever it did before. A frame that does not fit 64 KiB keeps its head in the buffer
-// and gets a body of its own ([Frame.BodyOwned]), which grows four-fold with the bytes that have really arrived and
+// and gets a body of its own ([Frame.Memory]), which grows four-fold with the bytes that have really arrived and
 // never by the announced content-length. All such bodies, and heads beyond 64 KiB, are charged to the Budget, which
 // all connections share: a piece is granted only if every claim can still be finished afterwards, and when memory is
 // short the claim that stalled longest gives way. Small frames never wait for it.

@@ -9,12 +9,13 @@ type Frame struct {
 	Command Command
 	// Headers in the order sent, repeated ones included; of those the first counts.
 	Headers []Header
-	// Body, without the NUL. Unless BodyOwned is set it lies in the Reader's memory, valid until its next Read.
+	// Body, without the NUL. Unless Memory is set it lies in the Reader's memory, valid until its next Read.
 	Body []byte
 	// HasLength is set if a content-length header announced the body.
 	HasLength bool
-	// BodyOwned is set if Body is memory of its own that the caller may keep.
-	BodyOwned bool
+	// Memory, if not nil, is the caller's to keep and to write to: Body is its end. A body of announced length has
+	// ReaderOptions.Spare bytes before it.
+	Memory []byte
 }
 
 // maxKeptHeaders bounds the headers for which a Frame and a Reader keep room between frames.

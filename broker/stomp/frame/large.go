@@ -15,12 +15,16 @@ func (r *Reader) outgrows() bool {
 
 // readLarge reads the rest of a frame whose body gets memory of its own.
 func (r *Reader) readLarge(f *Frame) error {
-	var content []byte
+	var memory, content []byte
 	var err error
 	if r.length >= 0 {
-		content, err = r.readCounted()
+		memory, err = r.readCounted()
+		if err == nil {
+			content = memory[int64(len(memory))-r.length:]
+		}
 	} else {
 		content, err = r.readToNUL()
+		memory = content
 	}
 	if err != nil {
 		return err
@@ -28,19 +32,30 @@ func (r *Reader) readLarge(f *Frame) error {
 	if err := r.deliver(f, content); err != nil {
 		return err
 	}
-	f.BodyOwned = f.Body != nil
+	if f.Body != nil {
+		f.Memory = memory
+	}
 	return nil
 }
 
-// readCounted reads a body of known length, which goes straight from the source to its place, and the NUL after it.
+// readCounted reads a body of known length and its NUL, straight from the source to their place, and nothing that comes
+// after them. It returns memory that ends with the body and begins with as much spare room as was asked for.
 func (r *Reader) readCounted() ([]byte, error) {
-	content, err := r.takeBody(nil, r.length, r.end)
+	spare := 0
+	if r.opts.Spare != nil {
+		spare = r.opts.Spare(r.pos, len(r.spans))
+	}
+	most := int64(spare) + r.length + 1
+	content, err := r.grow(nil, spare+r.end-r.start-r.pos, most)
+	if err == nil {
+		content, err = r.takeBody(content[:spare], most, r.end)
+	}
 	if err != nil {
 		return nil, err
 	}
-	for int64(len(content)) < r.length {
+	for int64(len(content)) < most {
 		if len(content) == cap(content) {
-			if content, err = r.grow(content, len(content)+1, r.length); err != nil {
+			if content, err = r.grow(content, len(content)+1, most); err != nil {
 				return nil, err
 			}
 		}
@@ -53,17 +68,12 @@ func (r *Reader) readCounted() ([]byte, error) {
 			return nil, err
 		}
 	}
-	r.phase = tail
-	for r.end == r.start+r.pos {
-		if err := r.fill(); err != nil {
-			return nil, err
-		}
-	}
-	if r.buf[r.start+r.pos] != 0 {
+	if content[most-1] != 0 {
 		return nil, r.noNUL()
 	}
-	r.phase, r.size = complete, r.pos+1
-	return content, nil
+	r.phase, r.size = complete, r.pos
+	r.filled = false // a small read finds the next head, and leaves its body for its own place
+	return content[: most-1 : most-1], nil
 }
 
 // readToNUL reads a body that ends at the first NUL, by way of the buffer.

@@ -25,11 +25,13 @@ func TestBodySizes(t *testing.T) {
 	for _, size := range sizes {
 		for _, counted := range []bool{true, false} {
 			for _, chunk := range []int{1000, 4096, 1 << 20} {
+				spare := size % 777
 				t.Run(fmt.Sprintf("%d/counted=%v/chunk=%d", size, counted, chunk), func(t *testing.T) {
 					want := bodyOf(size)
 					in := AppendFrame([]byte("\nACK\nid:1\n\n\x00"), V12, &Frame{Command: SEND, HasLength: counted, Body: want})
 					in = append(in, "\nNACK\nid:2\n\n\x00"...)
-					r := NewReader(chunks{bytes.NewReader(in), chunk}, ReaderOptions{Version: V12, Budget: budget})
+					r := NewReader(chunks{bytes.NewReader(in), chunk}, ReaderOptions{Version: V12, Budget: budget,
+						Spare: func(int, int) int { return spare }})
 					var f Frame
 					for _, cmd := range []Command{ACK, SEND, NACK} {
 						if err := r.Read(&f); err != nil || f.Command != cmd {
@@ -41,8 +43,11 @@ func TestBodySizes(t *testing.T) {
 						if !bytes.Equal(f.Body, want) || f.HasLength != counted {
 							t.Fatalf("body of %d bytes differs (got %d, HasLength %v)", size, len(f.Body), f.HasLength)
 						}
-						if f.BodyOwned != (size >= bigBuffer) && (size < bigBuffer-1100 || size > bigBuffer) {
-							t.Errorf("BodyOwned is %v", f.BodyOwned)
+						if (f.Memory != nil) != (size >= bigBuffer) && (size < bigBuffer-1100 || size > bigBuffer) {
+							t.Errorf("memory of its own: %v", f.Memory != nil)
+						}
+						if f.Memory != nil && (!bytes.HasSuffix(f.Memory, want) || counted && len(f.Memory) != spare+size) {
+							t.Errorf("memory of %d bytes for a body of %d and %d before it", len(f.Memory), size, spare)
 						}
 					}
 					if err := r.Read(&f); err != io.EOF {
@@ -63,8 +68,8 @@ func TestOwnedBodyStays(t *testing.T) {
 	in := append(large, bytes.Repeat([]byte("SEND\n\nzzzzzzzzzzzzzzzzzzz\x00"), 10_000)...)
 	r := NewReader(bytes.NewReader(in), ReaderOptions{Version: V12, Budget: NewBudget(BudgetOptions{})})
 	var f Frame
-	if err := r.Read(&f); err != nil || !f.BodyOwned {
-		t.Fatalf("error %v, owned %v", err, f.BodyOwned)
+	if err := r.Read(&f); err != nil || f.Memory == nil {
+		t.Fatalf("error %v, owned %v", err, f.Memory != nil)
 	}
 	kept := f.Body
 	if _, err := readAll(r); err != io.EOF {

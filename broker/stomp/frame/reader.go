@@ -18,6 +18,9 @@ type ReaderOptions struct {
 	// another reader. It is called once at most, and the reader is of no use afterwards. Without it the memory comes
 	// back only when something else ends the Read.
 	OnEvict func()
+	// Spare, if not nil, says how many bytes the caller wants before a large body of announced length (Frame.Memory),
+	// given the bytes of the frame's head and the number of its headers. It must not be more than a few times their sum.
+	Spare func(head, headers int) int
 	// Done, if not nil, is closed when the session ends, and wakes a Read that waits for the Budget.
 	Done <-chan struct{}
 }
@@ -30,7 +33,6 @@ const (
 	command               // the command line
 	headers               // a header line or the blank line
 	body                  // the rest of the body and its NUL
-	tail                  // the NUL after a large body of known length
 	complete              // nothing: the frame is whole
 )
 
