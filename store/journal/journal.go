@@ -51,6 +51,14 @@ var ErrNoSegment = errors.New("no segment holds the position")
 // End is the position behind the last byte written. Only for the writer.
 func (j *Journal) End() store.Position { return j.out }
 
+// Offset is where in the present segment's file the next byte goes. Only for the writer.
+func (j *Journal) Offset() int64 {
+	if j.cur == nil {
+		return 0
+	}
+	return int64(j.out - j.cur.first)
+}
+
 // Chain is the chain value of the next batch. Only for the writer.
 func (j *Journal) Chain() uint32 { return j.chain }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"treadmq/store"
@@ -12,12 +13,13 @@ import (
 
 // group is what one sync covers.
 type group struct {
-	buf     []byte // the chunks, one behind the other
+	buf     []byte // pad bytes that mean nothing, then the chunks, one behind the other
+	pad     int    // puts each byte at the place in its page of memory that it gets in its page on disk
 	chunks  []chunk
 	batches []*store.Batch
 	urgent  bool // somebody waits: do not delay
 	moves   bool // an OpMove is applied from its bytes: buf is needed until then
-	size    int  // bytes of buf when it was taken
+	size    int  // bytes of the chunks when it was taken
 
 	ok    int   // chunks that were written and synced
 	err   error // why the others were not
@@ -42,6 +44,8 @@ const (
 	chunkSize = 1 << 20
 	// maxKept is the largest buffer that is kept for reuse, in bytes.
 	maxKept = 32 << 20
+	// pageSize is what the disk writes in whole units of, past the page cache, if memory is aligned likewise.
+	pageSize = 4 << 10
 	// batchSlack is left for headers when a batch is measured against journal.MaxBatch.
 	batchSlack = 1 << 16
 )
@@ -147,6 +151,10 @@ func (s *Store) hint(op *store.Op) error {
 // encode appends the records of b to the group. Called with mu held.
 func (s *Store) encode(g *group, b *store.Batch, size int) {
 	base := b.Seq(0)
+	if len(g.chunks) == 0 {
+		g.pad = s.pad
+		g.buf = slices.Grow(g.buf[:0], g.pad+size)[:g.pad]
+	}
 	if len(g.chunks) == 0 || len(g.buf)-g.chunks[len(g.chunks)-1].off+size > chunkSize {
 		g.closeChunk()
 		g.chunks = append(g.chunks, chunk{off: len(g.buf), base: base})
@@ -204,9 +212,10 @@ func (s *Store) take(timer *time.Timer) *group {
 		g := s.cur
 		if len(g.batches) > 0 && (g.urgent || due || s.closing) {
 			s.cur = s.freeGroup()
-			s.mu.Unlock()
 			g.closeChunk()
-			g.size = len(g.buf)
+			g.size = len(g.buf) - g.pad
+			s.pad = int(s.journal.Offset()+int64(g.size)) & (pageSize - 1) // unless a segment begins in between
+			s.mu.Unlock()
 			return g
 		}
 		closing, lazy := s.closing, len(g.batches) > 0

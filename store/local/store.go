@@ -42,6 +42,7 @@ type Store struct {
 	cur     *group     // being filled
 	free    []*group
 	buffers [][]byte // for groups
+	pad     int      // for cur, see group.pad
 	pending int64    // bytes in groups that are not written
 	closing bool
 	failure error // first and final
