@@ -7,7 +7,7 @@
 #   scripts/deps.sh check      staticcheck
 #   scripts/deps.sh unit       nothing but Go today; kept so that callers need not know
 #   scripts/deps.sh zookeeper  ZooKeeper and a Java to run it, for the tests of the group
-#   scripts/deps.sh clients    STOMP clients: Python, JavaScript, Ruby, PHP, Perl, Java, netcat
+#   scripts/deps.sh clients    STOMP clients and applications: Python, JavaScript, Ruby, PHP, Perl, Java, netcat
 #   scripts/deps.sh browser    Chromium, for the tests of the console
 #
 # It may be run again and again: what is there is left alone.

@@ -28,7 +28,17 @@ type client struct {
 	needs   []string            // programs, or files of this folder
 	modules map[string][]string // a command that fails if a library is missing
 	steps   []string            // beyond everyClient
+	only    []string            // in the place of everyClient and steps: programs that are about something else
+	set     []string            // key=value settings of its broker
+	config  string              // configuration file of its broker
 }
+
+// java is the command of a class of the folder java.
+func java(class string) []string {
+	return []string{"java", "-Dfile.encoding=UTF-8", "-XX:TieredStopAtLevel=1", "-cp", "java/target/classes:java/target/lib/*", "treadmq.clients." + class}
+}
+
+var javaNeeds = []string{"java", "java/target/classes", "java/target/lib"}
 
 func clients(bin string) []client {
 	return []client{
@@ -76,9 +86,23 @@ func clients(bin string) []client {
 			steps: slices.Concat(stomp11, []string{"crlf", "silence"}),
 		},
 		{
-			name: "stompjms", command: []string{"java", "-Dfile.encoding=UTF-8", "-cp", "java/target/classes:java/target/lib/*", "treadmq.clients.StompJms"},
-			needs: []string{"java", "java/target/classes", "java/target/lib"},
+			name: "stompjms", command: java("StompJms"),
+			needs: javaNeeds,
 			steps: []string{"priority", "idle"},
+		},
+		{
+			name: "camel", command: java("CamelStomp"),
+			needs: javaNeeds,
+			only:  []string{"routes-started", "login-refused", "queue-to-queue", "headers", "topic", "selector", "stopped-route"},
+		},
+		{
+			name: "spring", command: java("SpringRelay"),
+			needs:  javaNeeds,
+			config: "[[policy]]\nqueue = \">\"\ngcInactiveDestinations = true\ninactiveTimeoutBeforeGC = \"1s\"\n",
+			only: []string{
+				"relay-available", "topic", "application", "queue", "user-destination", "user-queue-vanishes", "user-on-other-server",
+				"error-frame", "heart-beat", "reconnect-term", "reconnect-kill",
+			},
 		},
 	}
 }
@@ -114,7 +138,12 @@ func (c client) check(t *testing.T) {
 }
 
 // wanted are the steps that must be reported.
-func (c client) wanted() []string { return append(slices.Clone(everyClient), c.steps...) }
+func (c client) wanted() []string {
+	if c.only != nil {
+		return c.only
+	}
+	return slices.Concat(everyClient, c.steps)
+}
 
 // missing returns a text that names the steps that were not proven, and those
 // that nobody asked for; "" if there are none.

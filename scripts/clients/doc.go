@@ -1,6 +1,6 @@
-// Package clients drives real STOMP clients of other authors and languages
-// against a real broker: one program per client, each in its own idiom, under
-// clients_test.go. It runs with
+// Package clients drives real STOMP clients and applications of other authors and
+// languages against a real broker: one program per client, each in its own idiom,
+// under clients_test.go. It runs with
 //
 //	scripts/deps.sh clients
 //	go test -tags clients ./scripts/clients
@@ -11,6 +11,8 @@
 //	ok STEP          the named step is proven
 //	count QUEUE N    asks the test to see, from outside, that QUEUE comes to
 //	                 hold N messages; the answer on standard input is "done"
+//	there QUEUE      asks the test to see that QUEUE exists, or
+//	gone QUEUE       that it does not
 //	restart term     asks for a restart of the broker by SIGTERM, or
 //	restart kill     by SIGKILL; the answer is "done"
 //	done             every step was run

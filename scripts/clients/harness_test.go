@@ -67,7 +67,8 @@ func (e *environment) run(t *testing.T, c client) {
 		Binary: e.broker,
 		Dir:    filepath.Join(e.dir, c.name),
 		Realm:  login + ": " + strings.ReplaceAll(passcode, `\`, `\\`) + ",admin\n",
-		Set:    []string{"stomp.tls.cert=" + e.cert.file, "stomp.tls.key=" + e.cert.key, "anonymous=false"},
+		Set:    append([]string{"stomp.tls.cert=" + e.cert.file, "stomp.tls.key=" + e.cert.key, "anonymous=false"}, c.set...),
+		Config: c.config,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -168,6 +169,10 @@ func (r *run) talk(out io.Reader, stdin io.Writer) {
 			err = r.restart(f[1])
 		case len(f) == 3 && f[0] == "count":
 			err = r.count(f[1], f[2])
+		case len(f) == 2 && f[0] == "there":
+			err = r.until("is not there", f[1], func(_ int64, there bool) bool { return there })
+		case len(f) == 2 && f[0] == "gone":
+			err = r.until("is still there", f[1], func(_ int64, there bool) bool { return !there })
 		default:
 			continue
 		}
@@ -198,49 +203,54 @@ func (r *run) count(queue, n string) error {
 	if err != nil {
 		return err
 	}
+	return r.until("does not hold "+n, queue, func(depth int64, _ bool) bool { return depth == want })
+}
+
+// until waits until a queue is as it should be.
+func (r *run) until(otherwise, queue string, ok func(depth int64, there bool) bool) error {
 	deadline := time.Now().Add(countTimeout)
 	for {
-		got, err := r.depth(queue)
+		depth, there, err := r.depth(queue)
 		if err != nil {
 			return err
 		}
-		if got == want {
+		if ok(depth, there) {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("queue %s holds %d messages, not %d", queue, got, want)
+			return fmt.Errorf("queue %s %s (it holds %d messages, exists: %v)", queue, otherwise, depth, there)
 		}
 		time.Sleep(countPause)
 	}
 }
 
-// depth is how many messages a queue holds, those in flight included. A queue
-// that does not exist holds none.
-func (r *run) depth(queue string) (int64, error) {
+// depth is how many messages a queue holds, those in flight included, and
+// whether it exists.
+func (r *run) depth(queue string) (depth int64, there bool, err error) {
 	u, err := url.Parse(r.broker.Console())
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), countTimeout)
 	defer cancel()
 	where := u.Scheme + "://" + u.Host + "/api/v1/queues/" + url.PathEscape(queue)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, nil)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	req.SetBasicAuth(login, passcode)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer resp.Body.Close()
 	var q struct{ Messages int64 }
 	switch resp.StatusCode {
 	case http.StatusNotFound:
-		return 0, nil
+		return 0, false, nil
 	case http.StatusOK:
 		err = json.NewDecoder(resp.Body).Decode(&q)
-		return q.Messages, err
+		return q.Messages, true, err
 	}
-	return 0, fmt.Errorf("GET %s: %s", where, resp.Status)
+	return 0, false, fmt.Errorf("GET %s: %s", where, resp.Status)
 }

@@ -33,6 +33,7 @@ type Options struct {
 	Dir    string   // holds data folder, realm file and certificate; created if missing
 	Realm  string   // content of the realm file
 	Set    []string // key=value settings
+	Config string   // content of the configuration file
 	Env    []string // added to the environment
 }
 
@@ -80,6 +81,9 @@ func Start(o Options) (*Broker, error) {
 	if err := os.WriteFile(b.realm(), []byte(o.Realm), 0o600); err != nil {
 		return nil, err
 	}
+	if err := os.WriteFile(b.config(), []byte(o.Config), 0o600); err != nil {
+		return nil, err
+	}
 	if err := b.Start(); err != nil {
 		return nil, err
 	}
@@ -90,6 +94,8 @@ func Start(o Options) (*Broker, error) {
 func (b *Broker) Data() string { return filepath.Join(b.opts.Dir, "data") }
 
 func (b *Broker) realm() string { return filepath.Join(b.opts.Dir, "jetty-realm.properties") }
+
+func (b *Broker) config() string { return filepath.Join(b.opts.Dir, "treadmq.toml") }
 
 // Addr is the host:port that STOMP clients connect to, in this life and the next.
 func (b *Broker) Addr() string {
@@ -140,7 +146,8 @@ func (b *Broker) StartAndKill(after time.Duration) error {
 
 // launch starts the process. What is received says whether clients are taken.
 func (b *Broker) launch() (<-chan error, error) {
-	args := []string{"console", "--data", b.Data(), "--stomp", b.Addr(), "--console", "127.0.0.1:0", "--realm", b.realm()}
+	args := []string{"console", "--data", b.Data(), "--stomp", b.Addr(), "--console", "127.0.0.1:0", "--realm", b.realm(),
+		"--config", b.config()}
 	for _, s := range b.opts.Set {
 		args = append(args, "--set", s)
 	}

@@ -1,14 +1,12 @@
 package treadmq.clients;
 
-import java.io.BufferedReader;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
+import static treadmq.clients.Steps.PATIENCE;
+import static treadmq.clients.Steps.ask;
+import static treadmq.clients.Steps.equal;
+
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Objects;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import javax.jms.BytesMessage;
@@ -29,70 +27,39 @@ import org.fusesource.stomp.jms.StompJmsConnectionFactory;
  * stompjms consumes and sends over different STOMP connections, whose names of them are not the same.
  */
 public final class StompJms {
-    private static final long PATIENCE = 30_000; // ms before a step that hangs gives up
-
-    private static final BufferedReader STDIN = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-
-    private interface Step {
-        void run() throws Exception;
-    }
-
-    private interface Use {
+    interface Use {
         void with(Connection connection) throws Exception;
     }
 
-    public static void main(String[] args) throws Exception {
-        Map<String, Step> steps = new LinkedHashMap<>();
-        steps.put("login", () -> connected(c -> equal("provider", c.getMetaData().getJMSMajorVersion(), 1)));
-        steps.put("login-refused", StompJms::refused);
-        steps.put("send-receipt", StompJms::send);
-        steps.put("subscribe-auto", StompJms::subscribe);
-        steps.put("ack-client", StompJms::ackClient);
-        steps.put("redelivery", StompJms::redelivery);
-        steps.put("transaction-commit", StompJms::commit);
-        steps.put("transaction-abort", StompJms::rollback);
-        steps.put("binary", StompJms::binary);
-        steps.put("utf8", StompJms::utf8);
-        steps.put("topic", StompJms::topic);
-        steps.put("priority", StompJms::priority);
-        steps.put("idle", StompJms::idle);
-        steps.put("reconnect-term", () -> reconnect("term"));
-        steps.put("reconnect-kill", () -> reconnect("kill"));
-        for (Map.Entry<String, Step> step : steps.entrySet()) {
-            try {
-                step.getValue().run();
-            } catch (Throwable failure) {
-                System.err.print(step.getKey() + ": ");
-                failure.printStackTrace();
-                System.exit(1);
-            }
-            System.out.println("ok " + step.getKey());
-        }
-        System.out.println("done");
-        System.exit(0); // stompjms leaves threads behind
+    public static void main(String[] args) {
+        Steps steps = new Steps();
+        steps.add("login", () -> connected(c -> equal("provider", c.getMetaData().getJMSMajorVersion(), 1)));
+        steps.add("login-refused", StompJms::refused);
+        steps.add("send-receipt", StompJms::send);
+        steps.add("subscribe-auto", StompJms::subscribe);
+        steps.add("ack-client", StompJms::ackClient);
+        steps.add("redelivery", StompJms::redelivery);
+        steps.add("transaction-commit", StompJms::commit);
+        steps.add("transaction-abort", StompJms::rollback);
+        steps.add("binary", StompJms::binary);
+        steps.add("utf8", StompJms::utf8);
+        steps.add("topic", StompJms::topic);
+        steps.add("priority", StompJms::priority);
+        steps.add("idle", StompJms::idle);
+        steps.add("reconnect-term", () -> reconnect("term"));
+        steps.add("reconnect-kill", () -> reconnect("kill"));
+        steps.run();
     }
 
-    /** Asks the test for something and waits until it is done. */
-    private static void ask(String line) throws Exception {
-        System.out.println(line);
-        equal("answer to " + line, STDIN.readLine(), "done");
-    }
-
-    private static void equal(String what, Object got, Object want) {
-        if (!Objects.equals(got, want)) {
-            throw new AssertionError(what + " is " + got + ", not " + want);
-        }
-    }
-
-    private static StompJmsConnectionFactory factory() {
+    static StompJmsConnectionFactory factory() {
         StompJmsConnectionFactory factory = new StompJmsConnectionFactory();
-        factory.setBrokerURI("tcp://" + System.getenv("STOMP_HOST") + ":" + System.getenv("STOMP_PORT"));
-        factory.setUsername(System.getenv("STOMP_LOGIN"));
-        factory.setPassword(System.getenv("STOMP_PASSCODE"));
+        factory.setBrokerURI("tcp://" + Steps.host() + ":" + Steps.port());
+        factory.setUsername(Steps.login());
+        factory.setPassword(Steps.passcode());
         return factory;
     }
 
-    private static void connected(Use use) throws Exception {
+    static void connected(Use use) throws Exception {
         Connection connection = factory().createConnection();
         connection.start();
         use.with(connection);
@@ -101,7 +68,7 @@ public final class StompJms {
 
     private static void refused() throws Exception {
         try {
-            factory().createConnection(System.getenv("STOMP_LOGIN"), "wrong").start();
+            factory().createConnection(Steps.login(), "wrong").start();
         } catch (JMSException expected) {
             return;
         }
@@ -109,14 +76,14 @@ public final class StompJms {
     }
 
     /** Sends a text; stompjms waits for the receipt of persistent messages. */
-    private static void send(Session session, String queue, String text) throws JMSException {
+    static void send(Session session, String queue, String text) throws JMSException {
         MessageProducer producer = session.createProducer(session.createQueue(queue));
         producer.setDeliveryMode(DeliveryMode.PERSISTENT);
         producer.send(session.createTextMessage(text));
         producer.close();
     }
 
-    private static Message next(MessageConsumer consumer) throws JMSException {
+    static Message next(MessageConsumer consumer) throws JMSException {
         Message message = consumer.receive(PATIENCE);
         if (message == null) {
             throw new AssertionError("no message came");
@@ -124,7 +91,7 @@ public final class StompJms {
         return message;
     }
 
-    private static Message expect(MessageConsumer consumer, String text, boolean redelivered) throws JMSException {
+    static Message expect(MessageConsumer consumer, String text, boolean redelivered) throws JMSException {
         Message message = next(consumer);
         equal("text", ((TextMessage) message).getText(), text);
         equal("redelivered of " + text, message.getJMSRedelivered(), redelivered);
