@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -41,7 +42,10 @@ type Options struct {
 	// they are in memory. A queue that has as many delivers no more until one is due.
 	// Default 100,000.
 	MaxDelayed int
-	Logger     *slog.Logger
+	// Routing has virtual topics and forwards. Default: DefaultRouting; an empty one
+	// means none.
+	Routing *Routing
+	Logger  *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -56,6 +60,10 @@ func (o *Options) setDefaults() error {
 	if o.Policy == nil {
 		p := DefaultPolicy()
 		o.Policy = func(Destination) Policy { return p }
+	}
+	if o.Routing == nil {
+		r := DefaultRouting()
+		o.Routing = &r
 	}
 	if o.MemoryLimit <= 0 {
 		o.MemoryLimit = 128 << 20
@@ -107,6 +115,8 @@ type Broker struct {
 	byID     map[store.DestID]*queue
 	topics   map[Destination]*topic
 	wild     []*Subscription // subscriptions with patterns
+	routing  *Routing        // what goes where else
+	taps     taps            // which topics feed which queues
 	nextDest uint32
 
 	connMu    sync.Mutex // guards what follows
@@ -141,6 +151,10 @@ func New(o Options) (*Broker, error) {
 		conns: map[uint64]*Conn{}, clientIDs: map[string]*Conn{},
 		loaders: make(chan struct{}, 4), stop: make(chan struct{}),
 	}
+	var err error
+	if b.routing, err = o.Routing.compiled(); err != nil {
+		return nil, err
+	}
 	b.connGone = sync.NewCond(&b.connMu)
 	b.policyFn.Store(&o.Policy)
 	if err := b.recover(); err != nil {
@@ -164,11 +178,12 @@ func (b *Broker) Now() time.Time { return b.now() }
 // SetPolicy replaces the policies, for present and future destinations.
 func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 	b.policyFn.Store(&fn)
-	b.destMu.RLock()
-	defer b.destMu.RUnlock()
+	b.destMu.Lock()
+	defer b.destMu.Unlock()
 	for d, q := range b.queues {
 		p := fn(d)
 		q.policy.Store(&p)
+		q.fan.Store(b.queueFan(q)) // mirrorTo
 		q.resumeParked()
 	}
 }
@@ -262,12 +277,33 @@ func (b *Broker) Close(grace time.Duration) {
 	b.wg.Wait()
 }
 
-// catalog: key "q" + name -> id u32, created i64; key "n" -> highest id given u32.
-const catalogQueue = 'q'
+// catalog: key "q" + name -> id u32, created i64; key "d" + name -> durableRecord;
+// key "n" -> highest id given u32.
+const (
+	catalogQueue   = 'q'
+	catalogDurable = 'd'
+)
 
 var catalogNext = []byte("n")
 
-func catalogKey(d Destination) []byte { return append([]byte{catalogQueue}, d.Name...) }
+func catalogKey(d Destination) []byte {
+	kind := byte(catalogQueue)
+	if d.Kind == DurableSub {
+		kind = catalogDurable
+	}
+	return append([]byte{kind}, d.Name...)
+}
+
+// putQueue adds a queue's catalog entry to a batch.
+func (b *Broker) putQueue(sb *store.Batch, q *queue) {
+	id := binary.BigEndian.AppendUint32(nil, uint32(q.id))
+	value := binary.BigEndian.AppendUint64(slices.Clone(id), uint64(q.created.UnixMilli()))
+	if q.dsub != nil {
+		value = q.durableRecord()
+	}
+	sb.Put(catalogNext, id)
+	sb.Put(catalogKey(q.dest), value)
+}
 
 func (b *Broker) recover() error {
 	err := b.store.Catalog(func(key, value []byte) error {
@@ -280,6 +316,13 @@ func (b *Broker) recover() error {
 			q.created = time.UnixMilli(int64(binary.BigEndian.Uint64(value[4:])))
 			b.nextDest = max(b.nextDest, uint32(id))
 			b.queues[q.dest], b.byID[id] = q, q
+		case len(key) > 1 && key[0] == catalogDurable:
+			q, err := b.recoverDurable(string(key[1:]), value)
+			if err != nil {
+				return fmt.Errorf("durable subscription %q: %w", key[1:], err)
+			}
+			b.nextDest = max(b.nextDest, uint32(q.id))
+			b.queues[q.dest], b.byID[q.id] = q, q
 		default:
 			b.log.Warn("the store's catalog has an entry of an unknown kind; it is kept", "key", string(key))
 		}
@@ -288,6 +331,7 @@ func (b *Broker) recover() error {
 	if err != nil {
 		return err
 	}
+	b.rewire()
 	last := b.store.NextSeq()
 	if last > 0 {
 		last--

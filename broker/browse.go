@@ -116,7 +116,7 @@ func (q *queue) browseLane(l store.Lane, after store.Seq, max, maxBytes int) ([]
 }
 
 func (q *queue) browsed(e *entry) Browsed {
-	return Browsed{Message: e.msg, Dest: q.dest, Lane: e.lane, Seq: e.seq, Attempts: e.attempts,
+	return Browsed{Message: e.msg, Dest: q.shownDest(e.msg, e.overlay), Lane: e.lane, Seq: e.seq, Attempts: e.attempts,
 		Expiration: e.expiry, Overlay: e.overlay, Persistent: e.src == durable}
 }
 

@@ -14,6 +14,8 @@ const (
 	Topic     Kind = 2
 	TempQueue Kind = 3
 	TempTopic Kind = 4
+	// DurableSub is a durable subscription: a queue that topics feed.
+	DurableSub Kind = 5
 )
 
 func (k Kind) String() string {
@@ -26,12 +28,14 @@ func (k Kind) String() string {
 		return "temporary queue"
 	case TempTopic:
 		return "temporary topic"
+	case DurableSub:
+		return "durable subscription"
 	}
 	return "unknown kind"
 }
 
 // IsQueue reports whether one message goes to one consumer.
-func (k Kind) IsQueue() bool { return k == Queue || k == TempQueue }
+func (k Kind) IsQueue() bool { return k == Queue || k == TempQueue || k == DurableSub }
 
 // IsTemporary reports whether the destination belongs to a connection.
 func (k Kind) IsTemporary() bool { return k == TempQueue || k == TempTopic }
@@ -54,6 +58,8 @@ func (d Destination) String() string {
 		return "temp-queue://" + d.Name
 	case TempTopic:
 		return "temp-topic://" + d.Name
+	case DurableSub:
+		return "dsub://" + d.Name
 	}
 	return d.Name
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/binary"
 	"runtime"
 	"slices"
 
@@ -35,10 +34,14 @@ func (b *Broker) createQueue(d Destination) (*queue, error) {
 	if d.Kind == TempQueue {
 		return nil, Errorf(CodeNoDestination, "the temporary queue %s is gone, or never was", d.Name)
 	}
-	if err := CheckName(d.Name, false); err != nil {
-		return nil, err
+	if d.Kind == DurableSub {
+		return nil, Errorf(CodeNoDestination, "there is no durable subscription %q; subscribe to its topic to make it", d.Name)
 	}
 	b.destMu.Lock()
+	if err := CheckName(d.Name, b.sharedPattern(d)); err != nil {
+		b.destMu.Unlock()
+		return nil, err
+	}
 	if q := b.queues[d]; q != nil {
 		b.destMu.Unlock()
 		return q, nil
@@ -50,15 +53,14 @@ func (b *Broker) createQueue(d Destination) (*queue, error) {
 	b.nextDest++
 	q := b.newQueue(d, store.DestID(b.nextDest))
 	put := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
-	value := binary.BigEndian.AppendUint32(nil, uint32(q.id))
-	put.Put(catalogNext, value[:4:4])
-	put.Put(catalogKey(d), binary.BigEndian.AppendUint64(value, uint64(q.created.UnixMilli())))
+	b.putQueue(put, q)
 	// Appended under the lock: nobody sends to the queue before its name is in the journal.
 	if err := b.store.Append(put); err != nil {
 		b.destMu.Unlock()
 		return nil, b.storeError(err)
 	}
 	b.queues[d], b.byID[q.id] = q, q
+	b.connectFeeds(q)
 	wild := slices.Clone(b.wild)
 	b.destMu.Unlock()
 	b.log.Info("queue created", "dest", d.Name)
@@ -132,6 +134,7 @@ func (b *Broker) topicFor(d Destination) (*topic, error) {
 		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some", b.opt.MaxDestinations)
 	}
 	t = newTopic(b, d, nil)
+	t.fan.Store(b.topicFan(d))
 	b.topics[d] = t
 	for _, s := range b.wild {
 		if s.wants(d) {
@@ -154,6 +157,10 @@ func (s *Subscription) wants(d Destination) bool {
 func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 	for _, d := range o.Dests {
 		switch d.Kind {
+		case DurableSub:
+			if _, err := b.existing(d); err != nil {
+				return err
+			}
 		case Queue, Topic:
 			if err := CheckName(d.Name, true); err != nil {
 				return err
@@ -216,7 +223,38 @@ func (b *Broker) attach(s *Subscription) error {
 	for _, q := range queues {
 		b.attachQueue(s, q)
 	}
+	return b.sharePatterns(s)
+}
+
+// sharePatterns makes the queues of those patterns that consume from virtual
+// topics: Consumer.A.VirtualTopic.> gets what all topics that it covers are sent.
+func (b *Broker) sharePatterns(s *Subscription) error {
+	for _, d := range s.patterns {
+		b.destMu.RLock()
+		shared := b.sharedPattern(d)
+		b.destMu.RUnlock()
+		if !shared {
+			continue
+		}
+		if err := b.joinQueue(s, d); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// sharedPattern reports whether a pattern of queues names a consumer of virtual
+// topics. Such a queue has a name with wildcards. destMu is held.
+func (b *Broker) sharedPattern(d Destination) bool {
+	if d.Kind != Queue || !IsPattern(d.Name) {
+		return false
+	}
+	for i := range b.routing.Virtual {
+		if who, _, ok := b.routing.Virtual[i].consumer(d.Name); ok && !IsPattern(who[:len(who)-1]) {
+			return true
+		}
+	}
+	return false
 }
 
 // joinQueue attaches a subscription to a queue, which may be deleted and made
@@ -227,8 +265,8 @@ func (b *Broker) joinQueue(s *Subscription, d Destination) error {
 		if err != nil {
 			return err
 		}
-		if b.attachQueue(s, q) {
-			return nil
+		if err := b.attachQueue(s, q); err != errDeleted {
+			return err
 		}
 		runtime.Gosched()
 	}
@@ -252,13 +290,19 @@ func (b *Broker) joinTopic(s *Subscription, d Destination) error {
 	}
 }
 
-// attachQueue reports false when the queue is deleted.
-func (b *Broker) attachQueue(s *Subscription, q *queue) bool {
+var errDeleted error = Errorf(CodeNoDestination, "the queue was deleted at this moment")
+
+// attachQueue makes a subscription a consumer of the queue. errDeleted: it is gone.
+func (b *Broker) attachQueue(s *Subscription, q *queue) error {
 	var k wakes
 	q.mu.Lock()
 	if q.deleted.Load() {
 		q.mu.Unlock()
-		return false
+		return errDeleted
+	}
+	if err := q.mayJoin(s); err != nil {
+		q.mu.Unlock()
+		return err
 	}
 	s.c.mu.Lock()
 	add := !s.closed && !slices.Contains(s.queues, q)
@@ -267,12 +311,15 @@ func (b *Broker) attachQueue(s *Subscription, q *queue) bool {
 	}
 	s.c.mu.Unlock()
 	if add {
+		if q.dsub != nil {
+			q.dsub.last.Store(s.c)
+		}
 		q.addConsumer(s)
 		q.dispatch(&k)
 	}
 	q.mu.Unlock()
 	k.flush()
-	return true
+	return nil
 }
 
 func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {

@@ -38,6 +38,7 @@ type TopicInfo struct {
 	Owner       uint64
 	Created     time.Time
 	Subscribers int
+	Feeds       int    // durable subscriptions, consumer queues and forwards that get its messages
 	Published   uint64 // since the start
 	Delivered   uint64
 	Dropped     uint64
@@ -79,6 +80,7 @@ type Totals struct {
 	Connections  int
 	Queues       int
 	Topics       int
+	Durables     int // durable subscriptions; Messages and what follows count theirs too
 	MemoryBytes  int64
 	MemoryLimit  int64
 	StaleAcks    uint64
@@ -90,22 +92,29 @@ type Totals struct {
 	DeadLettered uint64
 }
 
-// Queues returns all queues in order of name. filter may be nil.
+// Queues returns all queues, without durable subscriptions, in order of name. filter may be nil.
 func (b *Broker) Queues(filter func(Destination) bool) []QueueInfo {
-	b.destMu.RLock()
-	queues := make([]*queue, 0, len(b.queues))
-	for d, q := range b.queues {
-		if filter == nil || filter(d) {
-			queues = append(queues, q)
-		}
-	}
-	b.destMu.RUnlock()
+	queues := b.queueList(func(d Destination) bool { return d.Kind != DurableSub && (filter == nil || filter(d)) })
 	infos := make([]QueueInfo, len(queues))
 	for i, q := range queues {
 		infos[i] = q.info()
 	}
-	slices.SortFunc(infos, func(a, b QueueInfo) int { return strings.Compare(a.Destination.Name, b.Destination.Name) })
+	slices.SortFunc(infos, compareNames)
 	return infos
+}
+
+func compareNames(a, b QueueInfo) int { return strings.Compare(a.Destination.Name, b.Destination.Name) }
+
+func (b *Broker) queueList(wanted func(Destination) bool) []*queue {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	var list []*queue
+	for d, q := range b.queues {
+		if wanted(d) {
+			list = append(list, q)
+		}
+	}
+	return list
 }
 
 // Queue returns one queue.
@@ -152,6 +161,9 @@ func (t *topic) info() TopicInfo {
 	subs := *t.subs.Load()
 	i := TopicInfo{Destination: t.dest, Created: t.created, Subscribers: len(subs),
 		Published: t.published.Load(), Delivered: t.delivered.Load(), Dropped: t.dropped.Load()}
+	if f := t.fan.Load(); f != nil {
+		i.Feeds = len(f.feeds)
+	}
 	if t.owner != nil {
 		i.Owner = t.owner.serial
 	}
@@ -248,7 +260,11 @@ func (b *Broker) Totals() Totals {
 	b.destMu.RLock()
 	defer b.destMu.RUnlock()
 	t.Queues, t.Topics = len(b.queues), len(b.topics)
-	for _, q := range b.queues {
+	for d, q := range b.queues {
+		if d.Kind == DurableSub {
+			t.Durables++
+			t.Queues--
+		}
 		i := q.info()
 		t.Messages += i.Messages
 		t.Enqueued += i.Enqueued

@@ -127,11 +127,15 @@ func (q *queue) purge(sb *store.Batch) int64 {
 // source. done is called when it is on disk.
 func (b *Broker) DeleteQueue(d Destination, force bool, done func(error)) error {
 	if d.Kind != Queue {
-		return Errorf(CodeBadRequest, "a %s is deleted with its connection", d.Kind)
+		return Errorf(CodeBadRequest, "a %s is deleted in another way", d.Kind)
 	}
+	return b.deletePatiently(d, force, done)
+}
+
+func (b *Broker) deletePatiently(d Destination, force bool, done func(error)) error {
 	mayDelete := func(q *queue) error {
 		if len(q.subs) > 0 && !force {
-			return Errorf(CodeInUse, "the queue %q has %d consumers; end them first or use force", d.Name, len(q.subs))
+			return Errorf(CodeInUse, "the %s %q has %d consumers; end them first or use force", d.Kind, d.Name, len(q.subs))
 		}
 		return nil
 	}
@@ -156,7 +160,7 @@ func (b *Broker) deleteQueue(d Destination, mayDelete func(*queue) error, done f
 	for _, s := range subs {
 		s.lost(q)
 	}
-	b.log.Info("queue deleted", "dest", d.Name)
+	b.log.Info(d.Kind.String()+" deleted", "dest", d.Name)
 	return nil
 }
 
@@ -175,6 +179,7 @@ func (b *Broker) unlist(d Destination, mayDelete func(*queue) error, done func(e
 	}
 	delete(b.queues, d)
 	delete(b.byID, q.id)
+	b.disconnectFeeds(q)
 	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
 	sb.Drop(q.id)
 	sb.Delete(catalogKey(d))

@@ -11,7 +11,7 @@ import (
 func (b *Broker) arriveMemory(t *target, k *wakes) {
 	switch {
 	case t.t != nil:
-		t.t.publish(t.conn, t.msg, k)
+		t.t.publish(t.conn, t.msg, t.over, k)
 	case t.q != nil:
 		t.q.arriveTransient(t, k)
 	}

@@ -23,7 +23,7 @@ type parkedSend struct {
 func (c *Conn) SendWhenRoom(dests []Destination, m *Message, done func(error)) {
 	ps := &parkedSend{c: c, dests: dests, m: m, done: done}
 	for {
-		if q := c.b.fullQueue(dests, int64(m.Size()), limitsHold); q != nil {
+		if q := c.b.fullQueue(dests, m, limitsHold, 0); q != nil {
 			c.b.parkMu.Lock()
 			c.parked += m.Size()
 			c.b.parkMu.Unlock()
@@ -56,9 +56,8 @@ func (q *queue) park(ps *parkedSend) {
 
 // send sends the message now. It calls done unless a destination is full.
 func (ps *parkedSend) send(lim limits) error {
-	w := ps.c.b.internalWork()
-	w.lazy = false // somebody waits for the receipt
-	routes, err := w.b.route(nil, nil, ps.dests, ps.m, lim)
+	w := ps.c.NewWork()
+	routes, err := w.b.route(ps.c, nil, nil, ps.dests, ps.m, lim)
 	switch {
 	case err == ErrWouldBlock:
 		return err
@@ -72,7 +71,7 @@ func (ps *parkedSend) send(lim limits) error {
 }
 
 // fullQueue returns the first of the destinations that would hold the message up.
-func (b *Broker) fullQueue(dests []Destination, size int64, lim limits) *queue {
+func (b *Broker) fullQueue(dests []Destination, m *Message, lim limits, depth int) *queue {
 	for _, d := range dests {
 		if !d.Kind.IsQueue() {
 			continue
@@ -83,18 +82,35 @@ func (b *Broker) fullQueue(dests []Destination, size int64, lim limits) *queue {
 		if q == nil {
 			continue
 		}
-		p := q.policy.Load()
-		if p.OnFull != FullBlock || (p.MaxMessages <= 0 && p.MaxBytes <= 0) {
+		f := q.fan.Load()
+		if (f == nil || !f.only) && q.holdsUp(int64(m.Size()), lim) {
+			return q
+		}
+		if f == nil || depth >= maxForwards {
 			continue
 		}
-		q.mu.Lock()
-		room := q.hasRoom(p, size, lim)
-		q.mu.Unlock()
-		if !room {
-			return q
+		for i := range f.feeds {
+			x := &f.feeds[i]
+			if x.q != nil || !x.filter.matches(b, m, d, 0, m.Expiration(), nil) {
+				continue
+			}
+			if full := b.fullQueue([]Destination{x.to}, m, lim, depth+1); full != nil {
+				return full
+			}
 		}
 	}
 	return nil
+}
+
+// holdsUp reports whether the queue is full and its policy is to wait.
+func (q *queue) holdsUp(size int64, lim limits) bool {
+	p := q.policy.Load()
+	if p.OnFull != FullBlock || (p.MaxMessages <= 0 && p.MaxBytes <= 0) {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.hasRoom(p, size, lim)
 }
 
 // Parked returns the bytes of the connection's sends that wait for room.
@@ -194,7 +210,7 @@ func (q *queue) nextParked() *parkedSend {
 // stillFull decides about a send that found a destination full after all: it
 // keeps its place here, or waits for the other one. It reports whether to go on.
 func (q *queue) stillFull(ps *parkedSend) bool {
-	other := q.b.fullQueue(ps.dests, int64(ps.m.Size()), limitsResume)
+	other := q.b.fullQueue(ps.dests, ps.m, limitsResume, 0)
 	q.mu.Lock()
 	ps.going = false
 	late := ps.late

@@ -15,6 +15,7 @@ const (
 	FullFail                     // the send fails in words
 	FullDropOldest               // the oldest message that nobody holds makes room
 	FullDeadLetter               // the message goes to the dead-letter queue
+	FullDiscard                  // the message is dropped, counted
 )
 
 // Nack says what a NACK without further words means.
@@ -88,6 +89,7 @@ type Policy struct {
 	PendingLimit  int           // backlog of a topic subscription in messages
 	PendingBytes  int64         // and in bytes
 	Evict         Evict
+	MirrorTo      string // of a queue: a copy of each message goes to the topic of this prefix and its name; "" = none
 }
 
 // DefaultPolicy returns the defaults of semantics 2.4, 2.5 and 2.7.

@@ -20,6 +20,8 @@ type queue struct {
 	owner   *Conn // of a temporary queue
 	created time.Time
 	policy  atomic.Pointer[Policy]
+	dsub    *durableSub         // of a durable subscription
+	fan     atomic.Pointer[fan] // nil: feeds nothing
 
 	// reserved counts what senders have handed in and is not visible yet.
 	reserved      atomic.Int64
@@ -66,7 +68,7 @@ type queueStats struct {
 
 func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
 	now := b.now()
-	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue, created: now, idleSince: now, timed: map[*entry]struct{}{}}
+	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue || d.Kind == DurableSub, created: now, idleSince: now, timed: map[*entry]struct{}{}}
 	p := b.policy(d)
 	q.policy.Store(&p)
 	return q

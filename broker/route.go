@@ -10,13 +10,14 @@ import (
 type route struct {
 	q    *queue
 	t    *topic
-	dead []byte // goes to q as a dead letter, with this overlay
+	over []byte // overlay
+	dead bool   // goes to q as a dead letter
 	exp  int64  // of the dead letter
 }
 
 // stored reports whether the message gets a reference in the store there.
 func (r *route) stored(m *Message) bool {
-	return r.q != nil && r.q.durable && (m.Persistent() || r.dead != nil)
+	return r.q != nil && r.q.durable && (m.Persistent() || r.dead)
 }
 
 // limits says how route treats full destinations.
@@ -26,12 +27,16 @@ const (
 	limitsHold   limits = iota // and nobody overtakes parked sends
 	limitsResume               // a parked send goes on
 	limitsOff                  // a transaction commits: it was checked when it was filled
+	limitsProbe                // a transaction is filled: what topics feed is left out
+	limitsFeed                 // a topic feeds a queue: nothing holds its sender up
 )
 
-// route resolves destinations and reserves room in them: all or none.
-func (b *Broker) route(c *Conn, dst []route, dests []Destination, m *Message, lim limits) ([]route, error) {
+// route resolves destinations and reserves room in them: all or none. from is the
+// sender, c the same if the caller is its reader.
+func (b *Broker) route(from, c *Conn, dst []route, dests []Destination, m *Message, lim limits) ([]route, error) {
 	for _, d := range dests {
-		r, err := b.routeOne(c, d, m, lim)
+		var err error
+		dst, err = b.routeOne(from, c, dst, d, m, lim)
 		if err != nil {
 			for i := range dst {
 				if q := dst[i].q; q != nil {
@@ -42,37 +47,54 @@ func (b *Broker) route(c *Conn, dst []route, dests []Destination, m *Message, li
 			clear(dst)
 			return dst[:0], err
 		}
-		dst = append(dst, r)
 	}
 	return dst, nil
 }
 
-func (b *Broker) routeOne(c *Conn, d Destination, m *Message, lim limits) (route, error) {
+func (b *Broker) routeOne(from, c *Conn, dst []route, d Destination, m *Message, lim limits) ([]route, error) {
 	switch d.Kind {
-	case Queue, TempQueue:
+	case Queue, TempQueue, DurableSub:
 		for {
 			q, err := b.queueFor(d, c)
 			if err != nil {
-				return route{}, err
+				return dst, err
+			}
+			if q.fan.Load() != nil {
+				return b.spread(from, dst, d, m, lim)
 			}
 			r, err := b.routeQueue(q, m, lim)
-			if err == nil && r.q.deleted.Load() { // while we looked; its name may be free again
+			if err != nil || r.q == nil { // nil: dropped
+				return dst, err
+			}
+			if r.q.deleted.Load() { // while we looked; its name may be free again
 				r.q.unreserve(int64(m.Size()))
 				runtime.Gosched()
 				continue
 			}
-			return r, err
+			return append(dst, r), nil
 		}
 	case Topic, TempTopic:
 		t, err := b.topicFor(d)
-		return route{t: t}, err
+		if err != nil {
+			return dst, err
+		}
+		if t.fan.Load() != nil {
+			return b.spread(from, dst, d, m, lim)
+		}
+		return append(dst, route{t: t}), nil
 	}
-	return route{}, Errorf(CodeBadDestination, "kind %d of destination cannot be sent to", d.Kind)
+	return dst, Errorf(CodeBadDestination, "kind %d of destination cannot be sent to", d.Kind)
 }
 
+// routeQueue reserves room in a queue, or in its dead-letter queue. A route
+// without either means that the policy is to drop the message.
 func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 	size := int64(m.Size())
 	if !(q.durable && m.Persistent()) && !q.mayKeep(size) {
+		if lim == limitsFeed {
+			q.drop()
+			return route{}, nil
+		}
 		return route{}, Errorf(CodeStoreFull, "memory for the queue %s is used up and the temporary store takes no more, so the non-persistent message was refused; it may be sent again when there is room", q.dest.Name)
 	}
 	p := q.policy.Load()
@@ -83,11 +105,22 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 	if q.reserveWithin(p, size, lim) {
 		return route{q: q}, nil
 	}
-	switch p.OnFull {
+	onFull := p.OnFull
+	if lim == limitsFeed && (onFull == FullBlock || onFull == FullFail) {
+		onFull = FullDeadLetter
+	}
+	switch onFull {
 	case FullBlock:
 		return route{}, ErrWouldBlock
+	case FullDiscard:
+		q.drop()
+		return route{}, nil
 	case FullDropOldest:
 		if !q.dropOldest(p, size) {
+			if lim == limitsFeed {
+				q.drop()
+				return route{}, nil
+			}
 			return route{}, q.fullError(p)
 		}
 		return route{q: q}, nil
@@ -96,12 +129,16 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		if err != nil {
 			return route{}, err
 		}
+		if to == q && lim == limitsFeed {
+			q.drop()
+			return route{}, nil
+		}
 		if to == q {
 			return route{}, q.fullError(p)
 		}
 		to.reserve(size)
 		over := b.deathOverlay(q.dest, nil, m.Expiration(), m.Persistent(), reasonFull, "the queue was full", "")
-		return route{q: to, dead: over, exp: b.deathExpiry(&p.DeadLetter)}, nil
+		return route{q: to, over: over, dead: true, exp: b.deathExpiry(&p.DeadLetter)}, nil
 	}
 	return route{}, q.fullError(p)
 }
@@ -111,6 +148,13 @@ func (q *queue) fullError(p *Policy) error {
 		return Errorf(CodeFull, "the %s %s is full: it holds %d messages, the policy allows %d; consume some or raise maxMessages", q.dest.Kind, q.dest.Name, q.depth.Load(), p.MaxMessages)
 	}
 	return Errorf(CodeFull, "the %s %s is full: it holds %d bytes, the policy allows %d; consume some or raise maxBytes", q.dest.Kind, q.dest.Name, q.bytes.Load(), p.MaxBytes)
+}
+
+// drop counts a message that the full queue did not take.
+func (q *queue) drop() {
+	q.mu.Lock()
+	q.stats.dropped++
+	q.mu.Unlock()
 }
 
 func (q *queue) reserve(size int64) {

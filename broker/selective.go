@@ -113,7 +113,7 @@ func (q *queue) scanMemory(sc *scan, ln *lane, src source, l store.Lane, now int
 }
 
 func (s *Subscription) wantsEntry(q *queue, e *entry) bool {
-	return s.filter.matches(q.b, e.msg, q.dest, e.attempts, e.expiry, e.overlay)
+	return s.filter.matches(q.b, e.msg, q.shownDest(e.msg, e.overlay), e.attempts, e.expiry, e.overlay)
 }
 
 func (s *Subscription) hasCredit() bool {

@@ -20,6 +20,10 @@ type SubscribeOptions struct {
 	NoLocal       bool
 	Browser       bool
 	PendingLimit  int // topics: backlog in messages, 0 = policy
+	// Durable makes it the consumer of a durable subscription, which is made if there is
+	// none. Dests, Selector and NoLocal are not looked at.
+	Durable *DurableOptions
+	Shared  bool // lets other consumers of a durable subscription that ask for the same be there too
 }
 
 // Subscription delivers messages of queues and topics to a connection, as far as
@@ -86,7 +90,7 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 	s.delivered++
 	tag := s.push(slot{e: e, q: q, id: e.id, size: e.size, state: slotOut})
 	c.out = append(c.out, Delivery{
-		Sub: s, Message: e.msg, Dest: q.dest, Tag: tag, Seq: e.seq, Attempts: e.attempts + 1,
+		Sub: s, Message: e.msg, Dest: q.shownDest(e.msg, e.overlay), Tag: tag, Seq: e.seq, Attempts: e.attempts + 1,
 		Redelivered: e.attempts > 0, Expiration: e.expiry, Overlay: e.overlay,
 	})
 	k.note(c)
@@ -95,6 +99,12 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 
 // Subscribe makes a subscription. Nothing is delivered before Start.
 func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
+	if o.Durable != nil {
+		if err := c.b.OpenDurable(*o.Durable); err != nil {
+			return nil, err
+		}
+		o.Dests, o.Selector, o.NoLocal = []Destination{{DurableSub, o.Durable.Name}}, "", false
+	}
 	if len(o.Dests) == 0 {
 		return nil, Errorf(CodeBadDestination, "the subscription names no destination")
 	}

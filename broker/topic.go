@@ -18,6 +18,7 @@ type topic struct {
 
 	mu   sync.Mutex // guards changes of subs
 	subs atomic.Pointer[[]*Subscription]
+	fan  atomic.Pointer[fan] // nil: feeds nothing
 
 	published, delivered, dropped atomic.Uint64
 
@@ -55,7 +56,7 @@ func (t *topic) remove(s *Subscription) {
 }
 
 // publish hands a message to every subscription.
-func (t *topic) publish(from *Conn, m *Message, k *wakes) {
+func (t *topic) publish(from *Conn, m *Message, over []byte, k *wakes) {
 	t.published.Add(1)
 	exp := m.Expiration()
 	if exp != 0 && exp <= t.b.now().UnixMilli() {
@@ -65,27 +66,27 @@ func (t *topic) publish(from *Conn, m *Message, k *wakes) {
 		if s.opt.NoLocal && s.c == from {
 			continue
 		}
-		if s.filter != nil && !s.filter.matches(t.b, m, t.dest, 0, exp, nil) {
+		if s.filter != nil && !s.filter.matches(t.b, m, t.dest, 0, exp, over) {
 			continue
 		}
-		s.publish(t, m, exp, k)
+		s.publish(pendingMessage{t, m, exp, over}, k)
 	}
 }
 
 // publish delivers or keeps one message of a topic.
-func (s *Subscription) publish(t *topic, m *Message, exp int64, k *wakes) {
-	c := s.c
+func (s *Subscription) publish(p pendingMessage, k *wakes) {
+	c, t := s.c, p.t
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.closed {
 		return
 	}
 	if s.started && s.backlog.len() == 0 && s.credit > 0 && s.creditBytes > 0 {
-		s.deliverTopic(t, m, exp)
+		s.deliverTopic(p)
 		k.note(c)
 		return
 	}
-	dropped := s.backlog.push(pendingMessage{t, m, exp})
+	dropped := s.backlog.push(p)
 	t.dropped.Add(uint64(dropped))
 	if dropped > 0 && s.backlog.evict == EvictDisconnect && !s.evictedErr {
 		s.evictedErr = true
@@ -96,7 +97,8 @@ func (s *Subscription) publish(t *topic, m *Message, exp int64, k *wakes) {
 }
 
 // deliverTopic puts a topic's message into the output. c.mu is held and there is credit.
-func (s *Subscription) deliverTopic(t *topic, m *Message, exp int64) {
+func (s *Subscription) deliverTopic(p pendingMessage) {
+	t, m := p.t, p.m
 	s.credit--
 	s.creditBytes -= int64(m.Size())
 	tag := uint64(0)
@@ -105,7 +107,7 @@ func (s *Subscription) deliverTopic(t *topic, m *Message, exp int64) {
 	}
 	s.delivered++
 	t.delivered.Add(1)
-	s.c.out = append(s.c.out, Delivery{Sub: s, Message: m, Dest: t.dest, Tag: tag, Attempts: 1, Expiration: exp})
+	s.c.out = append(s.c.out, Delivery{Sub: s, Message: m, Dest: t.dest, Tag: tag, Attempts: 1, Expiration: p.exp, Overlay: p.over})
 }
 
 // feed moves waiting messages of topics into the output as far as the credit
@@ -125,15 +127,16 @@ func (s *Subscription) feed(k *wakes) {
 				continue
 			}
 		}
-		s.deliverTopic(p.t, p.m, p.exp)
+		s.deliverTopic(p)
 		k.note(s.c)
 	}
 }
 
 type pendingMessage struct {
-	t   *topic
-	m   *Message
-	exp int64
+	t    *topic
+	m    *Message
+	exp  int64
+	over []byte // of a copy that was forwarded
 }
 
 // backlog is what waits for a topic subscription's credit, bounded in messages

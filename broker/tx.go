@@ -82,9 +82,9 @@ func (t *Tx) Send(dests []Destination, m *Message) error {
 	if err != nil {
 		return err
 	}
-	routes, err := t.c.b.route(t.c, nil, dests, m, limitsHold)
+	routes, err := t.c.b.route(t.c, t.c, nil, dests, m, limitsProbe)
 	if err == ErrWouldBlock {
-		routes, err = t.c.b.route(t.c, nil, dests, m, limitsOff)
+		routes, err = t.c.b.route(t.c, t.c, nil, dests, m, limitsOff)
 	}
 	if err != nil {
 		return err
@@ -212,7 +212,7 @@ func (w *Work) Commit(t *Tx) error {
 	sends := t.sends
 	c.mu.Unlock()
 	for _, s := range sends {
-		routes, err := w.b.route(w.c, w.routes[:0], s.dests, s.m, limitsOff)
+		routes, err := w.b.route(w.c, w.c, w.routes[:0], s.dests, s.m, limitsOff)
 		w.routes = routes
 		if err != nil {
 			w.drop()

@@ -104,7 +104,7 @@ func (w *Work) reset() {
 // Send adds a message for one or several destinations: all of them or, with an
 // error, none. The message must not be used for another Send.
 func (w *Work) Send(dests []Destination, m *Message) error {
-	routes, err := w.b.route(w.c, w.routes[:0], dests, m, limitsHold)
+	routes, err := w.b.route(w.c, w.c, w.routes[:0], dests, m, limitsHold)
 	w.routes = routes
 	if err != nil {
 		return err
@@ -119,19 +119,19 @@ func (w *Work) add(routes []route, m *Message) {
 	first := len(w.targets)
 	var refs []store.NewRef
 	for _, r := range routes {
-		if !r.stored(m) {
+		if m.id == 0 && !r.stored(m) {
 			m.id = w.b.nextID()
 			break
 		}
 	}
 	for _, r := range routes {
-		t := target{msg: m, conn: w.c, q: r.q, t: r.t, op: -1, exp: m.Expiration()}
-		if r.dead != nil {
-			t.over, t.exp = r.dead, r.exp
+		t := target{msg: m, conn: w.c, q: r.q, t: r.t, op: -1, over: r.over, exp: m.Expiration()}
+		if r.dead {
+			t.exp = r.exp
 		}
 		if r.stored(m) {
 			t.op, t.ref = len(w.sb.Ops), len(refs)
-			refs = append(refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over, Expiry: r.exp, OwnExpiry: r.dead != nil})
+			refs = append(refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over, Expiry: r.exp, OwnExpiry: r.dead})
 		}
 		w.targets = append(w.targets, t)
 	}

@@ -16,6 +16,7 @@ const (
 	prefixRemoteTempTopic = "/remote-temp-topic/"
 	prefixReplyQueue      = "/reply-queue/"
 	prefixAMQQueue        = "/amq/queue/"
+	prefixDurable         = "/dsub/"
 )
 
 // plainPrefixes are those that stand for a kind and nothing else.
@@ -26,6 +27,8 @@ var plainPrefixes = [...]struct {
 	{prefixQueue, broker.Queue},
 	{prefixTopic, broker.Topic},
 	{prefixAMQQueue, broker.Queue},
+	{prefixDurable, broker.DurableSub},
+	{"dsub://", broker.DurableSub},
 	{"queue://", broker.Queue},
 	{"topic://", broker.Topic},
 	{prefixRemoteTempQueue, broker.TempQueue},
@@ -37,14 +40,15 @@ var plainPrefixes = [...]struct {
 
 // notOffered are prefixes that mean something this broker does not do.
 var notOffered = [...]struct{ prefix, hint string }{
-	{"/dsub/", "durable subscriptions are not offered by this version"},
 	{"/exchange/", "exchanges are not offered; use /queue/NAME or /topic/NAME"},
 	{"/broker/", "names under /broker/ are reserved"},
 }
 
-// temps turns a connection's own names of temporary destinations into real ones.
+// temps turns names that say less than a whole destination into one: a connection's own names of temporary
+// destinations, and Artemis's address::queue.
 type temps interface {
 	temp(kind broker.Kind, alias string) (broker.Destination, error)
+	ofTopic(topic, name string) (broker.Destination, error)
 }
 
 // destOption is one ?consumer.X=Y of a destination header.
@@ -89,9 +93,8 @@ func parseOne(text string, bare broker.Kind, t temps) (broker.Destination, error
 			return broker.Destination{}, requestFault(broker.CodeNotOffered, "destination not offered", "%q: %s", text, n.hint)
 		}
 	}
-	if strings.Contains(text, "::") {
-		return broker.Destination{}, requestFault(broker.CodeNotOffered, "destination not offered",
-			"%q: address::queue names are not offered; a queue called so is /queue/%s", text, text)
+	if topic, name, ok := strings.Cut(text, "::"); ok {
+		return t.ofTopic(topic, name)
 	}
 	return broker.Destination{Kind: bare, Name: text}, nil
 }
@@ -153,6 +156,8 @@ func appendDest(dst []byte, d broker.Destination) []byte {
 		dst = append(dst, prefixRemoteTempQueue...)
 	case broker.TempTopic:
 		dst = append(dst, prefixRemoteTempTopic...)
+	case broker.DurableSub:
+		dst = append(dst, prefixDurable...)
 	}
 	return append(dst, d.Name...)
 }

@@ -77,6 +77,9 @@ func (s *session) appendDynamic(dst []byte, sub *subscription, d *broker.Deliver
 	}
 	dst = frame.AppendHeaderInt(dst, "expires", d.Expiration)
 	for it := broker.IterProperties(d.Overlay); it.Next(); {
+		if string(it.Name) == broker.PropSentTo {
+			continue // is the header destination
+		}
 		dst = s.appendProperty(dst, &it.Property)
 	}
 	return dst

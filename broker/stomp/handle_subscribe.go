@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
 
@@ -23,6 +24,7 @@ type subscription struct {
 	core        *broker.Subscription
 	id          string // header id; empty in 1.0 without one
 	destination string // as the client wrote it
+	durable     string // name of the durable subscription that it consumes from, or ""
 	mode        ackMode
 	browser     bool
 	version     frame.Version
@@ -98,22 +100,13 @@ func readAckMode(f *frame.Frame) (ackMode, error) {
 	}
 }
 
-// Headers of SUBSCRIBE and UNSUBSCRIBE that name a durable subscription.
-var durableHeaders = [...]string{"activemq.subscriptionName", "durable-subscription-name", "durable-subscriber-name"}
-
 // notOfferedSubscribe are headers of SUBSCRIBE without which the subscription would not be what the client wants.
 var notOfferedSubscribe = [...]string{"from-seq", "from-time", "include-seq", "x-stream-offset", "x-queue-name", "x-ack-timeout",
 	"x-max-rate", "x-key-concurrency", "x-fair", "x-max-deliveries", "x-dead-letter-to", "x-max-body"}
 
 func notOfferedHeader(f *frame.Frame) error {
-	for _, name := range durableHeaders {
-		if _, ok := f.Get(name); ok {
-			return requestFault(broker.CodeNotOffered, "durable subscriptions are not offered",
-				"the header %s asks for a durable subscription, which this version does not have; a queue keeps messages", name)
-		}
-	}
 	for _, name := range notOfferedSubscribe {
-		if _, ok := f.Get(name); ok {
+		if _, ok := f.Get(name); ok && !(name == "x-queue-name" && asksDurable(f)) {
 			return requestFault(broker.CodeNotOffered, "not offered: "+name, "this version does not carry out the header %s of SUBSCRIBE", name)
 		}
 	}
@@ -137,11 +130,6 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	if err != nil {
 		return none, err
 	}
-	topics := func(d broker.Destination) bool { return !d.Kind.IsQueue() }
-	if slices.ContainsFunc(parsed.dests, topics) && (isTrue(f, "durable") || isTrue(f, "persistent")) {
-		return none, requestFault(broker.CodeNotOffered, "durable subscriptions are not offered",
-			"durable:true on a topic asks for a durable subscription, which this version does not have; a queue keeps messages")
-	}
 	selector, _ := f.Get("selector")
 	sub.bytes = len(sub.id) + len(sub.header) + len(sub.destination) + len(selector)
 	if s.subBytes+sub.bytes > maxSubBytes {
@@ -156,6 +144,14 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	err = setWindow(&o, func(name string) ([]byte, bool) { return f.Get(name) })
 	if err == nil && len(parsed.options) > 0 {
 		err = setOptions(&o, parsed.options)
+	}
+	if err != nil {
+		return none, err
+	}
+	o.Shared = isTrue(f, "x-shared")
+	o.Durable, err = s.durable(f, sub, &o)
+	if o.Durable != nil {
+		sub.durable = o.Durable.Name
 	}
 	return o, err
 }
@@ -328,27 +324,44 @@ func (s *session) delist(sub *subscription) {
 
 // handleUnsubscribe carries out UNSUBSCRIBE. STOMP 1.2, UNSUBSCRIBE.
 func (s *session) handleUnsubscribe(f *frame.Frame) error {
-	for _, name := range durableHeaders {
-		if _, ok := f.Get(name); ok {
-			return notOfferedHeader(f)
-		}
-	}
 	sub, err := s.findSubscription(f)
 	if err != nil {
 		return err
 	}
-	if sub == nil {
+	durable := s.unsubscribed(f, sub)
+	if durable != "" {
+		sub = s.consumesDurable(durable)
+	}
+	if sub != nil {
+		s.endSubscription(sub)
+	}
+	if durable != "" {
+		err = s.deleteDurable(durable)
+	}
+	if gone(err) || (sub == nil && durable == "") {
 		if _, ok := f.Get("receipt"); !ok {
 			return nil // semantics 1.4: nobody waits for an answer
 		}
 		return requestFault(broker.CodeNoSubscription, "no such subscription", "the connection has no subscription of that id or destination")
 	}
+	if err != nil {
+		return err
+	}
+	return s.receipt(f)
+}
+
+// gone reports whether an error says that there is no such destination.
+func gone(err error) bool {
+	var e *broker.Error
+	return errors.As(err, &e) && e.Code == broker.CodeNoDestination
+}
+
+func (s *session) endSubscription(sub *subscription) {
 	if sub.mode == modeAuto {
 		s.out.delivered() // what the client has already got is acknowledged, and does not go back
 	}
 	sub.core.Close()
 	s.delist(sub)
-	return s.receipt(f)
 }
 
 // findSubscription finds what UNSUBSCRIBE means: by id, or without one by destination, the first.
@@ -357,6 +370,9 @@ func (s *session) findSubscription(f *frame.Frame) (*subscription, error) {
 		return s.byID[string(id)], nil
 	}
 	dest, ok := f.Get("destination")
+	if _, _, named := s.durableNamed(f); !ok && named {
+		return nil, nil // it is meant by that name
+	}
 	if !ok {
 		return nil, requestFault(broker.CodeBadRequest, "UNSUBSCRIBE without id", "UNSUBSCRIBE needs the header id of its SUBSCRIBE")
 	}
