@@ -48,11 +48,6 @@ const (
 // TypeRecords is the only type of batch so far: its body is a run of records.
 const TypeRecords = 1
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// Checksum is CRC-32C (Castagnoli) of p.
-func Checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
-
 // errNotBatch says that the bytes are no batch of this position. It wraps what is wrong.
 var errNotBatch = errors.New("not a batch")
 
@@ -82,8 +77,9 @@ func nextChain(chain, crc uint32) uint32 {
 	return crc32.Checksum(b[:], castagnoli)
 }
 
-// seal writes the header in front of the body that b already holds, and the trailer behind it.
-func (h *Header) seal(b []byte) {
+// seal writes the header in front of the body that b already holds, and the trailer behind it. The checksums of some parts
+// of the body may be known.
+func (h *Header) seal(b []byte, known []Known) {
 	le := binary.LittleEndian
 	le.PutUint32(b, Magic)
 	le.PutUint32(b[4:], uint32(len(b)))
@@ -94,16 +90,22 @@ func (h *Header) seal(b []byte) {
 	le.PutUint64(b[24:], uint64(h.Position))
 	le.PutUint64(b[32:], uint64(h.Base))
 	le.PutUint32(b[40:], h.Chain)
-	h.CRC = batchCRC(b)
+	h.CRC = batchCRC(b, known...)
 	le.PutUint32(b[44:], h.CRC)
 	le.PutUint32(b[len(b)-TrailerSize:], endMagic^uint32(len(b)))
 	h.Length = uint32(len(b))
 	h.Version = Version
 }
 
-func batchCRC(b []byte) uint32 {
+func batchCRC(b []byte, known ...Known) uint32 {
 	crc := crc32.Update(0, castagnoli, b[:44])
-	return crc32.Update(crc, castagnoli, b[HeaderSize:len(b)-TrailerSize])
+	at := HeaderSize
+	for _, k := range known {
+		crc = crc32.Update(crc, castagnoli, b[at:k.Off])
+		crc = join(crc, k.CRC, k.Len)
+		at = k.Off + k.Len
+	}
+	return crc32.Update(crc, castagnoli, b[at:len(b)-TrailerSize])
 }
 
 // decodeHeader reads a header and checks what can be checked without the body.

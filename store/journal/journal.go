@@ -116,10 +116,11 @@ func (j *Journal) begin(size int64) error {
 }
 
 // Seal gives the batch in b, whose first HeaderSize and last TrailerSize bytes are free, its position,
-// chain and checksum, and returns the position. Of h, Flags, Records, Epoch and Base count.
-func (j *Journal) Seal(b []byte, h Header) store.Position {
+// chain and checksum, and returns the position. Of h, Flags, Records, Epoch and Base count. known are parts of b
+// whose checksums need not be worked out again, in order.
+func (j *Journal) Seal(b []byte, h Header, known ...Known) store.Position {
 	h.Type, h.Position, h.Chain = TypeRecords, j.next, j.chain
-	h.seal(b)
+	h.seal(b, known)
 	j.next = h.End()
 	j.chain = h.NextChain()
 	return h.Position

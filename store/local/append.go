@@ -16,6 +16,7 @@ type group struct {
 	buf     []byte // pad bytes that mean nothing, then the chunks, one behind the other
 	pad     int    // puts each byte at the place in its page of memory that it gets in its page on disk
 	chunks  []chunk
+	known   []journal.Known // large messages, by their place in their chunk
 	batches []*store.Batch
 	urgent  bool // somebody waits: do not delay
 	moves   bool // an OpMove is applied from its bytes: buf is needed until then
@@ -33,6 +34,7 @@ type chunk struct {
 	base     store.Seq
 	records  uint32
 	batches  int // batches of the group up to and including this chunk
+	known    int // known messages likewise
 	special  bool
 	nextSeq  store.Seq
 	pos      store.Position // set when it is sealed
@@ -52,7 +54,7 @@ const (
 
 func (g *group) reset() {
 	clear(g.batches)
-	*g = group{chunks: g.chunks[:0], batches: g.batches[:0]}
+	*g = group{chunks: g.chunks[:0], known: g.known[:0], batches: g.batches[:0]}
 }
 
 // giveBuffer keeps a buffer for the next group. Called with mu held.
@@ -181,6 +183,9 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 		case store.OpEnqueue: // until it is committed, Pos counts from the chunk
 			op.Loc = store.Loc{Pos: store.Position(body - c.off), Size: uint32(len(op.Message.Encoded))}
 			op.Until = int64(len(g.buf) - start)
+			if n := len(op.Message.Encoded); n >= journal.KnownMin {
+				g.known = append(g.known, journal.Known{Off: body - c.off, Len: n, CRC: op.N})
+			}
 		case store.OpLink, store.OpMove, store.OpEpochStart:
 			op.Loc = store.Loc{Pos: store.Position(start - c.off), Size: uint32(len(g.buf) - start)}
 			g.moves = g.moves || op.Kind == store.OpMove
@@ -190,7 +195,7 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 	c.end = len(g.buf)
 	c.nextSeq = base + store.Seq(b.Refs())
 	g.batches = append(g.batches, b)
-	c.batches = len(g.batches)
+	c.batches, c.known = len(g.batches), len(g.known)
 	s.pending += int64(len(g.buf) - before)
 }
 

@@ -64,6 +64,10 @@ func TestLargeMessages(t *testing.T) {
 		t.Errorf("%d large writes lie in memory as on disk, %d do not", a, x)
 	}
 	closeStore(t, s)
+	var said strings.Builder
+	if r, err := Check(w, o.Dir, &said); err != nil || r.Problems > 0 { // all checksums, of batches and messages
+		t.Errorf("check: %v, %+v\n%s", err, r, said.String())
+	}
 	s = open(t, o)
 	got := bodies(t, s, 1, 0)
 	if len(got) != count {

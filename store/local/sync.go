@@ -41,7 +41,7 @@ func (s *Store) writeGroup(g *group) {
 	if g.err = s.failed(); g.err != nil {
 		return
 	}
-	from := 0 // first chunk that is sealed and not written
+	from, known := 0, 0 // first chunk that is sealed and not written; first known message of the next to be sealed
 	flush := func(to int) error {
 		if from == to {
 			return nil
@@ -60,7 +60,9 @@ func (s *Store) writeGroup(g *group) {
 				break
 			}
 		}
-		c.pos = s.journal.Seal(g.buf[c.off:c.end:c.end], journal.Header{Records: c.records, Epoch: s.epoch, Base: c.base})
+		c.pos = s.journal.Seal(g.buf[c.off:c.end:c.end], journal.Header{Records: c.records, Epoch: s.epoch, Base: c.base},
+			g.known[known:c.known]...)
+		known = c.known
 		c.chain = s.journal.Chain()
 		s.shadowChunk(g, i)
 		g.ok = i + 1
