@@ -88,7 +88,17 @@ func clients(bin string) []client {
 		{
 			name: "stompjms", command: java("StompJms"),
 			needs: javaNeeds,
-			steps: []string{"priority", "idle"},
+			steps: []string{"priority", "idle", "selector", "rollback"},
+		},
+		{
+			name: "stompjms-activemq", command: append(java("StompJmsServers"), "activemq"),
+			needs: javaNeeds, set: []string{"stomp.serverHeader=ActiveMQ/5.19"},
+			only: []string{"no-local"},
+		},
+		{
+			name: "stompjms-apollo", command: append(java("StompJmsServers"), "apollo"),
+			needs: javaNeeds, set: []string{"stomp.serverHeader=apache-apollo/1.7"},
+			only: []string{"browser", "browser-selector"},
 		},
 		{
 			name: "camel", command: java("CamelStomp"),

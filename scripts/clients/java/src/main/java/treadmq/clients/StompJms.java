@@ -45,6 +45,8 @@ public final class StompJms {
         steps.add("utf8", StompJms::utf8);
         steps.add("topic", StompJms::topic);
         steps.add("priority", StompJms::priority);
+        steps.add("selector", StompJms::selector);
+        steps.add("rollback", StompJms::rolledBackComesAgain);
         steps.add("idle", StompJms::idle);
         steps.add("reconnect-term", () -> reconnect("term"));
         steps.add("reconnect-kill", () -> reconnect("kill"));
@@ -234,6 +236,43 @@ public final class StompJms {
             for (int p : new int[] {9, 4, 1}) {
                 equal("priority", expect(consumer, "p" + p, false).getJMSPriority(), p);
             }
+        });
+    }
+
+    /** Two consumers of a queue with selectors that have nothing in common, on typed properties. */
+    private static void selector() throws Exception {
+        connected(c -> {
+            Session session = c.createSession(false, Session.AUTO_ACKNOWLEDGE);
+            Queue queue = session.createQueue("java.selector");
+            MessageProducer producer = session.createProducer(queue);
+            for (double weight : new double[] {1, 2.5, 3}) {
+                TextMessage m = session.createTextMessage("w" + weight);
+                m.setDoubleProperty("weight", weight);
+                m.setBooleanProperty("fragile", weight == 3);
+                m.setJMSType("parcel");
+                producer.send(m);
+            }
+            ask("count java.selector 3");
+            MessageConsumer light = session.createConsumer(queue, "JMSType = 'parcel' AND weight <= 1");
+            MessageConsumer heavy = session.createConsumer(queue, "weight > 2 AND NOT fragile");
+            expect(heavy, "w2.5", false);
+            expect(light, "w1.0", false);
+            ask("count java.selector 1");
+            expect(session.createConsumer(queue, "fragile"), "w3.0", false);
+        });
+    }
+
+    /** What a transacted session rolls back it gets again, and may commit then. */
+    private static void rolledBackComesAgain() throws Exception {
+        connected(c -> {
+            send(c.createSession(false, Session.AUTO_ACKNOWLEDGE), "java.rollback", "again");
+            Session session = c.createSession(true, Session.SESSION_TRANSACTED);
+            MessageConsumer consumer = session.createConsumer(session.createQueue("java.rollback"));
+            expect(consumer, "again", false);
+            session.rollback();
+            equal("text", ((TextMessage) next(consumer)).getText(), "again"); // from stompjms' own memory, not flagged
+            session.commit();
+            ask("count java.rollback 0");
         });
     }
 
