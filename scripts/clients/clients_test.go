@@ -19,6 +19,10 @@ var (
 		"transaction-commit", "transaction-abort", "binary", "utf8", "topic", "reconnect-term", "reconnect-kill",
 	}
 	stomp11 = []string{"ack-individual", "nack", "heart-beat"}
+	// Headers with the names that ActiveMQ gave them.
+	activeMQ = []string{
+		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local",
+	}
 )
 
 // client is one program of this folder.
@@ -44,13 +48,13 @@ func clients(bin string) []client {
 	return []client{
 		{
 			name: "go-stomp", command: []string{bin},
-			steps: slices.Concat(stomp11, []string{"tls", "versions", "escaped-connect", "receipt-of-unsubscribe", "error-frame", "temp-queue"}),
+			steps: slices.Concat(stomp11, []string{"tls", "versions", "escaped-connect", "receipt-of-unsubscribe", "error-frame", "temp-queue", "selector", "browser"}),
 		},
 		{
 			name: "stomp.py", command: []string{"/usr/bin/python3", "python/client.py"},
 			needs:   []string{"/usr/bin/python3"},
 			modules: map[string][]string{"stomp.py": {"/usr/bin/python3", "-c", "import stomp"}},
-			steps:   slices.Concat(stomp11, []string{"versions", "error-frame", "content-length"}),
+			steps:   slices.Concat(stomp11, activeMQ, []string{"versions", "error-frame", "content-length", "amq-prefetch"}),
 		},
 		{
 			name: "stompjs", command: []string{"node", "js/stompjs.mjs"},
@@ -66,13 +70,13 @@ func clients(bin string) []client {
 			name: "ruby-stomp", command: []string{"ruby", "ruby/client.rb"},
 			needs:   []string{"ruby"},
 			modules: map[string][]string{"stomp (gem)": {"ruby", "-e", "require 'stomp'"}},
-			steps:   slices.Concat(stomp11, []string{"tls", "versions", "unreceive", "crlf"}),
+			steps:   slices.Concat(stomp11, activeMQ, []string{"tls", "versions", "unreceive", "crlf"}),
 		},
 		{
 			name: "php-stomp", command: []string{"php", "php/client.php"},
 			needs:   []string{"php"},
 			modules: map[string][]string{"stomp (PHP extension)": {"php", "-r", "exit(extension_loaded('stomp') ? 0 : 1);"}},
-			steps:   []string{"prefetch"},
+			steps:   slices.Concat(activeMQ, []string{"prefetch"}),
 		},
 		{
 			name: "Net-Stomp", command: []string{"perl", "perl/client.pl"},

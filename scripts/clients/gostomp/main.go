@@ -51,6 +51,8 @@ func steps() []step {
 		{"binary", binary},
 		{"utf8", utf8},
 		{"topic", topic},
+		{"selector", selectors},
+		{"browser", browser},
 		{"error-frame", errorFrame},
 		{"temp-queue", tempQueue},
 		{"heart-beat", heartBeat},
@@ -385,6 +387,60 @@ func topic() error {
 			}
 			return nil
 		})
+	})
+}
+
+func selectors() error {
+	return with(func(c *stomp.Conn) error {
+		s, err := c.Subscribe("/queue/go.selector", stomp.AckAuto, stomp.SubscribeOpt.Header("selector", "colour = 'blue' AND weight > 2"))
+		if err != nil {
+			return err
+		}
+		for _, m := range []struct{ body, colour, weight string }{
+			{"1", "red", "3"}, {"2", "blue", "1"}, {"3", "blue", "2.5"}, {"4", "blue", "heavy"}, {"5", "blue", "30"},
+		} {
+			err := send(c, "/queue/go.selector", m.body, stomp.SendOpt.Header("colour", m.colour), stomp.SendOpt.Header("weight", m.weight))
+			if err != nil {
+				return err
+			}
+		}
+		for _, body := range []string{"3", "5"} {
+			if _, err := expect(s, body, false); err != nil {
+				return err
+			}
+		}
+		return ask("count go.selector 3")
+	})
+}
+
+// browser looks at a queue twice, the second time with a selector; nothing is taken away.
+func browser() error {
+	return with(func(c *stomp.Conn) error {
+		for _, body := range []string{"a", "b", "c"} {
+			if err := send(c, "/queue/go.browse", body, stomp.SendOpt.Header("name", body)); err != nil {
+				return err
+			}
+		}
+		for selector, want := range map[string][]string{"": {"a", "b", "c"}, "name <> 'b'": {"a", "c"}} {
+			s, err := c.Subscribe("/queue/go.browse", stomp.AckAuto, stomp.SubscribeOpt.Header("browser", "true"),
+				stomp.SubscribeOpt.Header("selector", selector))
+			if err != nil {
+				return err
+			}
+			for _, body := range want {
+				if _, err := expect(s, body, false); err != nil {
+					return err
+				}
+			}
+			m, err := receive(s)
+			if err != nil {
+				return err
+			}
+			if err := equal("end of browsing", m.Header.Get("browser"), "end"); err != nil {
+				return err
+			}
+		}
+		return ask("count go.browse 3")
 	})
 }
 

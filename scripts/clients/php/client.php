@@ -22,10 +22,10 @@ function equal(string $what, mixed $got, mixed $want): void
     }
 }
 
-function connect(?string $passcode = null): Stomp
+function connect(?string $passcode = null, array $headers = []): Stomp
 {
     $uri = sprintf('tcp://%s:%s', getenv('STOMP_HOST'), getenv('STOMP_PORT'));
-    $stomp = new Stomp($uri, getenv('STOMP_LOGIN'), $passcode ?? getenv('STOMP_PASSCODE'));
+    $stomp = new Stomp($uri, getenv('STOMP_LOGIN'), $passcode ?? getenv('STOMP_PASSCODE'), $headers);
     $stomp->setReadTimeout(PATIENCE);
     return $stomp;
 }
@@ -83,6 +83,14 @@ function transact(Stomp $stomp, string $tx): StompFrame
     }
     ack($stomp, $frame, ['transaction' => $tx]);
     return $frame;
+}
+
+/** A message of the connection's own comes next, and not something else. */
+function nothingElse(Stomp $stomp, string $what): void
+{
+    subscribe($stomp, "/queue/php.barrier.$what");
+    send(connect(), "/queue/php.barrier.$what", 'barrier');
+    equal("next message of $what", message($stomp)->body, 'barrier');
 }
 
 function reconnect(string $how): void
@@ -201,6 +209,64 @@ $steps = [
         foreach ($subscribers as $stomp) {
             equal('body', message($stomp)->body, 'extra');
         }
+    },
+    'amq-priority' => function (): void {
+        $low = connect();
+        subscribe($low, '/queue/php.priority', 'auto', ['activemq.priority' => '1']);
+        $high = connect();
+        subscribe($high, '/queue/php.priority', 'auto', ['activemq.priority' => '10', 'activemq.dispatchAsync' => 'true']);
+        $sender = connect();
+        foreach (['a', 'b', 'c'] as $body) {
+            send($sender, '/queue/php.priority', $body);
+        }
+        foreach (['a', 'b', 'c'] as $body) {
+            equal('body', message($high)->body, $body);
+        }
+        nothingElse($low, 'low');
+    },
+    'amq-exclusive' => function (): void {
+        $first = connect();
+        $second = connect();
+        foreach ([$first, $second] as $stomp) {
+            subscribe($stomp, '/queue/php.exclusive', 'client', ['activemq.exclusive' => 'true']);
+        }
+        $sender = connect();
+        send($sender, '/queue/php.exclusive', 'a');
+        ack($first, message($first));
+        nothingElse($second, 'second');
+        unset($first, $stomp);
+        send($sender, '/queue/php.exclusive', 'b');
+        equal('message after the hand-over', message($second)->body, 'b');
+    },
+    'amq-selector' => function (): void {
+        $stomp = connect();
+        subscribe($stomp, '/queue/php.selector', 'auto', ['selector' => "colour IN ('blue', 'red') AND weight IS NOT NULL"]);
+        $sender = connect();
+        send($sender, '/queue/php.selector', 'green', ['colour' => 'green', 'weight' => '1']);
+        send($sender, '/queue/php.selector', 'light', ['colour' => 'blue']);
+        send($sender, '/queue/php.selector', 'red', ['colour' => 'red', 'weight' => '1']);
+        equal('body', message($stomp)->body, 'red');
+        ask('count php.selector 2');
+    },
+    'amq-browser' => function (): void {
+        $sender = connect();
+        foreach (['a', 'b'] as $body) {
+            send($sender, '/queue/php.browse', $body);
+        }
+        $stomp = connect();
+        subscribe($stomp, '/queue/php.browse', 'auto', ['browser' => 'true']);
+        foreach (['a', 'b'] as $body) {
+            equal('body', message($stomp)->body, $body);
+        }
+        equal('end of browsing', message($stomp)->headers['browser'], 'end');
+        ask('count php.browse 2');
+    },
+    'amq-no-local' => function (): void {
+        $stomp = connect();
+        subscribe($stomp, '/topic/php.local', 'auto', ['activemq.noLocal' => 'true', 'activemq.maximumPendingMessageLimit' => '10']);
+        send($stomp, '/topic/php.local', 'own');
+        send(connect(), '/topic/php.local', 'other');
+        equal('body', message($stomp)->body, 'other');
     },
     'reconnect-term' => fn () => reconnect('term'),
     'reconnect-kill' => fn () => reconnect('kill'),

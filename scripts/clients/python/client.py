@@ -366,6 +366,107 @@ def content_length():
             equal("content-length" in m.headers, auto, "content-length")
 
 
+def amq(**options):
+    """Headers of SUBSCRIBE in ActiveMQ's spelling."""
+    return {"activemq." + name: str(value) for name, value in options.items()}
+
+
+def bodies(s, n):
+    return [s.inbox.message().body for _ in range(n)]
+
+
+def nothing_else(s, what):
+    """A message of the session's own comes next, and not something else."""
+    s.subscribe("/queue/py.barrier." + what, id="barrier")
+    s.send("/queue/py.barrier." + what, "barrier")
+    equal(s.inbox.message().body, "barrier", "next message of " + what)
+    s.conn.unsubscribe(id="barrier")
+
+
+@step("amq-prefetch")
+def amq_prefetch():
+    with Session() as one, Session() as two:
+        for s in (one, two):
+            s.subscribe("/queue/py.prefetch", ack="client-individual", **amq(prefetchSize=1, dispatchAsync="true"))
+        for body in ("a", "b", "c"):
+            one.send("/queue/py.prefetch", body)
+        first, second = one.inbox.message(), two.inbox.message()
+        equal({first.body, second.body}, {"a", "b"}, "first messages")
+        two.ack(second)
+        third = two.inbox.message()
+        equal(third.body, "c", "third message")
+        two.ack(third)
+        one.ack(first)
+    ask("count py.prefetch 0")
+
+
+@step("amq-priority")
+def amq_priority():
+    with Session() as low, Session() as high:
+        low.subscribe("/queue/py.priority", **amq(priority=1))
+        high.subscribe("/queue/py.priority", **amq(priority=10))
+        for body in ("a", "b", "c"):
+            low.send("/queue/py.priority", body)
+        equal(bodies(high, 3), ["a", "b", "c"], "messages of the higher priority")
+        nothing_else(low, "low")
+
+
+@step("amq-exclusive")
+def amq_exclusive():
+    with Session() as second:
+        with Session() as first:
+            for s in (first, second):
+                s.subscribe("/queue/py.exclusive", ack="client-individual", **amq(exclusive="true"))
+            for body in ("a", "b"):
+                second.send("/queue/py.exclusive", body)
+            for body in ("a", "b"):
+                m = first.inbox.message()
+                equal(m.body, body, "message of the exclusive consumer")
+                first.ack(m)
+            nothing_else(second, "second")
+        second.send("/queue/py.exclusive", "c")
+        equal(second.inbox.message().body, "c", "message after the hand-over")
+
+
+@step("amq-no-local")
+def amq_no_local():
+    with Session() as one, Session() as two:
+        one.subscribe("/topic/py.local", **amq(noLocal="true", maximumPendingMessageLimit=1000))
+        one.send("/topic/py.local", "own")
+        two.send("/topic/py.local", "other")
+        equal(one.inbox.message().body, "other", "message")
+
+
+@step("amq-selector")
+def amq_selector():
+    with Session() as s:
+        s.subscribe("/queue/py.selector", selector="colour = 'blue' AND weight > 2", **amq(prefetchSize=1))
+        for colour, weight in (("red", 3), ("blue", 1), ("blue", 2.5), ("blue", "heavy"), ("blue", 30)):
+            s.send("/queue/py.selector", "%s %s" % (colour, weight), colour=colour, weight=str(weight))
+        equal(bodies(s, 2), ["blue 2.5", "blue 30"], "chosen messages")
+    ask("count py.selector 3")
+
+
+@step("amq-browser")
+def amq_browser():
+    with Session() as s:
+        for i in range(500):  # ActiveMQ stops at 400
+            s.conn.send("/queue/py.browse", "m%d" % i, headers={"number": str(i)})
+        s.send("/queue/py.browse", "m500", number="500")
+        s.subscribe("/queue/py.browse", browser="true", ack="client", id="all")
+        for i in range(501):
+            m = s.inbox.message()
+            equal(m.body, "m%d" % i, "browsed message")
+            if i % 50 == 49:
+                s.conn.ack(m.headers["ack"])
+        last = s.inbox.message()
+        equal((last.headers["browser"], last.body), ("end", ""), "end of browsing")
+        s.subscribe("/queue/py.browse", browser="true", id="some", selector="number >= 499")
+        equal(bodies(s, 2), ["m499", "m500"], "browsed with a selector")
+        equal(s.inbox.message().headers["browser"], "end", "end of browsing")
+    ask("count py.browse 501")
+
+
 def main():
     for name, run in steps:
         run()

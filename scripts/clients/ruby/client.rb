@@ -48,13 +48,13 @@ class Session
     session.close
   end
 
-  def initialize(version: '1.2', passcode: PASSCODE, beat: '0,0', ssl: false, **options)
+  def initialize(version: '1.2', passcode: PASSCODE, beat: '0,0', ssl: false, client_id: nil, **options)
     @log = Log.new
     @inbox = []
     @receipts = 0
     @conn = Stomp::Connection.new(
       hosts: [{ login: LOGIN, passcode: passcode, host: HOST, port: PORT, ssl: ssl }],
-      connect_headers: { 'accept-version': version, host: 'localhost', 'heart-beat': beat },
+      connect_headers: { 'accept-version': version, host: 'localhost', 'heart-beat': beat, 'client-id': client_id }.compact,
       reliable: false, logger: @log, parse_timeout: PATIENCE, **options
     )
   end
@@ -133,6 +133,13 @@ def transact(name)
     s.ack(m, transaction: name)
     yield s, m
   end
+end
+
+# A message of the session's own comes next, and not something else.
+def nothing_else(session, what)
+  session.subscribe("/queue/ruby.barrier.#{what}")
+  session.send("/queue/ruby.barrier.#{what}", 'barrier')
+  equal("next message of #{what}", session.message.body, 'barrier')
 end
 
 # The gem connects again by itself and repeats its subscriptions.
@@ -320,6 +327,63 @@ STEPS = {
         s.ack(three(s, '/queue/ruby.versions', 'client')[2])
       end
       ask('count ruby.versions 0')
+    end
+  },
+
+  'amq-priority' => lambda {
+    Session.open do |low|
+      Session.open do |high|
+        low.subscribe('/queue/ruby.priority', 'auto', 'activemq.priority': '1')
+        high.subscribe('/queue/ruby.priority', 'auto', 'activemq.priority': '10', 'activemq.dispatchAsync': 'true')
+        %w[a b c].each { |body| low.send('/queue/ruby.priority', body) }
+        %w[a b c].each { |body| equal('body', high.message.body, body) }
+        nothing_else(low, 'low')
+      end
+    end
+  },
+
+  'amq-exclusive' => lambda {
+    Session.open do |second|
+      Session.open do |first|
+        [first, second].each { |s| s.subscribe('/queue/ruby.exclusive', 'client', 'activemq.exclusive': 'true') }
+        second.send('/queue/ruby.exclusive', 'a')
+        first.ack(first.message)
+        nothing_else(second, 'second')
+      end
+      second.send('/queue/ruby.exclusive', 'b')
+      equal('message after the hand-over', second.message.body, 'b')
+    end
+  },
+
+  'amq-selector' => lambda {
+    Session.open do |s|
+      s.subscribe('/queue/ruby.selector', 'auto', selector: "colour LIKE 'bl%' OR weight BETWEEN 2 AND 3")
+      { 'blue' => '1', 'red' => '2.5', 'green' => '7', 'black' => '9' }.each do |colour, weight|
+        s.send('/queue/ruby.selector', colour, colour: colour, weight: weight)
+      end
+      %w[blue red black].each { |body| equal('body', s.message.body, body) }
+    end
+    ask('count ruby.selector 1')
+  },
+
+  'amq-browser' => lambda {
+    Session.open do |s|
+      %w[a b c].each { |body| s.send('/queue/ruby.browse', body) }
+      s.subscribe('/queue/ruby.browse', 'auto', browser: 'true')
+      %w[a b c].each { |body| equal('body', s.message.body, body) }
+      equal('end of browsing', s.message.headers['browser'], 'end')
+    end
+    ask('count ruby.browse 3')
+  },
+
+  'amq-no-local' => lambda {
+    Session.open do |one|
+      Session.open do |two|
+        one.subscribe('/topic/ruby.local', 'auto', 'activemq.noLocal': 'true', 'activemq.maximumPendingMessageLimit': '10')
+        one.send('/topic/ruby.local', 'own')
+        two.send('/topic/ruby.local', 'other')
+        equal('body', one.message.body, 'other')
+      end
     end
   },
 
