@@ -178,12 +178,15 @@ func (b *Broker) Now() time.Time { return b.now() }
 // SetPolicy replaces the policies, for present and future destinations.
 func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 	b.policyFn.Store(&fn)
+	var k wakes
+	defer k.flush()
 	b.destMu.Lock()
 	defer b.destMu.Unlock()
 	for d, q := range b.queues {
 		p := fn(d)
 		q.policy.Store(&p)
 		q.fan.Store(b.queueFan(q)) // mirrorTo
+		q.policyChanged(&k)
 		q.resumeParked()
 	}
 }

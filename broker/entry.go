@@ -33,6 +33,7 @@ type entry struct {
 	stored   bool // in a store: the message can be read again
 	charged  bool // its bytes count as memory
 	out      bool // taken from beyond the window: queue.out hides it from the loader
+	grp      *group
 }
 
 // entryOverhead is what an entry costs in memory beside its encoded message, in
@@ -66,6 +67,9 @@ func (l *entryList) search(s store.Seq) int {
 
 func (l *entryList) pop() *entry {
 	e := l.items[l.head]
+	if e.grp != nil {
+		e.grp.ready--
+	}
 	l.items[l.head] = nil
 	l.head++
 	switch {
@@ -84,6 +88,14 @@ func (l *entryList) pop() *entry {
 
 // insert puts e in its place and reports false when its seq is there already.
 func (l *entryList) insert(e *entry) bool {
+	ok := l.place(e)
+	if ok && e.grp != nil {
+		e.grp.ready++
+	}
+	return ok
+}
+
+func (l *entryList) place(e *entry) bool {
 	if l.len() == 0 || l.last().seq < e.seq {
 		l.items = append(l.items, e)
 		return true
@@ -112,11 +124,19 @@ func (l *entryList) take(s store.Seq) *entry {
 		return l.pop()
 	}
 	l.items = slices.Delete(l.items, l.head+i, l.head+i+1)
+	if e.grp != nil {
+		e.grp.ready--
+	}
 	return e
 }
 
 func (l *entryList) reset() []*entry {
 	all := slices.Clone(l.all())
+	for _, e := range all {
+		if e.grp != nil {
+			e.grp.ready--
+		}
+	}
 	l.items, l.head = nil, 0
 	return all
 }

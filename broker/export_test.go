@@ -64,3 +64,14 @@ func (b *Broker) Hidden(d Destination) int {
 	defer q.mu.Unlock()
 	return len(q.out)
 }
+
+// Groups is the number of message groups that a queue remembers.
+func (b *Broker) Groups(d Destination) int {
+	q, err := b.existing(d)
+	if err != nil {
+		return 0
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.groups)
+}

@@ -34,6 +34,9 @@ func (q *queue) clearDeleted() {
 func (q *queue) clearTimed() {
 	for e := range q.timed {
 		q.release(e)
+		if e.grp != nil {
+			e.grp.delayed--
+		}
 		delete(q.out, e.seq)
 	}
 	clear(q.timed)
@@ -105,6 +108,7 @@ func (q *queue) purge(sb *store.Batch) int64 {
 		}
 	}
 	q.clearTimed()
+	q.purgeGroups()
 	q.depth.Store(q.inflight)
 	q.bytes.Store(q.heldBytes)
 	q.stats.dropped += uint64(max(n, 0))

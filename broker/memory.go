@@ -43,6 +43,7 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	e.seq = store.Seq(q.b.nextID()) // under q.mu: order of arrival
 	q.count(int64(e.size))
 	q.charge(e)
+	q.enlist(e)
 	ln.ready.insert(e)
 	q.dispatch(k)
 }

@@ -28,6 +28,7 @@ type MessageFlags uint8
 const (
 	FlagPersistent MessageFlags = 1 << iota // survives a restart
 	FlagHasLength                           // the STOMP sender gave a content-length
+	FlagGroup                               // it has FieldGroup; set by Builder
 )
 
 // Field is a message field that not every message has.
@@ -342,6 +343,9 @@ func (b *Builder) Reset() {
 
 // SetField sets a field. The caller must not set one twice.
 func (b *Builder) SetField(f Field, v []byte) {
+	if f == FieldGroup && len(v) > 0 {
+		b.Flags |= FlagGroup
+	}
 	b.fields = append(b.fields, byte(f))
 	b.fields = binary.AppendUvarint(b.fields, uint64(len(v)))
 	b.fields = append(b.fields, v...)

@@ -115,8 +115,11 @@ func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, kno
 			q.b.log.Error("a stored message cannot be decoded and is left out", "dest", q.dest.String(), "pos", uint64(r.Pos), "err", err)
 			continue
 		}
+		q.enlist(e)
 		if ln.ready.insert(e) {
 			q.charge(e)
+		} else if e.grp != nil {
+			q.groupChanged(e.grp)
 		}
 	}
 	if more {
@@ -126,6 +129,7 @@ func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, kno
 	if ln.maxSeq == known {
 		ln.paged = false
 		q.paged--
+		q.sweepGroups()
 		if ln.ready.len() > 0 {
 			q.rewind(ln.ready.first()) // all is in memory now: selectors look at it once more
 		}
@@ -215,6 +219,11 @@ func (q *queue) gotBody(ln *lane, e *entry, m *Message, failed bool) {
 	case m != nil:
 		e.msg = m
 		q.charge(e)
+		if e.grp == nil {
+			if q.enlist(e); e.grp != nil {
+				e.grp.ready++
+			}
+		}
 	case !failed:
 		ln.ready.take(e.seq) // the store no longer has it
 		q.forget(e)

@@ -90,6 +90,12 @@ type Policy struct {
 	PendingBytes  int64         // and in bytes
 	Evict         Evict
 	MirrorTo      string // of a queue: a copy of each message goes to the topic of this prefix and its name; "" = none
+
+	AllExclusive     bool          // every consumer is exclusive
+	IgnorePriority   bool          // priorities of consumers do not count
+	StrictOrder      bool          // one consumer is filled before the next gets something
+	ConsumersToStart int           // consumers that must be there before a queue without any begins to deliver
+	TimeBeforeStart  time.Duration // or so long; with ConsumersToStart alone a second at most
 }
 
 // DefaultPolicy returns the defaults of semantics 2.4, 2.5 and 2.7.

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,12 +46,22 @@ type queue struct {
 	released  []store.Seq            // left out while a read was under way
 	timed     map[*entry]struct{}    // delayed
 	subs      []*Subscription        // by priority, highest first
-	scans     []*scan                // of those with a selector
-	purges    int                    // how often it was emptied
-	expiring  []settle               // expired entries that are to be settled
-	next      int                    // round robin
-	inflight  int64                  // given to a consumer and not settled
-	heldBytes int64                  // of those in flight
+	scans     []*scan                // of those with a selector, and with groups of all; in the order of subs
+	filters   int                    // consumers with a selector
+	groups    map[string]*group
+	stalled   bool          // a scan waits for the number of groups to fall
+	sole      bool          // only subs[0] is served
+	flat      bool          // priorities of consumers do not count
+	strict    bool          // one consumer is filled before the next
+	elected   *Subscription // the sole consumer
+	handover  bool          // the sole consumer waits until nothing is in flight
+	gated     bool          // no dispatch yet: consumersBeforeDispatchStarts
+	gates     int           // gates so far
+	purges    int           // how often it was emptied
+	expiring  []settle      // expired entries that are to be settled
+	next      int           // round robin
+	inflight  int64         // given to a consumer and not settled
+	heldBytes int64         // of those in flight
 	delayed   int64
 	paged     int // lanes that are paged
 	held      int // delayed entries that block the queue (redeliveryBlocks)
@@ -107,6 +116,9 @@ func (q *queue) forget(e *entry) {
 	q.release(e)
 	q.depth.Add(-1)
 	q.bytes.Add(-int64(e.size))
+	if e.grp != nil {
+		q.groupChanged(e.grp)
+	}
 }
 
 func (q *queue) unreserve(size int64) {
@@ -161,6 +173,7 @@ func (q *queue) admit(e *entry) {
 		return
 	}
 	q.charge(e)
+	q.enlist(e)
 	ln.ready.insert(e)
 	q.rewind(e) // what was spilled may arrive after what stayed in memory
 }
@@ -189,7 +202,7 @@ func (q *queue) first() *lane {
 
 // dispatch pairs ready messages with credit. q.mu is held.
 func (q *queue) dispatch(k *wakes) {
-	if len(q.subs) == 0 || q.paused || q.deleted.Load() || q.held > 0 || q.delayed >= int64(q.b.opt.MaxDelayed) {
+	if len(q.subs) == 0 || q.paused || q.gated || (q.handover && !q.handedOver()) || q.deleted.Load() || q.held > 0 || q.delayed >= int64(q.b.opt.MaxDelayed) {
 		return
 	}
 	var now int64
@@ -207,8 +220,8 @@ func (q *queue) dispatch(k *wakes) {
 				if len(q.expiring) >= maxExpiring {
 					break
 				}
-				ln.ready.pop()
 				q.takeOff(e)
+				ln.ready.pop()
 				q.expireLater(e)
 				continue
 			}
@@ -224,14 +237,14 @@ func (q *queue) dispatch(k *wakes) {
 		if !q.give(e, k) {
 			break
 		}
-		ln.ready.pop()
 		q.takeOff(e)
+		ln.ready.pop()
 		q.stats.dispatched++
 		if e.src == durable && e.seq+markLead/2 > ln.asked {
 			q.askMark(ln, e.seq)
 		}
 	}
-	if len(q.scans) > 0 {
+	if q.filters > 0 || len(q.groups) > 0 {
 		q.dispatchSelective(k)
 	}
 	q.loadMore()
@@ -241,24 +254,29 @@ func (q *queue) dispatch(k *wakes) {
 func (q *queue) takeOff(e *entry) {
 	q.inflight++
 	q.heldBytes += int64(e.size)
+	if e.grp != nil {
+		e.grp.held++
+	}
 }
 
 // give offers an entry to the consumers: highest priority first, round robin
 // among equals. q.mu is held.
 func (q *queue) give(e *entry, k *wakes) bool {
+	if e.grp != nil {
+		return q.giveGrouped(e, k)
+	}
 	n := len(q.subs)
-	if n == 1 || q.subs[0].opt.Exclusive {
+	if n == 1 || q.sole {
 		return q.subs[0].accepts(q, e) && q.subs[0].offer(q, e, k)
 	}
 	for lo := 0; lo < n; {
-		hi := lo + 1
-		for hi < n && q.subs[hi].opt.Priority == q.subs[lo].opt.Priority {
-			hi++
-		}
+		hi := q.peers(lo, n, func(i int) *Subscription { return q.subs[i] })
 		for i := range hi - lo {
 			at := lo + (q.next+i)%(hi-lo)
 			if q.subs[at].accepts(q, e) && q.subs[at].offer(q, e, k) {
-				q.next = at - lo + 1
+				if q.next = at - lo; !q.strict {
+					q.next++
+				}
 				return true
 			}
 		}
@@ -270,36 +288,6 @@ func (q *queue) give(e *entry, k *wakes) bool {
 // accepts reports whether the subscription's selector lets an entry through.
 func (s *Subscription) accepts(q *queue, e *entry) bool {
 	return s.filter == nil || s.wantsEntry(q, e)
-}
-
-// addConsumer keeps the exclusive one and the highest priority first. q.mu is held.
-func (q *queue) addConsumer(s *Subscription) {
-	i := len(q.subs)
-	for i > 0 && before(s, q.subs[i-1]) {
-		i--
-	}
-	if i == 0 && len(q.subs) > 0 && q.subs[0].opt.Exclusive {
-		i = 1 // who is exclusive stays so until it leaves: no two ever hold messages at once
-	}
-	q.subs = slices.Insert(q.subs, i, s)
-	if s.filter != nil {
-		q.addScan(s)
-	}
-}
-
-// removeConsumer is called with q.mu held.
-func (q *queue) removeConsumer(s *Subscription) {
-	q.subs = slices.DeleteFunc(q.subs, func(x *Subscription) bool { return x == s })
-	if s.filter != nil {
-		q.removeScan(s)
-	}
-}
-
-func before(a, b *Subscription) bool {
-	if a.opt.Exclusive != b.opt.Exclusive {
-		return a.opt.Exclusive
-	}
-	return a.opt.Priority > b.opt.Priority
 }
 
 // Delivery marks: before a reference of the store is handed out, the journal

@@ -1,6 +1,10 @@
 package broker
 
-import "treadmq/store"
+import (
+	"slices"
+
+	"treadmq/store"
+)
 
 // Bounds of one read of a scan behind the memory window.
 const (
@@ -8,30 +12,58 @@ const (
 	scanBytes = 1 << 20
 )
 
-// scan is how far a subscription with a selector has looked in a queue: up to
+// scan is how far a subscription that cannot take just any message has looked in a queue: up to
 // seen[src][lane] every message that was ready did not match, or is held. What
 // comes back with a lower number sets it back. Guarded by queue.mu.
 type scan struct {
 	sub     *Subscription
 	seen    [sources][store.Lanes]store.Seq
 	reading bool // a read behind the window is under way
+	rewound bool // was set back while it was reading
+	stalled bool // looks no further behind the window: too many groups are known
+	groups  int  // that it owns
 }
 
 // rewind makes every scan look again at an entry that became ready. q.mu is held.
 func (q *queue) rewind(e *entry) {
 	for _, sc := range q.scans {
-		if seen := &sc.seen[e.src][e.lane]; *seen >= e.seq {
-			*seen = e.seq - 1
-		}
+		sc.back(e.src, e.lane, e.seq)
 	}
 }
 
-func (q *queue) addScan(s *Subscription) { q.scans = append(q.scans, &scan{sub: s}) }
+// back makes the scan look again from s on.
+func (sc *scan) back(src source, l store.Lane, s store.Seq) {
+	if seen := &sc.seen[src][l]; *seen >= s {
+		*seen = s - 1
+		sc.rewound = true
+	}
+}
+
+// addScan keeps the order of subs. q.mu is held.
+func (q *queue) addScan(s *Subscription) *scan {
+	i := len(q.scans)
+	for i > 0 && q.before(s, q.scans[i-1].sub) {
+		i--
+	}
+	sc := &scan{sub: s}
+	q.scans = slices.Insert(q.scans, i, sc)
+	return sc
+}
+
+func (q *queue) scanOf(s *Subscription) *scan {
+	for _, sc := range q.scans {
+		if sc.sub == s {
+			return sc
+		}
+	}
+	return nil
+}
 
 func (q *queue) removeScan(s *Subscription) {
 	for i, sc := range q.scans {
 		if sc.sub == s {
 			q.scans = append(q.scans[:i:i], q.scans[i+1:]...)
+			q.abandon(sc)
 			return
 		}
 	}
@@ -41,12 +73,16 @@ func (q *queue) removeScan(s *Subscription) {
 // stands, over the whole depth of the queue: memory first, then the store. q.mu
 // is held; the head has been offered to everybody.
 func (q *queue) dispatchSelective(k *wakes) {
-	for i := range q.scans {
-		sc := q.scans[(q.next+i)%len(q.scans)]
-		if !sc.sub.hasCredit() || (q.subs[0].opt.Exclusive && q.subs[0] != sc.sub) {
-			continue
+	n := len(q.scans)
+	for lo := 0; lo < n; {
+		hi := q.peers(lo, n, func(i int) *Subscription { return q.scans[i].sub })
+		for i := range hi - lo {
+			sc := q.scans[lo+(q.next+i)%(hi-lo)]
+			if sc.sub.hasCredit() && (!q.sole || q.subs[0] == sc.sub) {
+				q.serveScan(sc, k)
+			}
 		}
-		q.serveScan(sc, k)
+		lo = hi
 	}
 }
 
@@ -58,7 +94,7 @@ func (q *queue) serveScan(sc *scan, k *wakes) {
 			if !q.scanMemory(sc, ln, src, store.Lane(l), now, k) {
 				return
 			}
-			if ln.paged && !sc.reading && q.behind(sc, ln, src, store.Lane(l)) {
+			if ln.paged && !sc.reading && !sc.stalled && q.behind(sc, ln, src, store.Lane(l)) {
 				sc.reading = true
 				q.b.spawn(func() { q.readScan(sc, ln, src, store.Lane(l)) })
 				return // lower lanes wait for what this one holds
@@ -90,24 +126,30 @@ func (q *queue) scanMemory(sc *scan, ln *lane, src source, l store.Lane, now int
 		case ln.paged && e.seq > ln.pagedAfter:
 			return true // came back from behind the window: readScan meets it in its place
 		case e.expiry != 0 && e.expiry <= now:
-			ln.ready.take(e.seq)
 			q.takeOff(e)
+			ln.ready.take(e.seq)
 			q.expireLater(e)
 			continue
 		case e.msg == nil:
 			q.loadBodies(ln, i)
 			return false
-		case !sc.sub.wantsEntry(q, e):
+		}
+		switch q.judge(sc, e) {
+		case verdictSkip:
 			*seen = e.seq
 			continue
-		case e.src == durable && e.seq > ln.mark:
-			q.askMark(ln, e.seq)
-			return false
-		case !sc.sub.offer(q, e, k):
+		case verdictStop:
 			return false
 		}
-		ln.ready.take(e.seq)
+		if e.src == durable && e.seq > ln.mark {
+			q.askMark(ln, e.seq)
+			return false
+		}
+		if !sc.sub.offer(q, e, k) {
+			return false
+		}
 		q.takeOff(e)
+		ln.ready.take(e.seq)
 		q.stats.dispatched++
 	}
 }
@@ -138,7 +180,9 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 		return
 	}
 	q.reads++
+	sc.rewound = false
 	after, known := max(sc.seen[src][l], ln.pagedAfter), ln.maxSeq
+	sc.seen[src][l] = after
 	q.mu.Unlock()
 	refs, more, err := b.read(src, q.id, l, after, scanRefs, scanBytes)
 
@@ -180,32 +224,51 @@ func (q *queue) scanned(sc *scan, ln *lane, src source, l store.Lane, refs []sto
 		if !ln.paged || r.Seq <= ln.pagedAfter {
 			return // the loader was here: memory is looked at first
 		}
+		if sc.rewound && len(q.groups) > 0 {
+			return // what it is to look at again comes before the rest of its group
+		}
 		if r.Message == nil {
 			*seen = max(*seen, r.Seq) // damaged
 			continue
 		}
 		e := q.candidate(ln, r, src)
-		if e == nil || !sc.sub.wantsEntry(q, e) {
+		verdict := verdictSkip
+		if e != nil {
+			verdict = q.judge(sc, e)
+		}
+		if verdict == verdictSkip {
 			*seen = max(*seen, r.Seq)
 			continue
 		}
-		if e.src == durable && e.seq > ln.mark {
-			q.askMark(ln, e.seq)
-			return
-		}
-		e.out = true // before the offer: afterwards the entry is the connection's
-		if !sc.sub.offer(q, e, k) {
+		if verdict == verdictStop || !q.takeBehind(sc, ln, e, k) {
 			return
 		}
 		*seen = max(*seen, r.Seq)
-		ln.ready.take(e.seq)
-		q.hide(e)
-		q.takeOff(e)
 		q.stats.dispatched++
 	}
 	if !more && ln.paged {
 		*seen = max(*seen, known)
 	}
+}
+
+// takeBehind gives an entry from behind the window to a scan's subscription if it
+// can have it now. q.mu is held.
+func (q *queue) takeBehind(sc *scan, ln *lane, e *entry, k *wakes) bool {
+	marked := e.src != durable || e.seq <= ln.mark
+	if !marked {
+		q.askMark(ln, e.seq)
+	}
+	e.out = true // before the offer: afterwards the entry is the connection's
+	if !marked || !sc.sub.offer(q, e, k) {
+		if e.grp != nil {
+			q.groupChanged(e.grp)
+		}
+		return false
+	}
+	q.takeOff(e)
+	ln.ready.take(e.seq)
+	q.hide(e)
+	return true
 }
 
 // candidate makes an entry of a reference behind the window: a new one, or the one

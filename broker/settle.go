@@ -83,6 +83,9 @@ func (w *Work) unblock(k *wakes) {
 		for ; i < len(w.settled) && w.settled[i].q == q; i++ {
 			st := &w.settled[i]
 			q.settled(st)
+			if st.e.grp != nil {
+				q.groupSettled(st.e.grp)
+			}
 			if st.owed != nil {
 				w.repay(st, k)
 			}
@@ -132,7 +135,9 @@ func (q *queue) settled(st *settle) {
 		}
 		if st.ack.Delay > 0 {
 			q.delayed++
-			if q.policy.Load().Redelivery.Blocks {
+			if e.grp != nil {
+				e.grp.delayed++ // nothing of the group overtakes it
+			} else if q.policy.Load().Redelivery.Blocks {
 				q.held++
 			}
 			q.b.timers.add(q, e, q.b.now().Add(st.ack.Delay))
@@ -151,6 +156,7 @@ func (q *queue) giveBack(e *entry) {
 		return
 	}
 	q.charge(e)
+	q.enlist(e)
 	q.lanes[e.src][e.lane].ready.insert(e)
 	q.rewind(e)
 }
@@ -162,7 +168,10 @@ func (q *queue) due(e *entry) {
 	if _, ok := q.timed[e]; ok {
 		delete(q.timed, e)
 		q.delayed--
-		if q.held > 0 {
+		if g := e.grp; g != nil {
+			g.delayed--
+			q.lookAgain(g)
+		} else if q.held > 0 {
 			q.held--
 		}
 		q.giveBack(e)

@@ -68,6 +68,7 @@ type Delivery struct {
 	Redelivered bool
 	Expiration  int64  // ms since 1970, 0 = never; of this delivery, not of the message
 	Overlay     []byte // encoded properties that win over the message's own
+	GroupFirst  bool   // the first message of its group for this consumer
 	BrowseEnd   bool
 }
 
@@ -92,6 +93,7 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 	c.out = append(c.out, Delivery{
 		Sub: s, Message: e.msg, Dest: q.shownDest(e.msg, e.overlay), Tag: tag, Seq: e.seq, Attempts: e.attempts + 1,
 		Redelivered: e.attempts > 0, Expiration: e.expiry, Overlay: e.overlay,
+		GroupFirst: e.grp != nil && e.grp.offered(e.msg),
 	})
 	k.note(c)
 	return true

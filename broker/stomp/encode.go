@@ -69,6 +69,9 @@ func (s *session) appendDynamic(dst []byte, sub *subscription, d *broker.Deliver
 		dst = ackID{conn: s.number, sub: d.Sub.Serial(), seq: uint64(d.Seq), tag: d.Tag}.append(dst)
 		dst = append(dst, '\n')
 	}
+	if d.GroupFirst {
+		dst = append(dst, "JMSXGroupFirstForConsumer:true\n"...)
+	}
 	if d.Redelivered {
 		dst = append(dst, "redelivered:true\n"...)
 	}

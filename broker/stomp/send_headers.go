@@ -49,7 +49,7 @@ func headerOf(name []byte) headerID {
 	case "receipt":
 		return hReceipt
 	case "content-length", "message-id", "subscription", "redelivered", "ack", "timestamp", "JMSXUserID",
-		"JMSXDeliveryCount", "JMSTimestamp", "JMSMessageID", "JMSDestination", "JMSRedelivered":
+		"JMSXDeliveryCount", "JMSXGroupFirstForConsumer", "JMSTimestamp", "JMSMessageID", "JMSDestination", "JMSRedelivered":
 		return hDrop
 	case "content-type":
 		return hContentType
