@@ -112,38 +112,8 @@ func (b *Broker) takeExpired(src source, r *store.Stored) (settle, bool) {
 	if q == nil || !q.sweepDue {
 		return settle{}, false
 	}
-	st := settle{q: q, ack: Ack{Kind: AckDeadLetter}}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	ln := &q.lanes[src][r.Lane]
-	if st.e = ln.ready.take(r.Seq); st.e != nil {
-		q.takeOff(st.e)
-		return st, true
-	}
-	behind := func() bool {
-		_, taken := q.out[r.Seq]
-		return !taken && ln.paged && !ln.loading && r.Seq > ln.pagedAfter && r.Seq <= ln.maxSeq
-	}
-	if !behind() {
-		return st, false
-	}
-	var err error
-	if st.e, err = q.stored(r, src); err != nil {
-		return st, false
-	}
-	// It is behind the window and nobody's. What was read may be older than that.
-	st.e.out = true
-	q.hide(st.e)
-	purges := q.purges
-	q.mu.Unlock()
-	_, err = b.storeOf(src).Find(r.Ref)
-	q.mu.Lock()
-	if err != nil || purges != q.purges {
-		delete(q.out, r.Seq)
-		return st, false
-	}
-	q.takeOff(st.e)
-	return st, true
+	e, _ := q.takeStored(src, r)
+	return settle{q: q, e: e, ack: Ack{Kind: AckDeadLetter}}, e != nil
 }
 
 // takeExpiredMemory takes non-persistent messages that are only in memory.

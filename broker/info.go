@@ -57,6 +57,8 @@ type SubscriptionInfo struct {
 	Auto         bool
 	Exclusive    bool
 	Priority     int
+	Selector     string
+	NoCredit     bool // holds as much as it asked for, or is not ready for more
 	Delivered    uint64
 	Acked        uint64
 	Dropped      uint64
@@ -201,6 +203,7 @@ func (s *Subscription) info() SubscriptionInfo {
 	i := SubscriptionInfo{
 		Serial: s.serial, ID: s.opt.ID, Connection: s.c.serial, Destinations: s.opt.Dests, Prefetch: s.window,
 		Backlog: s.backlog.len(), Auto: s.auto, Exclusive: s.opt.Exclusive, Priority: s.opt.Priority,
+		Selector: s.opt.Selector, NoCredit: !s.started || s.credit <= 0 || s.creditBytes <= 0,
 		Delivered: s.delivered, Acked: s.acked, Dropped: s.backlog.dropped,
 	}
 	for _, sl := range s.slots[s.head:] {
