@@ -75,6 +75,8 @@ func onFullName(v broker.OnFull) string {
 		return "drop-oldest"
 	case broker.FullDeadLetter:
 		return "dlq"
+	case broker.FullDiscard:
+		return "discard"
 	}
 	return "block"
 }

@@ -18,7 +18,9 @@ type Config struct {
 	Memory  Memory
 	Console Console
 
+	Virtual  VirtualTopics
 	Policies Policies
+	Forwards []Forward
 
 	origins map[string]Origin // of every key that is not at its default
 }
@@ -78,6 +80,12 @@ type Store struct {
 	MinFreeDisk        Size
 	SlowSync           time.Duration
 	IndexCache         Size
+}
+
+// VirtualTopics is section [virtualTopics].
+type VirtualTopics struct {
+	Topics []string // patterns; none: no virtual topics
+	Prefix string
 }
 
 // Memory is section [memory].
@@ -206,6 +214,7 @@ func Default() *Config {
 			QueueWindow:       8 * MiB,
 			TopicSubscription: 1 * MiB,
 		},
+		Virtual: VirtualTopics{Topics: []string{"VirtualTopic.>"}, Prefix: "Consumer.*."},
 		Console: Console{
 			Listen:      "127.0.0.1:8161",
 			SessionIdle: 30 * time.Minute,

@@ -44,6 +44,7 @@ func renderExample() string {
 		}
 	}
 	renderPolicy(&b)
+	renderForward(&b)
 	return b.String()
 }
 
@@ -72,6 +73,15 @@ func renderPolicy(b *strings.Builder) {
 			}
 			b.WriteString("\n" + doc + "#" + k.name + " = " + k.bind(&defaults).literal() + "\n")
 		}
+	}
+}
+
+func renderForward(b *strings.Builder) {
+	b.WriteString("\n\n" + comment(forwardDoc) + "#[[forward]]\n#queue = \"orders.in\"\n")
+	f := defaultForward()
+	f.To = []string{"queue://orders.audit", "topic://orders.events"}
+	for _, k := range forwardKeys() {
+		b.WriteString("\n" + comment(k.doc) + "#" + k.name + " = " + k.bind(&f).literal() + "\n")
 	}
 }
 

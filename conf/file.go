@@ -78,6 +78,8 @@ func (l *loader) table(d document, prefix string, entries map[string]any) {
 		switch {
 		case path == "policy":
 			l.policies(d, v)
+		case path == "forward":
+			l.forwards(d, v)
 		case isTable && l.isSection(path):
 			l.table(d, path, sub)
 		default:
@@ -138,7 +140,7 @@ func sectionNames() []string {
 	for _, s := range sections()[1:] {
 		names = append(names, s.name)
 	}
-	return append(names, "policy")
+	return append(names, "policy", "forward")
 }
 
 func (l *loader) isSection(path string) bool { return slices.Contains(sectionNames(), path) }

@@ -28,6 +28,7 @@ func sections() []section {
 		{"stomp.tls", "TLS on the STOMP listeners: the first byte of a connection tells TLS from plain STOMP."},
 		{"store", "The journal and index under the data directory."},
 		{"memory", "Memory for messages. Backlog beyond these limits stays on disk."},
+		{"virtualTopics", "Virtual topics: what is sent to a topic also goes to the queues of its consumers."},
 		{"console", "The web console and its API."},
 		{"console.tls", "HTTPS for the console."},
 	}
@@ -43,7 +44,7 @@ const (
 // keys is the table of all keys outside [[policy]], in the order of the file.
 func keys() []key {
 	var all []key
-	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), consoleKeys()} {
+	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), virtualKeys(), consoleKeys()} {
 		all = append(all, part...)
 	}
 	return all
@@ -159,6 +160,15 @@ func storeKeys() []key {
 			func(c *Config) value { return span(&c.Store.SlowSync, 0, time.Hour) }},
 		{"store.indexCache", "Memory for blocks of the index.",
 			func(c *Config) value { return size(&c.Store.IndexCache, MiB, TiB) }},
+	}
+}
+
+func virtualKeys() []key {
+	return []key{
+		{"virtualTopics.topics", "Patterns of the topics that are virtual. An empty list: none.",
+			func(c *Config) value { return list(&c.Virtual.Topics, checkPattern) }},
+		{"virtualTopics.prefix", "What a consumer's queue has before the name of its topic: segments, each with a dot behind it, * for any. Consumer.A.VirtualTopic.X gets what VirtualTopic.X is sent.",
+			func(c *Config) value { return text(&c.Virtual.Prefix, checkPrefix) }},
 	}
 }
 

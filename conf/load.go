@@ -173,6 +173,9 @@ func (l *loader) unknown(name string) string {
 	if name == "policy" || strings.HasPrefix(name, "policy.") {
 		return ": policies are written in the file, as [[policy]]"
 	}
+	if name == "forward" || strings.HasPrefix(name, "forward.") {
+		return ": forwards are written in the file, as [[forward]]"
+	}
 	lastPart := name[strings.LastIndexByte(name, '.')+1:]
 	if nearest(name, l.names) == "" && slices.Contains(policyNames(), lastPart) {
 		return ": it belongs in a [[policy]]"

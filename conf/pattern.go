@@ -43,6 +43,15 @@ func checkPattern(s string) error {
 	return checkName(plain)
 }
 
+// checkPrefix takes the prefix of virtual topics' queues.
+func checkPrefix(s string) error {
+	stem, ok := strings.CutSuffix(s, ".")
+	if !ok || strings.Contains(s, ">") || checkPattern(stem) != nil {
+		return fmt.Errorf("%q is no prefix: write segments with a dot behind each, such as Consumer.*.", s)
+	}
+	return nil
+}
+
 // matches reports whether the pattern covers the name, by ActiveMQ's rules: *
 // is exactly one segment, a last > is any number of segments, also none.
 func matches(pattern, name string) bool {

@@ -12,7 +12,18 @@ type Kind string
 const (
 	Queue Kind = "queue"
 	Topic Kind = "topic"
+	// Durable subscriptions are queues of their own; their names are those of the
+	// subscriptions.
+	Durable Kind = "durable"
 )
+
+// plural is for messages: queues, topics, durable subscriptions.
+func (k Kind) plural() string {
+	if k == Durable {
+		return "durable subscriptions"
+	}
+	return string(k) + "s"
+}
 
 // Policy is what is in force for one destination. Every field has its value:
 // rules that leave a key open fall back to less specific rules and at last to
@@ -20,7 +31,7 @@ const (
 type Policy struct {
 	MaxMessages             int
 	MaxBytes                Size
-	OnFull                  string // block, fail, drop-oldest, dlq
+	OnFull                  string // block, fail, drop-oldest, dlq, discard
 	BlockTimeout            time.Duration
 	MemoryLimit             Size // zero: as in section [memory]
 	QueuePrefetch           int
@@ -32,6 +43,7 @@ type Policy struct {
 	NackDefault             string // retry, dlq, requeue, discard
 	PendingLimit            int
 	Evict                   string // oldest, disconnect
+	MirrorTo                string // prefix of topics
 	GCInactiveDestinations  bool
 	InactiveTimeoutBeforeGC time.Duration
 	Redelivery              Redelivery

@@ -123,18 +123,18 @@ queue = "b"
 topic = "b"
 `)})
 	want := []string{
-		`treadmq.toml:2:3: a policy needs either queue = "pattern" or topic = "pattern"`,
+		`treadmq.toml:2:3: a policy needs either queue = "pattern" or topic = "pattern" or durable = "pattern"`,
 		`treadmq.toml:5:1: queue: "a.>.b" has > before its end: > stands for the whole rest`,
 		`treadmq.toml:8:1: unknown policy key maxMesages; did you mean maxMessages?`,
 		`treadmq.toml:9:1: topicPrefetch is for topics, but the rule is for queues`,
 		`treadmq.toml:10:1: unknown policy key maxPageSize: browsing and dispatch have no page limit here: delete the line`,
 		`treadmq.toml:11:1: unknown policy key redelivry; did you mean redelivery?`,
-		`treadmq.toml:12:1: onFull: "explode" is not one of block, fail, drop-oldest, dlq`,
+		`treadmq.toml:12:1: onFull: "explode" is not one of block, fail, drop-oldest, dlq, discard`,
 		`treadmq.toml:14:1: redelivery.backOffMultiplier: 0.5 is out of range: the least is 1, the most is 1000`,
 		`treadmq.toml:15:20: unknown policy key redelivery.deep`,
 		`treadmq.toml:16:3: queue = "a" has a policy already, at treadmq.toml:6:3: put the keys together`,
 		`treadmq.toml:18:1: inactiveTimeoutBeforeGC is set twice, in two spellings`,
-		`treadmq.toml:20:3: a policy needs either queue = "pattern" or topic = "pattern"`,
+		`treadmq.toml:20:3: a policy needs either queue = "pattern" or topic = "pattern" or durable = "pattern"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -34,23 +34,26 @@ func (l *loader) policies(d document, v any) {
 // rule takes one entry. What is wrong in it is reported and left out.
 func (l *loader) rule(d document, path string, fields map[string]any) Rule {
 	r := Rule{Where: d.where(path)}
-	l.pattern(d, path, fields, &r)
+	l.pattern(d, path, "policy", []Kind{Queue, Topic, Durable}, fields, &r)
 	l.ruleTable(d, path, "", fields, &r)
 	return r
 }
 
-// pattern takes the key queue or topic of an entry.
-func (l *loader) pattern(d document, path string, fields map[string]any, r *Rule) {
-	_, isQueue := fields[string(Queue)]
-	_, isTopic := fields[string(Topic)]
-	if isQueue == isTopic {
-		l.problem(d.where(path), `a policy needs either queue = "pattern" or topic = "pattern"`)
+// pattern takes the one key of an entry that says what it is for: queue, topic or durable.
+func (l *loader) pattern(d document, path, what string, kinds []Kind, fields map[string]any, r *Rule) {
+	var found []Kind
+	var choices []string
+	for _, kind := range kinds {
+		choices = append(choices, string(kind)+` = "pattern"`)
+		if _, ok := fields[string(kind)]; ok {
+			found = append(found, kind)
+		}
+	}
+	if len(found) != 1 {
+		l.problem(d.where(path), "a %s needs either %s", what, strings.Join(choices, " or "))
 		return
 	}
-	r.Kind = Topic
-	if isQueue {
-		r.Kind = Queue
-	}
+	r.Kind = found[0]
 	key := join(path, string(r.Kind))
 	l.accept(text(&r.Pattern, checkPattern), string(r.Kind), fields[string(r.Kind)], d.where(key))
 }
@@ -60,7 +63,7 @@ func (l *loader) ruleTable(d document, path, prefix string, fields map[string]an
 		name, here, v := join(prefix, field), join(path, field), fields[field]
 		sub, isTable := v.(map[string]any)
 		switch {
-		case name == string(Queue), name == string(Topic):
+		case name == string(Queue), name == string(Topic), name == string(Durable):
 		case isTable && slices.ContainsFunc(policyTables(), func(s section) bool { return s.name == name }):
 			l.ruleTable(d, here, name, sub, r)
 		default:
@@ -78,7 +81,7 @@ func (l *loader) ruleKey(where, name string, v any, r *Rule) {
 	k := policyKeys()[i]
 	switch {
 	case r.Kind != "" && !k.fits(r.Kind):
-		l.problem(where, "%s is for %ss, but the rule is for %ss", name, k.kind, r.Kind)
+		l.problem(where, "%s is for %s, but the rule is for %s", name, k.kind.plural(), r.Kind.plural())
 		return
 	case slices.Contains(r.set, k.name):
 		l.problem(where, "%s is set twice, in two spellings", k.name)
@@ -89,7 +92,7 @@ func (l *loader) ruleKey(where, name string, v any, r *Rule) {
 }
 
 func policyNames() []string {
-	names := []string{string(Queue), string(Topic)}
+	names := []string{string(Queue), string(Topic), string(Durable)}
 	for _, k := range policyKeys() {
 		names = append(names, k.name)
 		if table, _, ok := strings.Cut(k.name, "."); ok && !slices.Contains(names, table) {

@@ -11,7 +11,14 @@ type policyKey struct {
 	bind  func(*Policy) value
 }
 
-func (k policyKey) fits(kind Kind) bool { return k.kind == "" || k.kind == kind }
+// fits reports whether the key means something for a kind. Durable subscriptions
+// are queues but for what concerns senders to a queue.
+func (k policyKey) fits(kind Kind) bool {
+	if kind == Durable {
+		return k.kind != Topic && k.name != "mirrorTo"
+	}
+	return k.kind == "" || k.kind == kind
+}
 
 // policyTables are the sub-tables of [[policy]].
 func policyTables() []section {
@@ -21,8 +28,9 @@ func policyTables() []section {
 	}
 }
 
-const policyDoc = `Policies: settings for the destinations that a pattern covers. A rule names queues or topics by a pattern ` +
+const policyDoc = `Policies: settings for the destinations that a pattern covers. A rule names queues, topics or durable subscriptions by a pattern ` +
 	`(dot-separated; * is one segment, > the rest, also none), for example queue = "orders.>". ` +
+	`The names of durable subscriptions are those that the console shows: durable = "clientId.>". They take the keys of queues. ` +
 	`Where several rules cover a destination the most specific one decides, key by key.`
 
 // policyKeys is the table of keys inside [[policy]], in the order of the file.
@@ -42,8 +50,8 @@ func limitKeys() []policyKey {
 			func(p *Policy) value { return whole(&p.MaxMessages, 0, most) }},
 		{"maxBytes", Queue, "", "Most bytes of messages in a queue. 0: no limit.",
 			func(p *Policy) value { return size(&p.MaxBytes, 0, mostBytes) }},
-		{"onFull", Queue, "", "What a full queue does: block (the sender waits), fail (an ERROR frame), drop-oldest, or dlq (the oldest goes to the dead-letter queue).",
-			func(p *Policy) value { return word(&p.OnFull, "block", "fail", "drop-oldest", "dlq") }},
+		{"onFull", Queue, "", "What a full queue does: block (the sender waits), fail (an ERROR frame), drop-oldest, dlq (the new message goes to the dead-letter queue) or discard (the new message is dropped). A topic's publisher never waits for what the topic feeds: block and fail mean dlq there.",
+			func(p *Policy) value { return word(&p.OnFull, "block", "fail", "drop-oldest", "dlq", "discard") }},
 		{"blockTimeout", Queue, "", "How long onFull = \"block\" waits before it fails. 0: for ever.",
 			func(p *Policy) value { return spanMillis(&p.BlockTimeout, 0, forever) }},
 		{"memoryLimit", "", "", "Memory for the head of a queue, or for one subscription of a topic. 0: as in section [memory].",
@@ -70,6 +78,8 @@ func deliveryKeys() []policyKey {
 
 func lifeKeys() []policyKey {
 	return []policyKey{
+		{"mirrorTo", Queue, "", "A copy of each message goes to the topic of this prefix and the queue's name, for example \"VirtualTopic.Mirror.\". Empty: none.",
+			func(p *Policy) value { return text(&p.MirrorTo, optional(checkName)) }},
 		{"defaultTtl", "", "", "Time to live of messages that set none. 0: for ever.",
 			func(p *Policy) value { return spanMillis(&p.DefaultTTL, 0, forever) }},
 		{"maxTtl", "", "", "Longest time to live; longer ones are cut to it. 0: no limit.",

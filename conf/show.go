@@ -39,6 +39,9 @@ func (c *Config) Keys() []Entry {
 	for i, rule := range c.Policies {
 		all = append(all, rule.entries(index("policy", i))...)
 	}
+	for i, f := range c.Forwards {
+		all = append(all, f.entries(index("forward", i))...)
+	}
 	return all
 }
 
@@ -85,6 +88,7 @@ func Doc() string {
 		}
 	}
 	policyReference(&b)
+	forwardReference(&b)
 	return b.String()
 }
 
@@ -99,12 +103,12 @@ func heading(b *strings.Builder, s section) {
 func policyReference(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## [[policy]]\n\n%s\n\n", policyDoc)
 	b.WriteString("| Key | Default | For | Meaning |\n| --- | --- | --- | --- |\n")
-	row(b, "`queue` or `topic`", "", "", "Pattern of the destinations the rule is for.")
+	row(b, "`queue`, `topic` or `durable`", "", "", "Pattern of the destinations the rule is for.")
 	defaults := DefaultPolicy()
 	for _, k := range policyKeys() {
 		kinds := "queues, topics"
 		if k.kind != "" {
-			kinds = string(k.kind) + "s"
+			kinds = k.kind.plural()
 		}
 		row(b, "`"+k.name+"`", "`"+k.bind(&defaults).literal()+"`", kinds, k.doc)
 	}

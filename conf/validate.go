@@ -14,6 +14,7 @@ func (c *Config) Validate() error {
 	v.limits()
 	v.tls()
 	v.console()
+	v.forwards()
 	return asError(v.problems)
 }
 

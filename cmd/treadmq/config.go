@@ -95,7 +95,11 @@ func readConfig(f *serverFlags) (*conf.Config, error) {
 	if f.cmd.Flags().Changed("stomp") {
 		src.Flags["stomp.listen"] = strings.Join(f.stomp, ",")
 	}
-	return conf.Load(src)
+	cfg, err := conf.Load(src)
+	if err != nil {
+		return nil, err
+	}
+	return cfg, checkForwards(cfg)
 }
 
 // plural is a number of things in words: "1 entry", "2 entries".

@@ -156,8 +156,9 @@ func (n *node) openBroker(seq *atomic.Uint64) error {
 	c := n.cfg.Stomp
 	fn := policies(n.cfg)
 	n.policies.Store(&fn)
+	routes := routing(n.cfg)
 	b, err := broker.New(broker.Options{
-		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn,
+		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn, Routing: &routes,
 		MemoryLimit: int64(n.cfg.Memory.Limit), MaxTransactions: c.MaxTransactions, MaxTxOps: c.MaxTransactionOps,
 		MaxTxBytes: int64(c.MaxTransactionBytes), Logger: n.log,
 	})
@@ -301,6 +302,9 @@ func (n *node) reload() {
 		fn := policies(cfg)
 		n.policies.Store(&fn)
 		n.broker.SetPolicy(fn)
+		if err := n.broker.SetRouting(routing(cfg)); err != nil {
+			n.log.Error("reload: the forwards stay as they were", "err", err)
+		}
 	}
 	n.users.refresh(n.log)
 	for _, t := range []*reloadingTLS{n.tls, n.webTLS} {

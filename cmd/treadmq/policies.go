@@ -10,7 +10,10 @@ import (
 func policies(c *conf.Config) func(broker.Destination) broker.Policy {
 	return func(d broker.Destination) broker.Policy {
 		kind := conf.Queue
-		if !d.Kind.IsQueue() {
+		switch {
+		case d.Kind == broker.DurableSub:
+			kind = conf.Durable
+		case !d.Kind.IsQueue():
 			kind = conf.Topic
 		}
 		return brokerPolicy(c, kind, c.Policies.Match(kind, d.Name))
@@ -24,6 +27,7 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 		MemoryLimit: int64(p.MemoryLimit), Prefetch: p.QueuePrefetch, PrefetchBytes: int64(p.PrefetchBytes),
 		DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL, Nack: nack[p.NackDefault], ExpirePeriod: p.ExpireMessagesPeriod,
 		PendingLimit: p.PendingLimit, PendingBytes: int64(p.MemoryLimit), Evict: evict[p.Evict],
+		MirrorTo: p.MirrorTo,
 		Redelivery: broker.Redelivery{
 			Maximum: p.Redelivery.MaximumRedeliveries, Initial: p.Redelivery.InitialRedeliveryDelay,
 			Delay: p.Redelivery.RedeliveryDelay, Backoff: p.Redelivery.UseExponentialBackOff,
@@ -55,7 +59,7 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 // The words of the configuration for the broker's choices.
 var (
 	onFull = map[string]broker.OnFull{"block": broker.FullBlock, "fail": broker.FullFail,
-		"drop-oldest": broker.FullDropOldest, "dlq": broker.FullDeadLetter}
+		"drop-oldest": broker.FullDropOldest, "dlq": broker.FullDeadLetter, "discard": broker.FullDiscard}
 	nack = map[string]broker.Nack{"retry": broker.NackRetry, "dlq": broker.NackDeadLetter,
 		"requeue": broker.NackRequeue, "discard": broker.NackDiscard}
 	evict      = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect}
