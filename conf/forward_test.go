@@ -102,7 +102,7 @@ func TestForwardsInACircle(t *testing.T) {
 	for text, want := range map[string]string{
 		"[[forward]]\nqueue = 'a.>'\nto = ['queue://a.audit']\n": `treadmq.toml:1:3: forward: messages would go in a circle: queue://a.> -> queue://a.>`,
 		"[[forward]]\nqueue = 'x'\nto = ['topic://b']\n[[forward]]\ntopic = 'b'\nto = ['queue://c', 'queue://d']\n[[forward]]\nqueue = 'd'\nto = ['topic://b']\n": `treadmq.toml:4:3: forward: messages would go in a circle: topic://b -> queue://d -> topic://b`,
-		"[[forward]]\nqueue = 'x'\nto = ['topic://x']\n[[forward]]\ntopic = 'x'\nto = ['queue://y']\n": "",
+		"[[forward]]\nqueue = 'x'\nto = ['topic://x']\n[[forward]]\ntopic = 'x'\nto = ['queue://y']\n":                                                            "",
 	} {
 		_, err := Load(Sources{File: write(t, text)})
 		if (err == nil) != (want == "") || (err != nil && !matchesComplaint(t, text, want)) {
