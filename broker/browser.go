@@ -62,6 +62,11 @@ func (s *Subscription) showPages() {
 		list, next, more := s.nextPage()
 		var k wakes
 		s.c.mu.Lock()
+		if s.closed || s.stopped {
+			br.running = false
+			s.c.mu.Unlock()
+			return
+		}
 		n := s.show(list, &k)
 		if n > 0 {
 			last := list[n-1]
@@ -80,7 +85,7 @@ func (s *Subscription) showPages() {
 			s.c.out = append(s.c.out, Delivery{Sub: s, BrowseEnd: true})
 			k.note(s.c)
 		}
-		stop := full || br.ended || s.closed
+		stop := full || br.ended
 		if stop {
 			br.running = false
 		}

@@ -38,6 +38,7 @@ type Subscription struct {
 
 	// Guarded by c.mu.
 	started     bool
+	stopped     bool // for good
 	closed      bool
 	window      int
 	windowBytes int64
@@ -168,13 +169,22 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 // Start lets deliveries begin. Topic messages count from Subscribe on.
 func (s *Subscription) Start() {
 	s.c.mu.Lock()
-	if s.closed || s.started {
+	if s.closed || s.stopped || s.started {
 		s.c.mu.Unlock()
 		return
 	}
 	s.started = true
 	s.c.mu.Unlock()
 	s.pump()
+}
+
+// Stop ends dispatch for good: Output has no Delivery of the subscription afterwards. What the writer has taken already
+// may still be written and acknowledged; when it has been, Close returns only what nobody has seen.
+func (s *Subscription) Stop() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.started, s.stopped = false, true
+	s.c.out = slices.DeleteFunc(s.c.out, func(d Delivery) bool { return d.Sub == s })
 }
 
 // Close ends the subscription. What it holds goes back to the queues: what the

@@ -358,6 +358,7 @@ func gone(err error) bool {
 
 func (s *session) endSubscription(sub *subscription) {
 	if sub.mode == modeAuto {
+		sub.core.Stop()
 		s.out.delivered() // what the client has already got is acknowledged, and does not go back
 	}
 	sub.core.Close()
