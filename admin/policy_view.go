@@ -44,7 +44,7 @@ func (s *Server) policyView(d broker.Destination) *policyView {
 	if s.opt.Policy == nil {
 		return nil
 	}
-	p := s.opt.Policy(d)
+	p := s.b.Policy(d)
 	r := p.Redelivery
 	return &policyView{
 		MaxMessages: p.MaxMessages, MaxBytes: p.MaxBytes, OnFull: onFullName(p.OnFull), BlockTimeoutMs: ms(p.BlockTimeout),

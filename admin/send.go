@@ -31,7 +31,7 @@ func (quietSink) Kill(error) {}
 // send sends a message in the user's name and returns its id when it is stored.
 func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id string, err error) {
 	defer func() { s.audit(r, "send", destPath(d), err, "id", id) }()
-	if err := broker.CheckName(d.Name, false); err != nil {
+	if err := checkTarget(s.b, d); err != nil {
 		return "", err
 	}
 	conn, err := s.b.Connect(broker.ConnOptions{
@@ -222,4 +222,12 @@ func parseReplyTo(text string) broker.Destination {
 		}
 	}
 	return broker.Destination{Name: text}
+}
+
+// checkTarget refuses names that cannot be sent to, and to make a destination that only RabbitMQ's dialect could name.
+func checkTarget(b *broker.Broker, d broker.Destination) error {
+	if strings.Contains(d.Name, ",") && !b.Exists(d) {
+		return broker.Errorf(broker.CodeBadDestination, "the name %q has a comma, which separates names", d.Name)
+	}
+	return broker.CheckName(d.Name, false)
 }

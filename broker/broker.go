@@ -183,8 +183,7 @@ func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 	b.destMu.Lock()
 	defer b.destMu.Unlock()
 	for d, q := range b.queues {
-		p := fn(d)
-		q.policy.Store(&p)
+		q.policy.Store(q.effective(fn(d)))
 		q.fan.Store(b.queueFan(q)) // mirrorTo
 		q.policyChanged(&k)
 		q.resumeParked()
@@ -280,7 +279,7 @@ func (b *Broker) Close(grace time.Duration) {
 	b.wg.Wait()
 }
 
-// catalog: key "q" + name -> id u32, created i64; key "d" + name -> durableRecord;
+// catalog: key "q" + name -> id u32, created i64, hints in JSON or nothing; key "d" + name -> durableRecord;
 // key "n" -> highest id given u32.
 const (
 	catalogQueue   = 'q'
@@ -300,7 +299,7 @@ func catalogKey(d Destination) []byte {
 // putQueue adds a queue's catalog entry to a batch.
 func (b *Broker) putQueue(sb *store.Batch, q *queue) {
 	id := binary.BigEndian.AppendUint32(nil, uint32(q.id))
-	value := binary.BigEndian.AppendUint64(slices.Clone(id), uint64(q.created.UnixMilli()))
+	value := q.hints.encode(binary.BigEndian.AppendUint64(slices.Clone(id), uint64(q.created.UnixMilli())))
 	if q.dsub != nil {
 		value = q.durableRecord()
 	}
@@ -313,9 +312,11 @@ func (b *Broker) recover() error {
 		switch {
 		case string(key) == string(catalogNext) && len(value) == 4:
 			b.nextDest = max(b.nextDest, binary.BigEndian.Uint32(value))
-		case len(key) > 1 && key[0] == catalogQueue && len(value) == 12:
+		case len(key) > 1 && key[0] == catalogQueue && len(value) >= 12:
 			id := store.DestID(binary.BigEndian.Uint32(value))
 			q := b.newQueue(Destination{Queue, string(key[1:])}, id)
+			q.setHints(b.recoverHints(key, value[12:]))
+			q.recovered = true
 			q.created = time.UnixMilli(int64(binary.BigEndian.Uint64(value[4:])))
 			b.nextDest = max(b.nextDest, uint32(id))
 			b.queues[q.dest], b.byID[id] = q, q

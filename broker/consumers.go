@@ -43,7 +43,7 @@ func (q *queue) removeConsumer(s *Subscription) {
 	q.removeScan(s)
 	q.elect()
 	if len(q.subs) == 0 {
-		q.gated = false
+		q.gated, q.private = false, nil
 	}
 }
 

@@ -82,9 +82,6 @@ func CheckName(name string, wildcards bool) error {
 		if r < ' ' || r == 0x7f {
 			return Errorf(CodeBadDestination, "the destination's name %q has a control character", name)
 		}
-		if r == ',' {
-			return Errorf(CodeBadDestination, "the destination's name %q has a comma", name)
-		}
 	}
 	if !wildcards && IsPattern(name) {
 		return Errorf(CodeBadDestination, "%q has a wildcard; a message goes to named destinations only", name)

@@ -20,7 +20,7 @@ func (b *Broker) queueFor(d Destination, c *Conn) (*queue, error) {
 	b.destMu.RUnlock()
 	if q == nil {
 		var err error
-		if q, err = b.createQueue(d); err != nil {
+		if q, err = b.createQueue(d, Hints{}); err != nil {
 			return nil, err
 		}
 	}
@@ -30,7 +30,7 @@ func (b *Broker) queueFor(d Destination, c *Conn) (*queue, error) {
 	return q, nil
 }
 
-func (b *Broker) createQueue(d Destination) (*queue, error) {
+func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 	if d.Kind == TempQueue {
 		return nil, Errorf(CodeNoDestination, "the temporary queue %s is gone, or never was", d.Name)
 	}
@@ -52,6 +52,7 @@ func (b *Broker) createQueue(d Destination) (*queue, error) {
 	}
 	b.nextDest++
 	q := b.newQueue(d, store.DestID(b.nextDest))
+	q.setHints(h)
 	put := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
 	b.putQueue(put, q)
 	// Appended under the lock: nobody sends to the queue before its name is in the journal.
@@ -66,7 +67,7 @@ func (b *Broker) createQueue(d Destination) (*queue, error) {
 	b.log.Info("queue created", "dest", d.Name)
 	for _, s := range wild {
 		if s.wants(d) {
-			b.attachQueue(s, q)
+			_ = b.attachQueue(s, q) // it may be deleted already, or be somebody's own
 		}
 	}
 	return q, nil
@@ -221,7 +222,7 @@ func (b *Broker) attach(s *Subscription) error {
 	}
 	b.destMu.Unlock()
 	for _, q := range queues {
-		b.attachQueue(s, q)
+		_ = b.attachQueue(s, q) // as above
 	}
 	return b.sharePatterns(s)
 }
@@ -290,17 +291,28 @@ func (b *Broker) joinTopic(s *Subscription, d Destination) error {
 	}
 }
 
-var errDeleted error = Errorf(CodeNoDestination, "the queue was deleted at this moment")
+// errDeleted says that a queue was deleted meanwhile.
+var errDeleted error = Errorf(CodeNoDestination, "the queue was deleted at this moment; try again")
+
+// admits says why a subscription may not join, or nil. q.mu is held.
+func (q *queue) admits(s *Subscription) error {
+	foreign := func(x *Subscription) bool { return x.c != s.c }
+	switch {
+	case q.deleted.Load():
+		return errDeleted
+	case q.private != nil && q.private != s.c:
+		return Errorf(CodeInUse, "the queue %q is another connection's own (exclusive) as long as that has a consumer", q.dest.Name)
+	case s.opt.Private && slices.ContainsFunc(q.subs, foreign):
+		return Errorf(CodeInUse, "the queue %q has consumers of other connections, so it cannot be this connection's own (exclusive)", q.dest.Name)
+	}
+	return q.mayJoin(s)
+}
 
 // attachQueue makes a subscription a consumer of the queue. errDeleted: it is gone.
 func (b *Broker) attachQueue(s *Subscription, q *queue) error {
 	var k wakes
 	q.mu.Lock()
-	if q.deleted.Load() {
-		q.mu.Unlock()
-		return errDeleted
-	}
-	if err := q.mayJoin(s); err != nil {
+	if err := q.admits(s); err != nil {
 		q.mu.Unlock()
 		return err
 	}
@@ -311,6 +323,10 @@ func (b *Broker) attachQueue(s *Subscription, q *queue) error {
 	}
 	s.c.mu.Unlock()
 	if add {
+		q.attended = true
+		if s.opt.Private {
+			q.private = s.c
+		}
 		if q.dsub != nil {
 			q.dsub.last.Store(s.c)
 		}
@@ -332,6 +348,7 @@ func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {
 		q.mu.Lock()
 		q.removeConsumer(s)
 		q.mu.Unlock()
+		q.left()
 	}
 	for _, t := range topics {
 		t.remove(s)

@@ -145,6 +145,15 @@ func (q *queue) takeExpiredMemory(now int64) (list []settle) {
 func (b *Broker) collect(queues []*queue) {
 	now := b.now()
 	for _, q := range queues {
+		if !q.hints.IsZero() {
+			q.mu.Lock()
+			why := q.forsaken(now)
+			q.mu.Unlock()
+			if why != "" {
+				b.vanish(q, why)
+				continue
+			}
+		}
 		limit := q.policy.Load().InactiveGC
 		if limit <= 0 || q.owner != nil {
 			continue

@@ -23,6 +23,7 @@ type QueueInfo struct {
 	Consumers    int
 	Parked       int // sends that wait for room
 	Paused       bool
+	Hints        Hints  // what its first client asked for
 	Enqueued     uint64 // since the start
 	Dequeued     uint64
 	Dispatched   uint64
@@ -134,7 +135,7 @@ func (q *queue) info() QueueInfo {
 	i := QueueInfo{
 		Destination: q.dest, ID: q.id, Created: q.created, Messages: q.depth.Load(), InFlight: q.inflight,
 		Delayed: q.delayed, Bytes: q.bytes.Load(), MemoryBytes: q.mem.Load(), Consumers: len(q.subs),
-		Parked: len(q.parked), Paused: q.paused,
+		Parked: len(q.parked), Paused: q.paused, Hints: q.hints,
 		Enqueued: q.stats.enqueued, Dequeued: q.stats.dequeued, Dispatched: q.stats.dispatched,
 		Redelivered: q.stats.redelivered, Expired: q.stats.expired, DeadLettered: q.stats.deadLettered, Dropped: q.stats.dropped,
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"treadmq/store"
@@ -45,6 +46,9 @@ func (q *queue) clearTimed() {
 
 // CreateQueue makes a queue if there is none.
 func (b *Broker) CreateQueue(name string) error {
+	if strings.Contains(name, ",") {
+		return Errorf(CodeBadDestination, "the queue's name %q has a comma, which separates names", name)
+	}
 	_, err := b.queueFor(Destination{Queue, name}, nil)
 	return err
 }

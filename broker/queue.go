@@ -21,6 +21,10 @@ type queue struct {
 	policy  atomic.Pointer[Policy]
 	dsub    *durableSub         // of a durable subscription
 	fan     atomic.Pointer[fan] // nil: feeds nothing
+	hints   Hints               // does not change
+	private *Conn               // nobody else's consumers are let in; guarded by mu
+	// attended says that it had a consumer since it was made or read; recovered, that it is from an earlier run. Guarded by mu.
+	attended, recovered bool
 
 	// reserved counts what senders have handed in and is not visible yet.
 	reserved      atomic.Int64
@@ -35,6 +39,7 @@ type queue struct {
 	sweepDue     bool
 	sweepAt      time.Time
 	idleSince    time.Time
+	unusedSince  time.Time // without a consumer
 	seenEnqueued uint64
 
 	// mu guards what follows. Order: queue.mu before Conn.mu.
@@ -77,7 +82,8 @@ type queueStats struct {
 
 func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
 	now := b.now()
-	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue || d.Kind == DurableSub, created: now, idleSince: now, timed: map[*entry]struct{}{}}
+	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue || d.Kind == DurableSub, created: now, idleSince: now,
+		unusedSince: now, timed: map[*entry]struct{}{}}
 	p := b.policy(d)
 	q.policy.Store(&p)
 	return q

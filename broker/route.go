@@ -240,8 +240,7 @@ func (c *Conn) Expiry(dests []Destination, expiration, now int64) int64 {
 		if c.lastQ != nil && c.lastDst == d {
 			p = c.lastQ.policy.Load()
 		} else {
-			fresh := c.b.policy(d)
-			p = &fresh
+			p = c.b.policyOf(d)
 		}
 		if expiration == 0 && p.DefaultTTL > 0 {
 			expiration = now + p.DefaultTTL.Milliseconds()

@@ -16,7 +16,8 @@ type SubscribeOptions struct {
 	Prefetch      int   // window in messages, 0 = policy
 	PrefetchBytes int64 // window in bytes, 0 = policy
 	Exclusive     bool
-	Priority      int // higher is served first
+	Private       bool // no other connection's consumers on its queues
+	Priority      int  // higher is served first
 	NoLocal       bool
 	Browser       bool
 	PendingLimit  int // topics: backlog in messages, 0 = policy

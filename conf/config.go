@@ -37,8 +37,10 @@ type Log struct {
 
 // Stomp is section [stomp].
 type Stomp struct {
-	Listen                   []string // host:port
-	ServerHeader             string   // empty: treadmq/<version>
+	Listen                   []string // host:port?options; see Config.Listeners
+	Dialect                  string   // activemq, rabbitmq, artemis, apollo
+	PathSeparatorAlias       string
+	ServerHeader             string // empty: treadmq/<version>
 	MaxBody                  Size
 	MaxHeaderLine            Size
 	MaxHeaders               int
@@ -55,7 +57,14 @@ type Stomp struct {
 	MaxTransactionOps        int
 	MaxTransactionBytes      Size
 	ErrorPolicy              string // strict, soft
+	WebSocket                WebSocket
 	TLS                      StompTLS
+}
+
+// WebSocket is section [stomp.webSocket].
+type WebSocket struct {
+	Enabled bool
+	Origins []string
 }
 
 // StompTLS is section [stomp.tls].
@@ -180,7 +189,9 @@ func Default() *Config {
 			MaxAge:     30 * day,
 		},
 		Stomp: Stomp{
-			Listen:              []string{"127.0.0.1:61613", "127.0.0.1:61616"},
+			Listen:              []string{"127.0.0.1:61613", "127.0.0.1:61614", "127.0.0.1:61616"},
+			Dialect:             "activemq",
+			WebSocket:           WebSocket{Enabled: true},
 			MaxBody:             100 * MiB,
 			MaxHeaderLine:       64 * KiB,
 			MaxHeaders:          1000,

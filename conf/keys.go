@@ -25,6 +25,7 @@ func sections() []section {
 		{"", ""},
 		{"log", "Log: where it goes and how much of it."},
 		{"stomp", "STOMP 1.0, 1.1 and 1.2. Every listener takes plain STOMP, and TLS when a certificate is set."},
+		{"stomp.webSocket", "STOMP over WebSocket, for web pages, on every STOMP listener."},
 		{"stomp.tls", "TLS on the STOMP listeners: the first byte of a connection tells TLS from plain STOMP."},
 		{"store", "The journal and index under the data directory."},
 		{"memory", "Memory for messages. Backlog beyond these limits stays on disk."},
@@ -44,7 +45,7 @@ const (
 // keys is the table of all keys outside [[policy]], in the order of the file.
 func keys() []key {
 	var all []key
-	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), virtualKeys(), consoleKeys()} {
+	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), webSocketKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), virtualKeys(), consoleKeys()} {
 		all = append(all, part...)
 	}
 	return all
@@ -82,8 +83,12 @@ func logKeys() []key {
 
 func stompKeys() []key {
 	return []key{
-		{"stomp.listen", "Addresses to listen on, as host:port. An empty host means every interface. Port 0 takes a free one.",
-			func(c *Config) value { return list(&c.Stomp.Listen, checkAddress) }},
+		{"stomp.listen", "Addresses to listen on, as host:port. An empty host means every interface. Port 0 takes a free one. Behind it may stand what is to differ on this listener: host:port?dialect=rabbitmq&webSocket=false&pathSeparatorAlias=/.",
+			func(c *Config) value { return list(&c.Stomp.Listen, checkListener) }},
+		{"stomp.dialect", "Whose rules hold where brokers contradict each other: activemq, rabbitmq, artemis or apollo. See stomp.md for what differs. A reload takes effect for new connections.",
+			func(c *Config) value { return word(&c.Stomp.Dialect, dialects()...) }},
+		{"stomp.pathSeparatorAlias", "A character that clients may write for the dot between the segments of a destination's name, for example /. Empty: none.",
+			func(c *Config) value { return text(&c.Stomp.PathSeparatorAlias, optional(checkSeparator)) }},
 		{"stomp.serverHeader", "Text of the server header in CONNECTED. Empty: treadmq/<version>. Some client libraries choose their dialect by it, for example ActiveMQ/5.19.",
 			func(c *Config) value { return text(&c.Stomp.ServerHeader, checkServerHeader) }},
 		{"stomp.maxBody", "Largest message body.",
@@ -137,6 +142,15 @@ func stompTLSKeys() []key {
 			func(c *Config) value { return word(&c.Stomp.TLS.MinVersion, "1.2", "1.3") }},
 		{"stomp.tls.required", "Refuse plain STOMP on every listener.",
 			func(c *Config) value { return truth(&c.Stomp.TLS.Required) }},
+	}
+}
+
+func webSocketKeys() []key {
+	return []key{
+		{"stomp.webSocket.enabled", "Whether the STOMP listeners take WebSocket connections too. The first bytes of a connection tell them apart.",
+			func(c *Config) value { return truth(&c.Stomp.WebSocket.Enabled) }},
+		{"stomp.webSocket.origins", "Origins of web pages that may connect, for example https://shop.example.com or https://*.example.com; * alone: all. Pages of the broker's own host may always, on whatever port. What is not a browser sends no origin. A reload takes effect for new connections.",
+			func(c *Config) value { return list(&c.Stomp.WebSocket.Origins, checkOriginPattern) }},
 	}
 }
 

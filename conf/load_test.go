@@ -45,7 +45,7 @@ func TestNothingConfiguredRuns(t *testing.T) {
 	if !c.AnonymousAllowed() {
 		t.Error("anonymous STOMP is refused on loopback")
 	}
-	want := []string{"127.0.0.1:61613", "127.0.0.1:61616"}
+	want := []string{"127.0.0.1:61613", "127.0.0.1:61614", "127.0.0.1:61616"}
 	if diff := cmp.Diff(want, c.Stomp.Listen); diff != "" {
 		t.Error(diff)
 	}

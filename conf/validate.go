@@ -51,7 +51,8 @@ func (v *validator) listeners() {
 		v.fail("stomp.listen", "there is no address to listen on: name at least one, for example 127.0.0.1:61613")
 	}
 	seen := map[string]bool{}
-	for _, address := range s.Listen {
+	for _, l := range v.config.Listeners() {
+		address := l.Address
 		if seen[address] && !anyPort(address) {
 			v.fail("stomp.listen", "%s is there twice", address)
 		}

@@ -67,6 +67,9 @@ func (s *session) hangUp(linger bool) {
 		drain(s.raw)
 	}
 	_ = s.raw.Close() // nothing can be done about an error
+	if s.ws != nil {
+		_ = s.ws.ws.CloseNow() // the library lets go of it
+	}
 }
 
 // shutWrite says that nothing more will come.

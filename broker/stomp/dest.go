@@ -17,6 +17,7 @@ const (
 	prefixReplyQueue      = "/reply-queue/"
 	prefixAMQQueue        = "/amq/queue/"
 	prefixDurable         = "/dsub/"
+	prefixExchange        = "/exchange/"
 )
 
 // plainPrefixes are those that stand for a kind and nothing else.
@@ -40,7 +41,7 @@ var plainPrefixes = [...]struct {
 
 // notOffered are prefixes that mean something this broker does not do.
 var notOffered = [...]struct{ prefix, hint string }{
-	{"/exchange/", "exchanges are not offered; use /queue/NAME or /topic/NAME"},
+	{prefixExchange, "exchanges are offered in the dialect rabbitmq only; use /queue/NAME or /topic/NAME"},
 	{"/broker/", "names under /broker/ are reserved"},
 }
 
@@ -49,6 +50,7 @@ var notOffered = [...]struct{ prefix, hint string }{
 type temps interface {
 	temp(kind broker.Kind, alias string) (broker.Destination, error)
 	ofTopic(topic, name string) (broker.Destination, error)
+	rules() destRules
 }
 
 // destOption is one ?consumer.X=Y of a destination header.
@@ -58,13 +60,14 @@ type destOption struct{ name, value string }
 type destHeader struct {
 	dests   []broker.Destination
 	options []destOption
+	present []broker.Destination // those of dests that must be there already
 }
 
 // parseDest reads a destination header: one name, or several separated by commas. bare is the kind of a name without a
 // prefix; wildcards says whether names may be patterns.
 func parseDest(text string, bare broker.Kind, wildcards bool, t temps) (destHeader, error) {
 	var h destHeader
-	for part := range strings.SplitSeq(text, ",") {
+	for _, part := range t.rules().split(text) {
 		if len(h.dests) >= maxComposite {
 			return destHeader{}, requestFault(broker.CodeLimit, "too many destinations",
 				"the header names more than %d destinations", maxComposite)
@@ -79,6 +82,9 @@ func parseDest(text string, bare broker.Kind, wildcards bool, t temps) (destHead
 			return destHeader{}, err
 		}
 		h.dests = append(h.dests, d)
+		if strings.HasPrefix(part, prefixAMQQueue) {
+			h.present = append(h.present, d)
+		}
 	}
 	return h, nil
 }
@@ -88,6 +94,9 @@ func parseOne(text string, bare broker.Kind, t temps) (broker.Destination, error
 	if d, ok, err := parsePrefixed(text, t); ok || err != nil {
 		return d, err
 	}
+	if d, ok := t.rules().exchange(text); ok {
+		return d, nil
+	}
 	for _, n := range notOffered {
 		if strings.HasPrefix(text, n.prefix) {
 			return broker.Destination{}, requestFault(broker.CodeNotOffered, "destination not offered", "%q: %s", text, n.hint)
@@ -96,13 +105,16 @@ func parseOne(text string, bare broker.Kind, t temps) (broker.Destination, error
 	if topic, name, ok := strings.Cut(text, "::"); ok {
 		return t.ofTopic(topic, name)
 	}
-	return broker.Destination{Kind: bare, Name: text}, nil
+	return broker.Destination{Kind: bare, Name: t.rules().name(text)}, nil
 }
 
 // parsePrefixed reads a name that says its kind. ok is false if it does not.
 func parsePrefixed(text string, t temps) (d broker.Destination, ok bool, err error) {
 	for i := range plainPrefixes {
 		if name, found := strings.CutPrefix(text, plainPrefixes[i].text); found {
+			if !plainPrefixes[i].kind.IsTemporary() {
+				name = t.rules().name(name)
+			}
 			return broker.Destination{Kind: plainPrefixes[i].kind, Name: name}, true, nil
 		}
 	}

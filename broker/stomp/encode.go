@@ -16,6 +16,7 @@ const frameEnd = "\x00\n"
 // with messages of topics.
 type wireForm struct {
 	version frame.Version
+	dialect Dialect
 	head    []byte
 }
 
@@ -74,9 +75,14 @@ func (s *session) appendDynamic(dst []byte, sub *subscription, d *broker.Deliver
 	}
 	if d.Redelivered {
 		dst = append(dst, "redelivered:true\n"...)
+	} else if s.listener.Dialect.alwaysRedelivered() {
+		dst = append(dst, "redelivered:false\n"...)
 	}
 	if d.Attempts > 1 {
 		dst = frame.AppendHeaderInt(dst, "JMSXDeliveryCount", int64(d.Attempts))
+		if s.listener.Dialect == DialectRabbitMQ {
+			dst = frame.AppendHeaderInt(dst, "x-delivery-count", int64(d.Attempts-1))
+		}
 	}
 	dst = frame.AppendHeaderInt(dst, "expires", d.Expiration)
 	for it := broker.IterProperties(d.Overlay); it.Next(); {
@@ -112,10 +118,10 @@ func (s *session) appendStatic(dst []byte, d *broker.Delivery) []byte {
 		if reply, ok := m.ReplyTo(); ok && reply.Kind.IsTemporary() {
 			break // its owner sees it differently
 		}
-		form = &wireForm{version: s.version, head: s.appendHead(nil, m, nil)}
+		form = &wireForm{version: s.version, dialect: s.listener.Dialect, head: s.appendHead(nil, m, nil)}
 		m.SetWire(form)
 		return append(dst, form.head...)
-	case form.version == s.version:
+	case form.version == s.version && form.dialect == s.listener.Dialect:
 		return append(dst, form.head...)
 	}
 	return s.appendHead(dst, m, nil)
@@ -158,7 +164,7 @@ func (s *session) appendHead(dst []byte, m *broker.Message, overlay []byte) []by
 		}
 	}
 	body := m.Body()
-	if m.Flags()&broker.FlagHasLength != 0 || bytes.IndexByte(body, 0) >= 0 {
+	if m.Flags()&broker.FlagHasLength != 0 || s.listener.Dialect.alwaysLength() && len(body) > 0 || bytes.IndexByte(body, 0) >= 0 {
 		dst = frame.AppendHeaderInt(dst, "content-length", int64(len(body)))
 	}
 	return append(dst, '\n')

@@ -93,6 +93,8 @@ func (fixedTemps) ofTopic(topic, name string) (broker.Destination, error) {
 	return broker.Destination{Kind: broker.DurableSub, Name: name}, nil
 }
 
+func (fixedTemps) rules() destRules { return destRules{} }
+
 // Every destination that parses is written so that it parses again, to the same.
 func FuzzDest(f *testing.F) {
 	for _, seed := range []string{"/queue/a", "/topic/a.>,queue://b", "a?consumer.x=y", "/temp-queue/r", "a::b", "/dsub/x", ",", ""} {

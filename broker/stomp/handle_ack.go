@@ -23,6 +23,8 @@ func (s *session) handleNack(f *frame.Frame) error {
 		a.Reason = cut(string(reason), maxReason)
 	}
 	switch v, ok := f.Get("requeue"); {
+	case !ok && s.listener.Dialect == DialectRabbitMQ:
+		a.Kind = broker.AckRequeue
 	case !ok:
 	case string(v) == "true":
 		a.Kind = broker.AckRequeue

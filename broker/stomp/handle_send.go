@@ -18,6 +18,11 @@ func (s *session) handleSend(f *frame.Frame) error {
 	if err != nil {
 		return err
 	}
+	if h.has(hHint) {
+		if err := s.declare(f, dests); err != nil {
+			return err
+		}
+	}
 	m, err := s.build(f, &h, dests)
 	if err != nil {
 		return err
@@ -110,7 +115,10 @@ func (s *session) sendDests(h *sendHeaders) ([]broker.Destination, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.has(hDestinationType) || len(h.destination) > maxCachedDest {
+	if err := s.mustExist(parsed.present); err != nil {
+		return nil, err
+	}
+	if h.has(hDestinationType) || len(parsed.present) > 0 || len(h.destination) > maxCachedDest {
 		return parsed.dests, nil
 	}
 	if s.dests == nil || len(s.dests) >= maxCachedDests {
@@ -133,6 +141,9 @@ func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destinati
 		b.Flags |= broker.FlagHasLength
 	}
 	b.Kind = bodyKind(h.msgType, f)
+	if s.listener.Dialect == DialectApollo && !h.has(hTTL) {
+		h.apolloTTL(f)
+	}
 	expiration, err := s.expiration(h, b.Timestamp)
 	if err != nil {
 		return nil, err
@@ -197,6 +208,11 @@ func (s *session) setFields(b *broker.Builder, h *sendHeaders) error {
 	reply, err := s.replyTo(string(h.replyTo))
 	if err != nil {
 		return err
+	}
+	if s.listener.Dialect == DialectRabbitMQ && reply.Kind == broker.TempQueue {
+		if err := s.awaitReplies(string(h.replyTo), reply); err != nil {
+			return err
+		}
 	}
 	b.SetReplyTo(reply)
 	return nil

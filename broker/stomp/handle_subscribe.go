@@ -27,6 +27,7 @@ type subscription struct {
 	durable     string // name of the durable subscription that it consumes from, or ""
 	mode        ackMode
 	browser     bool
+	replies     bool // made by reply-to, see awaitReplies
 	version     frame.Version
 	header      []byte // the header subscription of MESSAGE, encoded; may be empty in 1.0
 	bytes       int    // of the client's headers kept for it
@@ -46,6 +47,10 @@ func (s *session) handleSubscribe(f *frame.Frame) error {
 	if err != nil {
 		return err
 	}
+	if err := s.declare(f, opts.Dests); err != nil {
+		return err
+	}
+	s.endReplies(sub.destination)
 	if sub.core, err = s.conn.Subscribe(opts); err != nil {
 		return err
 	}
@@ -130,6 +135,9 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	if err != nil {
 		return none, err
 	}
+	if err := s.mustExist(parsed.present); err != nil {
+		return none, err
+	}
 	selector, _ := f.Get("selector")
 	sub.bytes = len(sub.id) + len(sub.header) + len(sub.destination) + len(selector)
 	if s.subBytes+sub.bytes > maxSubBytes {
@@ -148,7 +156,8 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	if err != nil {
 		return none, err
 	}
-	o.Shared = isTrue(f, "x-shared")
+	s.applyDialect(&o, f)
+	o.Shared = isTrue(f, "x-shared") || s.listener.Dialect == DialectRabbitMQ
 	o.Durable, err = s.durable(f, sub, &o)
 	if o.Durable != nil {
 		sub.durable = o.Durable.Name

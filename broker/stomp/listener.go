@@ -29,10 +29,13 @@ func (srv *Server) Serve(l net.Listener, o ListenerOptions) error {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = 0
+			if now, ok := srv.listening(l); ok {
+				o = now
+			}
 			srv.accept(nc, o)
 			continue
 		}
-		if !srv.listening(l) {
+		if _, ok := srv.listening(l); !ok {
 			return ErrStopped
 		}
 		if errors.Is(err, net.ErrClosed) {
@@ -64,11 +67,21 @@ func (srv *Server) unregister(l net.Listener) {
 	srv.gone.Broadcast()
 }
 
-func (srv *Server) listening(l net.Listener) bool {
+// listening returns what holds for l at present, if it is open.
+func (srv *Server) listening(l net.Listener) (ListenerOptions, bool) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
-	_, ok := srv.listeners[l]
-	return ok
+	o, ok := srv.listeners[l]
+	return o, ok
+}
+
+// SetListener changes what holds for a listener that is being served, for connections from now on.
+func (srv *Server) SetListener(l net.Listener, o ListenerOptions) {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if _, ok := srv.listeners[l]; ok {
+		srv.listeners[l] = o
+	}
 }
 
 // accept starts a session, or refuses the connection.

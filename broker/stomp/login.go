@@ -50,7 +50,7 @@ func (s *session) logIn(f *frame.Frame) error {
 		return protocolFault(broker.CodeLimit, "name too long", "client-id and login may have %d bytes", maxName)
 	}
 	s.conn, err = s.srv.opts.Broker.Connect(broker.ConnOptions{
-		Protocol: "STOMP " + v.String(), Listener: s.listener.Name, Remote: s.remote.String(),
+		Protocol: s.protocol(v), Listener: s.listener.Name, Remote: s.remote.String(),
 		Local: s.raw.LocalAddr().String(), User: user, ClientID: string(clientID), TLS: s.tls, Sink: s,
 	})
 	if err != nil {
@@ -255,4 +255,12 @@ func (s *session) host() string {
 		return ""
 	}
 	return s.remote.Addr().String()
+}
+
+// protocol is what the client speaks, for people.
+func (s *session) protocol(v frame.Version) string {
+	if s.ws != nil {
+		return "STOMP " + v.String() + " over WebSocket"
+	}
+	return "STOMP " + v.String()
 }

@@ -289,6 +289,11 @@ func (s *session) writeRound(w *writer, r round) error {
 	for _, f := range r.notes {
 		s.log().Warn("error sent", "code", f.code, "err", f.Error())
 	}
+	if s.ws != nil {
+		if err := s.sendControl(w); err != nil {
+			return err
+		}
+	}
 	w.ds = w.ds[:0]
 	if r.conn != nil {
 		w.ds = r.conn.Output(w.ds)
@@ -299,7 +304,7 @@ func (s *session) writeRound(w *writer, r round) error {
 	written := 0
 	for i := range w.ds {
 		s.appendDelivery(w, &w.ds[i])
-		if len(w.buf)+w.large < writeChunk {
+		if len(w.buf)+w.large < writeChunk && s.ws == nil {
 			continue
 		}
 		if err := s.send(w); err != nil {
@@ -320,6 +325,9 @@ func (s *session) writeRound(w *writer, r round) error {
 
 // send writes the buffer and the large bodies that belong into it, and empties both.
 func (s *session) send(w *writer) error {
+	if s.ws != nil {
+		return s.sendMessage(w)
+	}
 	pos := 0
 	for i := range w.cuts {
 		c := &w.cuts[i]

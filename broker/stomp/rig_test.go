@@ -35,15 +35,16 @@ const patience = 20 * time.Second
 
 // rig is a server on a real broker whose store lives in memory.
 type rig struct {
-	t      testing.TB
-	b      *broker.Broker
-	srv    *Server
-	addr   string
-	log    *logBuffer
-	opts   Options
-	policy func(broker.Destination) broker.Policy
-	wrap   func(store.Store) store.Store // of the store for durable queues
-	served chan error
+	t        testing.TB
+	b        *broker.Broker
+	srv      *Server
+	addr     string
+	log      *logBuffer
+	opts     Options
+	policy   func(broker.Destination) broker.Policy
+	wrap     func(store.Store) store.Store // of the store for durable queues
+	listener ListenerOptions
+	served   chan error
 }
 
 // logBuffer collects log lines.
@@ -65,6 +66,8 @@ func (l *logBuffer) String() string {
 }
 
 func withOptions(change func(*Options)) func(*rig) { return func(r *rig) { change(&r.opts) } }
+
+func withDialect(d Dialect) func(*rig) { return func(r *rig) { r.listener.Dialect = d } }
 
 func withPolicy(change func(broker.Destination, *broker.Policy)) func(*rig) {
 	return func(r *rig) {
@@ -90,7 +93,8 @@ func newRig(t testing.TB, change ...func(*rig)) *rig {
 		t.Fatal(err)
 	}
 	r.srv = srv
-	r.listen(ListenerOptions{Name: "test"})
+	r.listener.Name = "test"
+	r.listen(r.listener)
 	t.Cleanup(func() {
 		if err := srv.Close(); err != nil {
 			t.Error(err)

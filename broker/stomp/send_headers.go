@@ -30,6 +30,7 @@ const (
 	hGroupSeq
 	hContentType
 	hMsgType
+	hHint // what a queue is to be like that this SEND makes
 	hNotOffered
 	// The JMS names of some of them, which count only if the STOMP name is not there.
 	hJMSPriority
@@ -91,6 +92,9 @@ func headerOf(name []byte) headerID {
 		return hJMSReplyTo
 	case "JMSType":
 		return hJMSType
+	case "x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow", "x-dead-letter-exchange",
+		"x-dead-letter-routing-key", "auto-delete":
+		return hHint
 	case "AMQ_SCHEDULED_DELAY", "AMQ_SCHEDULED_TIME", "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON",
 		"AMQ_SCHEDULER_ACTION", "_AMQ_SCHED_DELIVERY", "x-delay", "x-deliver-at", "x-dedup-id", "_AMQ_DUPL_ID",
 		"x-producer-id", "_AMQ_LVQ_NAME", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",

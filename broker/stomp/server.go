@@ -46,6 +46,14 @@ type Stats struct {
 type ListenerOptions struct {
 	Name        string // for logs and the registry; default its address
 	TLSRequired bool   // refuse clients that do not use TLS
+	WebSocket   bool   // take STOMP over WebSocket too, found by the first bytes a client sends
+	// Dialect settles what brokers contradict each other in.
+	Dialect Dialect
+	// PathSeparator is a character that clients may write for the dot in names of destinations; 0 is none.
+	PathSeparator byte
+	// Origins of web pages that may connect by WebSocket besides those of the same host: "https://shop.example.com",
+	// with * for any part of it, or "*" alone for all.
+	Origins []string
 }
 
 // ErrStopped is what Serve returns when its listener was closed by Stop, Shutdown or Close.

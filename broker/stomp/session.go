@@ -19,8 +19,9 @@ import (
 type session struct {
 	srv      *Server
 	listener ListenerOptions
-	nc       net.Conn // what is spoken over: the socket, or TLS on it
+	nc       net.Conn // what is spoken over: the socket, TLS on it, WebSocket on either
 	raw      net.Conn // the socket
+	ws       *wsConn  // nil without WebSocket, else the same as nc
 	pre      []byte   // what sniffing read
 	remote   netip.AddrPort
 	tls      bool
@@ -71,6 +72,7 @@ func newSession(srv *Server, listener ListenerOptions, nc net.Conn) *session {
 		ap := a.AddrPort()
 		s.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
+	s.aliases.reply = listener.Dialect == DialectRabbitMQ
 	s.out.init(s)
 	return s
 }

@@ -12,27 +12,28 @@ import (
 // sniffBytes are enough to tell TLS, HTTP and STOMP apart.
 const sniffBytes = 4
 
-// sniff finds out what the client speaks and takes up TLS if that is it. It reports false when there is nothing to
-// talk about; the socket is closed then.
+// sniff finds out what the client speaks and takes up TLS and WebSocket if that is it. It reports false when there is
+// nothing to talk about; the socket is closed then.
 func (s *session) sniff() bool {
 	s.armRead()
 	first := make([]byte, sniffBytes)
-	n, err := io.ReadAtLeast(s.raw, first, 1)
+	n, err := io.ReadAtLeast(s.nc, first, 1)
 	if err != nil {
 		return s.giveUp("no data before the connection ended", err)
 	}
 	if first[0] == 'G' { // GET or garbage: the rest decides
-		m, _ := io.ReadFull(s.raw, first[n:])
+		m, _ := io.ReadFull(s.nc, first[n:])
 		n += m
 	}
 	s.pre = first[:n]
-	switch frame.Sniff(s.pre) {
-	case frame.ProtocolTLS:
-		return s.startTLS()
-	case frame.ProtocolHTTP:
+	switch protocol := frame.Sniff(s.pre); {
+	case protocol == frame.ProtocolTLS && !s.tls:
+		return s.startTLS() && s.sniff()
+	case protocol == frame.ProtocolHTTP && (!s.listener.WebSocket || s.listener.TLSRequired && !s.tls):
 		return s.refuseHTTP()
-	}
-	if s.listener.TLSRequired {
+	case protocol == frame.ProtocolHTTP:
+		return s.upgrade()
+	case s.listener.TLSRequired && !s.tls:
 		s.log().Warn("connection without TLS refused: the listener requires TLS")
 		refuseConn(s.raw, protocolFault(codeTLS, "TLS required", "this port takes connections with TLS only"))
 		return false
@@ -91,7 +92,7 @@ const httpRefusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nCon
 func (s *session) refuseHTTP() bool {
 	s.log().Warn("HTTP request refused: the listener speaks STOMP, and WebSocket is not offered")
 	s.armWrite()
-	_, _ = s.raw.Write([]byte(httpRefusal)) // a courtesy
+	_, _ = s.nc.Write([]byte(httpRefusal)) // a courtesy
 	s.hangUp(true)
 	return false
 }

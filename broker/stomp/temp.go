@@ -11,6 +11,7 @@ type aliases struct {
 	mu     sync.RWMutex // guards both; the reader writes, the writer reads
 	byName map[broker.Destination]broker.Destination
 	real   map[broker.Destination]string // to the alias
+	reply  bool                          // temporary queues of others are called /reply-queue/; does not change
 }
 
 // temp returns the temporary destination that the connection calls alias, and creates it on first use.
@@ -49,7 +50,10 @@ func (a *aliases) appendDest(dst []byte, d broker.Destination) []byte {
 	a.mu.RLock()
 	alias, own := a.real[d]
 	a.mu.RUnlock()
-	if !own {
+	switch {
+	case !own && a.reply && d.Kind == broker.TempQueue:
+		return append(append(dst, prefixReplyQueue...), d.Name...)
+	case !own:
 		return appendDest(dst, d)
 	}
 	if d.Kind == broker.TempQueue {

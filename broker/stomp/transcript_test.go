@@ -39,6 +39,10 @@ var transcriptOptions = map[string]func(*rig){
 	"small": withOptions(func(o *Options) {
 		o.MaxBody, o.MaxHeaderLine, o.MaxHeaders, o.MaxSubscriptions = 64, 128, 8, 2
 	}),
+	"rabbitmq":       withDialect(DialectRabbitMQ),
+	"artemis":        withDialect(DialectArtemis),
+	"apollo":         withDialect(DialectApollo),
+	"path separator": func(r *rig) { r.listener.PathSeparator = '/' },
 	"tiny queues": withPolicy(func(_ broker.Destination, p *broker.Policy) {
 		p.MaxMessages, p.OnFull = 1, broker.FullFail
 	}),

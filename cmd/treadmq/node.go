@@ -33,25 +33,27 @@ const (
 // node is a running broker with everything around it, in the order in which it
 // is started; it is stopped in the reverse order.
 type node struct {
-	flags    *serverFlags
-	cfg      *conf.Config
-	log      *slog.Logger
-	reopen   func()
-	users    *users
-	tls      *reloadingTLS
-	webTLS   *reloadingTLS
-	store    *local.Store
-	temp     *local.Store
-	broker   *broker.Broker
-	current  atomic.Pointer[broker.Broker] // nil while the store replays
-	stomp    *stomp.Server
-	console  *console
-	state    *runState
-	started  time.Time
-	serving  sync.WaitGroup
-	failed   chan error // a listener ended by itself
-	stopping atomic.Bool
-	policies atomic.Pointer[func(broker.Destination) broker.Policy]
+	flags   *serverFlags
+	cfg     *conf.Config
+	log     *slog.Logger
+	reopen  func()
+	users   *users
+	tls     *reloadingTLS
+	webTLS  *reloadingTLS
+	store   *local.Store
+	temp    *local.Store
+	broker  *broker.Broker
+	current atomic.Pointer[broker.Broker] // nil while the store replays
+	stomp   *stomp.Server
+	console *console
+	state   *runState
+	// listeners are those of STOMP, in the order of the configuration.
+	listeners []net.Listener
+	started   time.Time
+	serving   sync.WaitGroup
+	failed    chan error // a listener ended by itself
+	stopping  atomic.Bool
+	policies  atomic.Pointer[func(broker.Destination) broker.Policy]
 }
 
 // runServer runs a broker in the foreground until a signal ends it, or its store fails.
@@ -185,15 +187,16 @@ func (n *node) openStomp() error {
 	}
 	n.stomp = srv
 	n.state = &runState{PID: os.Getpid(), Start: processStart(os.Getpid()), Version: version, Data: absolute(n.cfg.Data)}
-	for _, addr := range c.Listen {
+	for i, o := range listenerOptions(n.cfg) {
+		addr := n.cfg.Listeners()[i].Address
 		l, err := listen(addr)
 		if err != nil {
 			return err
 		}
 		n.state.Stomp = append(n.state.Stomp, l.Addr().String())
-		n.serve("STOMP listener "+addr, func() error {
-			return srv.Serve(l, stomp.ListenerOptions{Name: l.Addr().String(), TLSRequired: c.TLS.Required})
-		})
+		n.listeners = append(n.listeners, l)
+		o.Name = l.Addr().String()
+		n.serve("STOMP listener "+addr, func() error { return srv.Serve(l, o) })
 	}
 	return nil
 }
@@ -305,6 +308,7 @@ func (n *node) reload() {
 		if err := n.broker.SetRouting(routing(cfg)); err != nil {
 			n.log.Error("reload: the forwards stay as they were", "err", err)
 		}
+		n.reloadListeners(cfg)
 	}
 	n.users.refresh(n.log)
 	for _, t := range []*reloadingTLS{n.tls, n.webTLS} {

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"treadmq/broker/stomp"
+	"treadmq/conf"
+)
+
+// listenerOptions are the STOMP listeners of a configuration, in its order, without names.
+func listenerOptions(c *conf.Config) []stomp.ListenerOptions {
+	var all []stomp.ListenerOptions
+	for _, l := range c.Listeners() {
+		o := stomp.ListenerOptions{TLSRequired: c.Stomp.TLS.Required, WebSocket: l.WebSocket, Origins: c.Stomp.WebSocket.Origins, Dialect: dialect[l.Dialect]}
+		if l.PathSeparator != "" {
+			o.PathSeparator = l.PathSeparator[0]
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// dialect has the words of the configuration.
+var dialect = map[string]stomp.Dialect{
+	"activemq": stomp.DialectActiveMQ, "rabbitmq": stomp.DialectRabbitMQ, "artemis": stomp.DialectArtemis, "apollo": stomp.DialectApollo,
+}
+
+// reloadListeners gives the listeners that are open what a new configuration says about them: what comes in from now on
+// is treated so. Addresses stay as they were.
+func (n *node) reloadListeners(c *conf.Config) {
+	next, now := c.Listeners(), n.cfg.Listeners()
+	for i, o := range listenerOptions(c) {
+		if len(next) != len(now) || next[i].Address != now[i].Address {
+			n.log.Warn("reload: the addresses of stomp.listen take effect with the next start only")
+			return
+		}
+		o.Name = n.listeners[i].Addr().String()
+		n.stomp.SetListener(n.listeners[i], o)
+	}
+}
