@@ -21,7 +21,7 @@ var (
 	stomp11 = []string{"ack-individual", "nack", "heart-beat"}
 	// Headers with the names that ActiveMQ gave them.
 	activeMQ = []string{
-		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local",
+		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local", "amq-durable",
 	}
 )
 
@@ -97,12 +97,12 @@ func clients(bin string) []client {
 		{
 			name: "stompjms-activemq", command: append(java("StompJmsServers"), "activemq"),
 			needs: javaNeeds, set: []string{"stomp.serverHeader=ActiveMQ/5.19"},
-			only: []string{"no-local"},
+			only: []string{"no-local", "durable-subscriber"},
 		},
 		{
 			name: "stompjms-apollo", command: append(java("StompJmsServers"), "apollo"),
 			needs: javaNeeds, set: []string{"stomp.serverHeader=apache-apollo/1.7"},
-			only: []string{"browser", "browser-selector"},
+			only: []string{"browser", "browser-selector", "durable-subscriber"},
 		},
 		{
 			name: "camel", command: java("CamelStomp"),

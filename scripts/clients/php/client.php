@@ -268,6 +268,25 @@ $steps = [
         send(connect(), '/topic/php.local', 'other');
         equal('body', message($stomp)->body, 'other');
     },
+    'amq-durable' => function (): void {
+        $durable = ['activemq.subscriptionName' => 'audit'];
+        $stomp = connect(null, ['client-id' => 'php']);
+        subscribe($stomp, '/topic/php.durable', 'auto', $durable);
+        unset($stomp);
+        $sender = connect();
+        foreach (['one', 'two'] as $body) {
+            send($sender, '/topic/php.durable', $body);
+        }
+        $stomp = connect(null, ['client-id' => 'php']);
+        subscribe($stomp, '/topic/php.durable', 'auto', $durable);
+        foreach (['one', 'two'] as $body) {
+            equal('body', message($stomp)->body, $body);
+        }
+        equal('receipt of UNSUBSCRIBE', $stomp->unsubscribe('/topic/php.durable', $durable + ['receipt' => 'gone']), true);
+        send($sender, '/topic/php.durable', 'three');
+        subscribe($stomp, '/topic/php.durable', 'auto', $durable);
+        nothingElse($stomp, 'removed');
+    },
     'reconnect-term' => fn () => reconnect('term'),
     'reconnect-kill' => fn () => reconnect('kill'),
 ];

@@ -467,6 +467,28 @@ def amq_browser():
     ask("count py.browse 501")
 
 
+@step("amq-durable")
+def amq_durable():
+    durable = amq(subscriptionName="audit")
+    with Session(headers={"client-id": "py"}) as s:
+        s.subscribe("/topic/py.durable", selector="kind = 'order'", **durable)
+    with Session() as s:
+        for kind in ("order", "noise", "order"):
+            s.send("/topic/py.durable", kind, kind=kind)
+    with Session(headers={"client-id": "py"}) as s:
+        s.subscribe("/topic/py.durable", selector="kind = 'order'", **durable)
+        m = s.inbox.message()
+        equal((m.body, m.headers["destination"]), ("order", "/topic/py.durable"), "collected message")
+        equal(s.inbox.message().body, "order", "collected message")
+        nothing_else(s, "durable")
+        s.conn.unsubscribe(id="1", headers=dict(durable, receipt="gone"))
+        s.inbox.receipt("gone")
+        s.send("/topic/py.durable", "order", kind="order")
+    with Session(headers={"client-id": "py"}) as s:
+        s.subscribe("/topic/py.durable", **durable)
+        nothing_else(s, "removed")
+
+
 def main():
     for name, run in steps:
         run()

@@ -387,6 +387,22 @@ STEPS = {
     end
   },
 
+  'amq-durable' => lambda {
+    durable = { 'activemq.subscriptionName': 'audit' }
+    Session.open(client_id: 'ruby') { |s| s.subscribe('/topic/ruby.durable', 'auto', durable) }
+    Session.open { |s| %w[one two].each { |body| s.send('/topic/ruby.durable', body) } }
+    Session.open(client_id: 'ruby') do |s|
+      s.subscribe('/topic/ruby.durable', 'auto', durable)
+      %w[one two].each { |body| equal('body', s.message.body, body) }
+      s.receipt { |id| s.conn.unsubscribe('/topic/ruby.durable', { id: '/topic/ruby.durable', receipt: id }.merge(durable)) }
+      s.send('/topic/ruby.durable', 'three')
+    end
+    Session.open(client_id: 'ruby') do |s|
+      s.subscribe('/topic/ruby.durable', 'auto', durable)
+      nothing_else(s, 'removed')
+    end
+  },
+
   # Header lines that end in CR LF, and STOMP in the place of CONNECT.
   'crlf' => lambda {
     Session.open(usecrlf: true, stompconn: true) do |s|
