@@ -110,6 +110,9 @@ var (
 	ErrFull = errors.New("store full")
 	// ErrFailed: a write or sync failed earlier. It is final for this process.
 	ErrFailed = errors.New("store failed")
+	// ErrDeposed: this member of a group no longer leads it. What was not committed may
+	// be kept by the next leader or not. It is final for this store.
+	ErrDeposed = errors.New("this broker no longer leads its group")
 	// ErrClosed: the store was closed.
 	ErrClosed = errors.New("store closed")
 	// ErrMoved: the Loc is out of date; Find the reference again.

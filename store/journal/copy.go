@@ -42,26 +42,45 @@ func (j *Journal) ReadBatches(dst []byte, at store.Position, limit int) ([]byte,
 // AppendRaw verifies and writes batches of another copy of the journal, which must
 // continue this one: position, chain, checksum, and an epoch that does not fall. A batch
 // with FlagSegment begins a new segment here too. Before an error nothing of the
-// offending batch was written. Sync is the caller's.
-func (j *Journal) AppendRaw(at store.Position, batches []byte, last store.Epoch) (store.Epoch, error) {
+// offending batch was written. Sync is the caller's. The list of the journal's epochs
+// comes back with those that begin in the batches.
+func (j *Journal) AppendRaw(at store.Position, batches []byte, epochs EpochList) (EpochList, error) {
 	if at != j.out || at != j.next {
-		return last, fmt.Errorf("append copied batches at %d: the journal ends at %d", at, j.out)
+		return epochs, fmt.Errorf("append copied batches at %d: the journal ends at %d", at, j.out)
 	}
 	for len(batches) > 0 {
 		h, err := checkBatch(batches, j.next, j.chain)
 		if err != nil {
-			return last, fmt.Errorf("append copied batch at %d: %w", j.next, err)
+			return epochs, fmt.Errorf("append copied batch at %d: %w", j.next, err)
 		}
-		if h.Epoch < last {
-			return last, fmt.Errorf("append copied batch at %d: epoch %d comes after %d", j.next, h.Epoch, last)
+		if last := epochs.Last(); h.Epoch < last {
+			return epochs, fmt.Errorf("append copied batch at %d: epoch %d comes after %d", j.next, h.Epoch, last)
 		}
 		if err := j.appendBatch(&h, batches[:h.Length]); err != nil {
-			return last, err
+			return epochs, err
 		}
-		last = h.Epoch
+		epochs = epochs.See(&h)
 		batches = batches[h.Length:]
 	}
-	return last, nil
+	return epochs, nil
+}
+
+// EachBatch calls fn for each batch in b, which ReadBatches returned from a position on.
+func EachBatch(b []byte, at store.Position, fn func(h *Header, batch []byte) error) error {
+	for len(b) > 0 {
+		h, err := decodeHeader(b, at)
+		if err == nil && int(h.Length) > len(b) {
+			err = fmt.Errorf("%w: length %d, %d bytes are left", errNotBatch, h.Length, len(b))
+		}
+		if err != nil {
+			return fmt.Errorf("batch at %d: %w", at, err)
+		}
+		if err := fn(&h, b[:h.Length]); err != nil {
+			return err
+		}
+		b, at = b[h.Length:], h.End()
+	}
+	return nil
 }
 
 func (j *Journal) appendBatch(h *Header, b []byte) error {
@@ -78,8 +97,13 @@ func (j *Journal) appendBatch(h *Header, b []byte) error {
 			return err
 		}
 	}
+	chain := j.chain
 	j.next, j.chain = h.End(), h.NextChain()
-	return j.Write(b)
+	if err := j.Write(b); err != nil { // it may be tried again, over what was written of it
+		j.next, j.chain = j.out, chain
+		return err
+	}
+	return nil
 }
 
 // extend makes room in the file up to size.
@@ -115,6 +139,38 @@ func (j *Journal) ChainAt(at store.Position) (uint32, error) {
 		case h.End() > at:
 			return 0, fmt.Errorf("chain at %d: no batch begins there", at)
 		case h.End() == at:
+			return h.NextChain(), nil
+		}
+	}
+}
+
+// ChainBefore is ChainAt for others than the writer. Where a batch begins its header
+// has the answer; only at the journal's end the last segment is read.
+func (j *Journal) ChainBefore(at store.Position) (uint32, error) {
+	if at == 0 {
+		return 0, nil
+	}
+	if s := j.find(at); s != nil {
+		defer s.unpin()
+		sc := scanner{file: s.file, first: s.first, limit: s.getEnd(), at: at, adopt: true}
+		h, _, err := sc.next()
+		if err != nil {
+			return 0, fmt.Errorf("chain at %d: no batch begins there: %w", at, err)
+		}
+		return h.Chain, nil
+	}
+	s := j.find(at - 1)
+	if s == nil {
+		return 0, fmt.Errorf("chain at %d: %w", at, ErrNoSegment)
+	}
+	defer s.unpin()
+	sc := scanner{file: s.file, first: s.first, limit: at, at: s.first, adopt: true}
+	for {
+		h, _, err := sc.next()
+		if err != nil {
+			return 0, fmt.Errorf("chain at %d: %w", at, corrupt(s, sc.at, err))
+		}
+		if h.End() == at {
 			return h.NextChain(), nil
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"treadmq/store"
 )
 
-// EpochStart says where an epoch's first batch lies.
+// EpochStart says where an epoch's first batch lies: the one with its epoch-start
+// record. The first epoch of all begins at 0, with the first segment's metadata.
 type EpochStart struct {
 	Epoch store.Epoch
 	Start store.Position
@@ -19,8 +20,12 @@ type EpochList []EpochStart
 // longer ago than that is rebuilt from a snapshot.
 const MaxEpochs = 4096
 
-// Add appends an epoch, dropping the oldest beyond MaxEpochs.
+// Add appends an epoch whose epoch-start record is the first of the batch at start,
+// dropping the oldest beyond MaxEpochs.
 func (l EpochList) Add(e store.Epoch, start store.Position) EpochList {
+	if len(l) == 0 {
+		start = 0
+	}
 	if n := len(l); n > 0 && l[n-1].Epoch >= e {
 		return l
 	}
@@ -29,6 +34,9 @@ func (l EpochList) Add(e store.Epoch, start store.Position) EpochList {
 	}
 	return append(l, EpochStart{e, start})
 }
+
+// See adds the epoch of a batch if it begins with it.
+func (l EpochList) See(h *Header) EpochList { return l.Add(h.Epoch, h.Position) }
 
 // Last returns the newest epoch, 0 if there is none.
 func (l EpochList) Last() store.Epoch {

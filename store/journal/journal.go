@@ -70,6 +70,14 @@ func (j *Journal) Fits(n int) bool {
 	return j.cur != nil && int64(j.next-j.cur.first)+int64(n) <= j.cur.size
 }
 
+// Begun reports whether there is a segment to write to.
+func (j *Journal) Begun() bool { return j.cur != nil }
+
+// Extend makes room for a batch of n bytes in the present segment.
+func (j *Journal) Extend(n int) error {
+	return j.cur.extend(int64(j.next-j.cur.first) + int64(n))
+}
+
 // Roll syncs and closes the present segment for writing, and begins the next one
 // with a metadata batch and room for a batch of n bytes. Everything sealed must have been
 // written. After an error that wraps ENOSPC nothing has changed.

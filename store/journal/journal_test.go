@@ -60,11 +60,11 @@ func write(t testing.TB, j *Journal, e store.Epoch, value string) store.Position
 func TestCopyAndTruncate(t *testing.T) {
 	fs := vfs.NewMem()
 	a, b := mustOpen(t, fs, "/a", nil), mustOpen(t, fs, "/b", nil)
-	ea, eb := EpochList{}.Add(1, 0), EpochList{}.Add(1, 0)
+	ea := EpochList{}.Add(1, 0)
 	for i := range 30 {
 		write(t, a, 1, strings.Repeat("x", i*40))
 	}
-	last := copyAll(t, a, b, 0)
+	eb := copyAll(t, a, b, nil)
 	common := a.End()
 	ea, eb = ea.Add(3, common), eb.Add(2, common)
 	write(t, a, 3, "of three")
@@ -75,7 +75,7 @@ func TestCopyAndTruncate(t *testing.T) {
 	if !ok || at != common {
 		t.Fatalf("they part at %d (%t), want %d", at, ok, common)
 	}
-	if _, err := b.AppendRaw(b.End(), []byte("nonsense"), last); err == nil {
+	if _, err := b.AppendRaw(b.End(), []byte("nonsense"), eb); err == nil {
 		t.Fatal("nonsense was taken")
 	}
 	if err := b.TruncateTo(at - 1); err == nil {
@@ -84,7 +84,10 @@ func TestCopyAndTruncate(t *testing.T) {
 	if err := b.TruncateTo(at); err != nil {
 		t.Fatal(err)
 	}
-	copyAll(t, a, b, last)
+	eb = copyAll(t, a, b, eb.Truncate(at))
+	if diff := cmp.Diff(ea, eb); diff != "" {
+		t.Fatalf("epochs (-a +b):\n%s", diff)
+	}
 	ca, _ := a.ChainAt(common)
 	cb, err := b.ChainAt(common)
 	if err != nil || ca != cb || a.Chain() != b.Chain() || a.End() != b.End() {
@@ -117,17 +120,17 @@ func TestCopyAndTruncate(t *testing.T) {
 }
 
 // copyAll copies from one journal to another what it lacks.
-func copyAll(t *testing.T, from, to *Journal, last store.Epoch) store.Epoch {
+func copyAll(t *testing.T, from, to *Journal, epochs EpochList) EpochList {
 	t.Helper()
 	for {
 		b, err := from.ReadBatches(nil, to.End(), 1000)
 		if errors.Is(err, io.EOF) {
-			return last
+			return epochs
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last, err = to.AppendRaw(to.End(), b, last); err != nil {
+		if epochs, err = to.AppendRaw(to.End(), b, epochs); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,20 +149,20 @@ func TestAppendRawRefuses(t *testing.T) {
 	for i := range n - TrailerSize {
 		bad := bytes.Clone(raw[:n])
 		bad[i] ^= 1
-		if _, err := b.AppendRaw(0, bad, 0); err == nil {
+		if _, err := b.AppendRaw(0, bad, nil); err == nil {
 			t.Fatalf("byte %d was altered and taken", i)
 		}
 		if b.End() != 0 {
 			t.Fatalf("byte %d: something was written", i)
 		}
 	}
-	if _, err := b.AppendRaw(0, raw, 6); err == nil {
+	if _, err := b.AppendRaw(0, raw, EpochList{{6, 0}}); err == nil {
 		t.Fatal("a lower epoch was taken")
 	}
-	if _, err := b.AppendRaw(7, raw, 0); err == nil {
+	if _, err := b.AppendRaw(7, raw, nil); err == nil {
 		t.Fatal("taken at another position")
 	}
-	if _, err := b.AppendRaw(0, raw, 5); err != nil {
+	if _, err := b.AppendRaw(0, raw, EpochList{{5, 0}}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -382,7 +385,7 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.AppendRaw(at, raw, 1); err == nil || !strings.Contains(err.Error(), "chain") {
+	if _, err := a.AppendRaw(at, raw, EpochList{{1, 0}}); err == nil || !strings.Contains(err.Error(), "chain") {
 		t.Fatalf("append: %v", err)
 	}
 }

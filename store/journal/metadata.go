@@ -44,6 +44,23 @@ func (m *Metadata) Clone() *Metadata {
 	return &Metadata{Epochs: slices.Clone(m.Epochs), NextSeq: m.NextSeq, Catalog: maps.Clone(m.Catalog), Marks: maps.Clone(m.Marks)}
 }
 
+// Apply notes what one record, behind what the metadata describes, changes of it.
+// Epochs are the caller's.
+func (m *Metadata) Apply(r *Record) {
+	switch r.Kind {
+	case store.OpEnqueue, store.OpLink:
+		m.NextSeq = max(m.NextSeq, r.Seq+store.Seq(len(r.Refs)))
+	case store.OpPut:
+		m.Catalog[string(r.Key)] = slices.Clone(r.Value)
+	case store.OpDelete:
+		delete(m.Catalog, string(r.Key))
+	case store.OpMark:
+		m.Mark(r.Ref)
+	case store.OpDrop:
+		m.Drop(r.Ref.Dest)
+	}
+}
+
 // Mark raises a mark.
 func (m *Metadata) Mark(r store.Ref) {
 	id := LaneID{r.Dest, r.Lane}

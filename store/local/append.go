@@ -36,6 +36,7 @@ type chunk struct {
 	batches  int // batches of the group up to and including this chunk
 	known    int // known messages likewise
 	special  bool
+	begins   bool // an epoch: its first record is the epoch's start
 	nextSeq  store.Seq
 	pos      store.Position // set when it is sealed
 	chain    uint32         // value behind it, set when it is sealed
@@ -172,8 +173,10 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 				op.Ref.Seq = next - 1
 			}
 			c.special = true
-		case store.OpPut, store.OpDelete, store.OpMark, store.OpEpochStart:
+		case store.OpPut, store.OpDelete, store.OpMark:
 			c.special = true
+		case store.OpEpochStart:
+			c.special, c.begins = true, true
 		}
 		next += store.Seq(len(op.Refs))
 		start := len(g.buf)

@@ -400,7 +400,7 @@ func (t *applier) record(r *journal.Record) error {
 			t.restore(r.Meta)
 		}
 	case store.OpEpochStart:
-		t.epochs = t.epochs.Add(r.Epoch, r.Pos)
+		t.epochs = t.epochs.Add(r.Epoch, r.Pos-journal.HeaderSize) // it is the first of its batch
 	}
 	return nil // OpPrepare and OpOutcome have no effect yet
 }

@@ -108,6 +108,9 @@ func (s *Store) gateAndApply(g *group) error {
 			return fmt.Errorf("commit up to %d: %w", g.end, err)
 		}
 	}
+	if err := s.applyBehind(); err != nil {
+		return err
+	}
 	t := s.tail
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,6 +127,21 @@ func (s *Store) gateAndApply(g *group) error {
 	}
 	t.pos, t.chain = g.end, g.chain
 	s.limitTail()
+	return nil
+}
+
+// applyBehind applies what was in the journal before this epoch began: it is
+// committed with the epoch's start.
+func (s *Store) applyBehind() error {
+	if s.behind == 0 {
+		return nil
+	}
+	var buf []byte
+	var rec journal.Record
+	if err := s.applyJournal(s.behind, &buf, &rec); err != nil {
+		return err
+	}
+	s.behind = 0
 	return nil
 }
 
@@ -169,7 +187,7 @@ func (s *Store) applyBatch(g *group, c *chunk, b *store.Batch) error {
 		case store.OpMove:
 			err = s.applyRecord(g, c, op)
 		case store.OpEpochStart:
-			t.epochs = t.epochs.Add(s.epoch, c.pos+op.Loc.Pos)
+			t.epochs = t.epochs.Add(s.epoch, c.pos)
 		}
 		if err != nil {
 			return err

@@ -188,6 +188,8 @@ func newTestGate() *testGate {
 	return g
 }
 
+func (g *testGate) Written(store.Epoch, store.Position) {}
+
 func (g *testGate) Synced(_ store.Epoch, end store.Position) {
 	g.mu.Lock()
 	g.synced = end

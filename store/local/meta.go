@@ -22,11 +22,13 @@ import (
 type meta struct {
 	Format   int            `json:"format"`
 	Cluster  string         `json:"cluster"`
-	Node     string         `json:"node"`     // made with the folder: a wiped disk is a new node
-	Promised store.Epoch    `json:"promised"` // no epoch below is ever used again
-	Boot     string         `json:"boot"`     // the machine's boot that last opened the folder
-	Clean    bool           `json:"clean"`    // closed properly
-	End      store.Position `json:"end"`      // of the journal, if clean
+	Group    string         `json:"group,omitempty"`
+	Node     string         `json:"node"`              // made with the folder: a wiped disk is a new node
+	Promised store.Epoch    `json:"promised"`          // no epoch below is ever used again
+	Boot     string         `json:"boot"`              // the machine's boot that last opened the folder
+	Suspect  bool           `json:"suspect,omitempty"` // in a group: see ReplicaState
+	Clean    bool           `json:"clean"`             // closed properly
+	End      store.Position `json:"end"`               // of the journal, if clean
 }
 
 const (

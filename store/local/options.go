@@ -49,7 +49,10 @@ type Options struct {
 	DiskReserve int64
 	// MinFree is the free disk space in bytes below which sends are refused; the
 	// reserve does not count as free. Default: 16 MiB or a quarter of the reserve.
-	MinFree     int64
+	MinFree int64
+	// Retain is how many bytes of the journal's end are kept although nothing in them is
+	// alive, for members of a group that were away. Default 0.
+	Retain      int64
 	IndexCache  int // bytes of index blocks kept in memory; default 8 MiB
 	IndexBuffer int // bytes of index writes gathered in memory; default 8 MiB
 
@@ -62,6 +65,8 @@ type Options struct {
 
 // Gate decides when synced journal is committed: on a quorum, say.
 type Gate interface {
+	// Written says that the journal is written here up to end, and can be read. It must not block.
+	Written(e store.Epoch, end store.Position)
 	// Synced says that the journal is on stable storage here up to end. It must not block.
 	Synced(e store.Epoch, end store.Position)
 	// Wait returns nil when everything up to end is committed, an error when this

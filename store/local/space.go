@@ -15,8 +15,13 @@ func (c *checkpointer) reclaim() error {
 	s := c.store
 	applied := s.index.State().Applied
 	segs := s.journal.Segments()
+	keep := applied
+	if n := len(segs); s.opts.Retain > 0 && n > 0 {
+		keep = min(keep, segs[n-1].End-min(segs[n-1].End, store.Position(s.opts.Retain)))
+	}
+	keep = s.pins.keep(keep)
 	for i, seg := range segs {
-		if i == len(segs)-1 || seg.End > applied || c.liveIn(seg.First).Refs != 0 {
+		if i == len(segs)-1 || seg.End > keep || c.liveIn(seg.First).Refs != 0 {
 			continue
 		}
 		if err := s.journal.Delete(seg.First); err != nil {

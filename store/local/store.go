@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -25,17 +26,20 @@ import (
 
 // Store implements store.Store.
 type Store struct {
-	opts    Options
-	log     *slog.Logger
-	lock    io.Closer
-	meta    meta
-	epoch   store.Epoch
-	journal *journal.Journal
-	index   *index.Index
-	tail    *tail
-	applier *applier
-	check   *checkpointer
-	shadow  *journal.Metadata // as of the last sealed batch; only for the sync loop
+	opts       Options
+	log        *slog.Logger
+	lock       io.Closer
+	meta       meta
+	epoch      store.Epoch
+	journal    *journal.Journal
+	index      *index.Index
+	tail       *tail
+	applier    *applier
+	check      *checkpointer
+	pins       pins
+	replicated bool              // the store of a member of a group
+	behind     store.Position    // committed journal up to here is applied from the journal before the first group
+	shadow     *journal.Metadata // as of the last sealed batch; only for the sync loop
 
 	mu      sync.Mutex // guards everything down to appends
 	room    *sync.Cond // pending fell, or the store ended
@@ -97,6 +101,18 @@ const (
 //  4. Bring the index up to date; delete segments in which nothing is alive.
 //  5. Begin a new epoch, so that no sequence number is ever used twice.
 func Open(o Options) (*Store, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.open(); err != nil {
+		s.abandon()
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func newStore(o Options) (*Store, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
@@ -110,14 +126,28 @@ func Open(o Options) (*Store, error) {
 	s.commits.cond.L = &s.commits.mu
 	s.thawed = sync.NewCond(&s.tail.mu)
 	s.check = &checkpointer{store: s, live: map[store.Position]index.Live{}, dirty: map[store.Position]bool{}}
-	if err := s.open(); err != nil {
-		s.abandon()
-		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
-	}
 	return s, nil
 }
 
 func (s *Store) open() error {
+	if err := s.openFolder(); err != nil {
+		return err
+	}
+	if s.meta.Group != "" {
+		return fmt.Errorf("%s belongs to the replicated group %q: only a member of the group may open it", s.opts.Dir, s.meta.Group)
+	}
+	if err := s.openIndex(); err != nil {
+		return err
+	}
+	if err := s.recover(); err != nil {
+		return err
+	}
+	t := s.tail
+	return s.begin(max(t.epochs.Last(), s.meta.Promised, store.Epoch(t.nextSeq>>store.EpochShift)) + 1)
+}
+
+// openFolder locks the folder and reads its identity.
+func (s *Store) openFolder() error {
 	o := &s.opts
 	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
@@ -140,16 +170,8 @@ func (s *Store) open() error {
 		}
 		names = nil
 	}
-	if s.meta, err = identity(o, names); err != nil {
-		return err
-	}
-	if err := s.openIndex(); err != nil {
-		return err
-	}
-	if err := s.recover(); err != nil {
-		return err
-	}
-	return s.begin()
+	s.meta, err = identity(o, names)
+	return err
 }
 
 // wipe empties the folder of a temporary store.
@@ -166,30 +188,48 @@ func (s *Store) wipe(names []string) error {
 }
 
 // begin starts a new epoch and the goroutines.
-func (s *Store) begin() error {
-	t := s.tail
-	s.epoch = max(t.epochs.Last(), s.meta.Promised, store.Epoch(t.nextSeq>>store.EpochShift)) + 1
-	s.meta.Promised, s.meta.Boot, s.meta.Clean, s.meta.End = s.epoch, s.opts.BootID, false, 0
-	if !s.opts.Temporary {
-		if err := s.meta.save(s.opts.FS, s.opts.Dir); err != nil {
-			return err
-		}
+func (s *Store) begin(e store.Epoch) error {
+	s.epoch = e
+	s.meta.Promised = e
+	if err := s.use(); err != nil {
+		return err
 	}
-	raise(s.opts.Seq, max(uint64(t.nextSeq), uint64(s.epoch)<<store.EpochShift|1))
-	s.shadow = &journal.Metadata{Epochs: append(journal.EpochList{}, t.epochs...), NextSeq: t.nextSeq, Catalog: map[string][]byte{}, Marks: map[laneID]store.Seq{}}
-	for k, v := range t.catalog {
-		s.shadow.Catalog[k] = v
+	s.shadow = s.tail.metadata()
+	return s.lead()
+}
+
+// use notes that the folder is in use: it is not cleanly closed any more.
+func (s *Store) use() error {
+	s.meta.Boot, s.meta.Clean, s.meta.End = s.opts.BootID, false, 0
+	if s.opts.Temporary {
+		return nil
 	}
+	return s.meta.save(s.opts.FS, s.opts.Dir)
+}
+
+// metadata is what a segment that begins at the commit position opens with.
+func (t *tail) metadata() *journal.Metadata {
+	m := journal.NewMetadata()
+	m.Epochs, m.NextSeq = append(journal.EpochList{}, t.epochs...), t.nextSeq
+	maps.Copy(m.Catalog, t.catalog)
 	for id, l := range t.lanes {
 		if l.mark > 0 {
-			s.shadow.Marks[id] = l.mark
+			m.Marks[id] = l.mark
 		}
 	}
+	return m
+}
+
+// lead starts the goroutines of a store that appends, and the epoch.
+func (s *Store) lead() error {
+	raise(s.opts.Seq, max(uint64(s.shadow.NextSeq), uint64(s.epoch)<<store.EpochShift|1))
 	s.watchDisk()
 	s.wg.Add(2)
 	go s.syncLoop()
 	go s.commitLoop()
-	s.loops.Go(s.checkpointLoop)
+	if !s.replicated { // a replica's runs already
+		s.loops.Go(s.checkpointLoop)
+	}
 	if err := s.startEpoch(); err != nil {
 		close(s.compactDone) // it never began
 		return errors.Join(err, s.stopLoops())
@@ -227,8 +267,13 @@ func (s *Store) fail(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil {
-		s.failure = fmt.Errorf("%w: %s: %w; nothing more is accepted: check the disk and start again", store.ErrFailed, s.opts.Dir, err)
-		s.log.Error("the store failed", "dir", s.opts.Dir, "err", err)
+		if errors.Is(err, store.ErrDeposed) {
+			s.failure = fmt.Errorf("%s: %w", s.opts.Dir, err)
+			s.log.Info("the store stops", "dir", s.opts.Dir, "err", err)
+		} else {
+			s.failure = fmt.Errorf("%w: %s: %w; nothing more is accepted: check the disk and start again", store.ErrFailed, s.opts.Dir, err)
+			s.log.Error("the store failed", "dir", s.opts.Dir, "err", err)
+		}
 		close(s.failedCh)
 		s.room.Broadcast()
 		go s.wakeCommit()

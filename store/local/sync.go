@@ -56,7 +56,7 @@ func (s *Store) writeGroup(g *group) {
 			if g.err = flush(i); g.err != nil {
 				break
 			}
-			if g.err = s.roll(c.end - c.off); g.err != nil {
+			if g.err = s.makeRoom(c); g.err != nil {
 				break
 			}
 		}
@@ -70,6 +70,9 @@ func (s *Store) writeGroup(g *group) {
 	if err := flush(g.ok); err != nil {
 		g.err, g.ok = err, 0
 	}
+	if s.opts.Gate != nil {
+		s.opts.Gate.Written(s.epoch, s.journal.End())
+	}
 	if err := s.sync(); err != nil {
 		g.err, g.ok = err, 0
 	}
@@ -80,6 +83,15 @@ func (s *Store) writeGroup(g *group) {
 	if g.err != nil && !errors.Is(g.err, store.ErrFull) {
 		g.err = s.fail(g.err)
 	}
+}
+
+// makeRoom makes room for a chunk: a new segment. The first batch of an epoch goes
+// into the present one in any case, so that nothing of the epoch comes before it.
+func (s *Store) makeRoom(c *chunk) error {
+	if c.begins && s.journal.Begun() {
+		return s.journal.Extend(c.end - c.off)
+	}
+	return s.roll(c.end - c.off)
 }
 
 // roll begins a new segment. Without room it gives the reserve up and tries once more.

@@ -1,0 +1,410 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"treadmq/store"
+	"treadmq/store/journal"
+)
+
+// Replica is the store of a member of a group while it does not lead: its journal is
+// a copy of the leader's, and only what is known to be committed is applied.
+//
+// One goroutine writes (Append, Sync, Truncate, Lead, Close); Commit may run beside
+// it, on one goroutine; the rest is safe for concurrent use.
+type Replica struct {
+	s *Store
+
+	mu     sync.Mutex        // guards epochs and end
+	epochs journal.EpochList // of the whole journal, also of what is not committed
+	end    store.Position    // of what is written
+
+	buf []byte         // of Commit
+	rec journal.Record // of Commit
+}
+
+// ErrCommitted says that a replica was told to remove what it knows to be committed.
+var ErrCommitted = errors.New("it is committed here")
+
+// ErrIndexLost says that a replica's index is gone and cannot be made again from the
+// journal, of which the beginning is deleted: the folder needs a snapshot of another
+// member.
+var ErrIndexLost = errors.New("the index is lost")
+
+// ReplicaState is what a member tells the others about its store.
+type ReplicaState struct {
+	Node     string // the folder's identity
+	Cluster  string // the cluster it belongs to, "" if it has never joined
+	Promised store.Epoch
+	Epochs   journal.EpochList
+	Start    store.Position // from here on the journal is whole
+	End      store.Position
+	Applied  store.Position // committed as far as is known here
+	// Suspect: the machine went down, and the store was not closed before, since it last was
+	// up to date: of what was written and not synced, some may be missing.
+	Suspect bool
+}
+
+// OpenReplica opens the store in a folder as a member of a group. A folder that a
+// broker of its own has used becomes a member's with all that is in it.
+func OpenReplica(o Options, group string) (*Replica, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return nil, err
+	}
+	if group == "" || o.Temporary {
+		return nil, fmt.Errorf("open replica %s: a lasting store and the name of a group are needed", o.Dir)
+	}
+	s.replicated = true
+	r := &Replica{s: s}
+	if err := r.open(group); err != nil {
+		s.abandon()
+		return nil, fmt.Errorf("open replica %s: %w", o.Dir, err)
+	}
+	s.loops.Go(s.checkpointLoop)
+	return r, nil
+}
+
+func (r *Replica) open(group string) error {
+	s := r.s
+	if err := s.openFolder(); err != nil {
+		return err
+	}
+	if s.meta.Group != "" && s.meta.Group != group {
+		return fmt.Errorf("the folder belongs to the group %q, not %q: give the right folder", s.meta.Group, group)
+	}
+	if err := s.openIndex(); err != nil {
+		return err
+	}
+	whole := s.meta.Boot != "" && s.meta.Boot == s.opts.BootID
+	if err := r.recover(whole); err != nil {
+		return err
+	}
+	s.meta.Group = group
+	s.meta.Suspect = s.meta.Suspect || (!whole && !s.meta.Clean && r.end > 0)
+	if err := s.use(); err != nil {
+		return err
+	}
+	s.watchDisk()
+	return nil
+}
+
+// recover finds the journal's end. It applies nothing: what lies behind the index may
+// not be committed.
+func (r *Replica) recover(whole bool) error {
+	s := r.s
+	j, err := journal.Open(s.opts.FS, s.opts.Dir, journal.Options{SegmentSize: s.opts.SegmentSize})
+	if err != nil {
+		return err
+	}
+	s.journal = j
+	if segs := j.Segments(); s.index.Fresh() && len(segs) > 0 && segs[0].First > 0 {
+		return ErrIndexLost
+	}
+	if err := s.loadTail(); err != nil {
+		return err
+	}
+	if err := s.missingSegments(); err != nil {
+		return err
+	}
+	r.epochs = slices.Clone(s.tail.epochs)
+	st := s.index.State()
+	rec := journal.Recovery{From: st.Applied, Chain: st.Chain, Whole: whole}
+	if s.meta.Clean {
+		rec.Clean = s.meta.End
+	}
+	see := func(h *journal.Header, _ []byte) error {
+		r.epochs = r.epochs.See(h)
+		return nil
+	}
+	if err := j.Recover(&rec, see); err != nil {
+		return err
+	}
+	if rec.Torn {
+		s.log.Warn("cut an incomplete write off the journal", "dir", s.opts.Dir, "pos", rec.Cut)
+	}
+	s.tail.replaying = true
+	r.end = j.End()
+	return nil
+}
+
+// State says where the replica stands.
+func (r *Replica) State() ReplicaState {
+	m := &r.s.meta
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return ReplicaState{
+		Node: m.Node, Cluster: m.Cluster, Promised: m.Promised, Epochs: slices.Clone(r.epochs),
+		Start: r.Feed().Start(), End: r.end, Applied: r.s.tail.position(), Suspect: m.Suspect,
+	}
+}
+
+func (t *tail) position() store.Position {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.pos
+}
+
+// Feed is the journal for other members.
+func (r *Replica) Feed() Feed { return r.s.Feed() }
+
+// Feed is the journal for other members.
+func (s *Store) Feed() Feed { return Feed{s.journal, &s.pins} }
+
+// Stats are the store's figures.
+func (r *Replica) Stats() store.Stats { return r.s.Stats() }
+
+// Failed is closed when the store has failed for good.
+func (r *Replica) Failed() <-chan struct{} { return r.s.failedCh }
+
+// Err says why.
+func (r *Replica) Err() error { return r.s.failed() }
+
+// Promise makes a promise durable: nothing of an epoch below is accepted any more. A
+// lower one than the present is an error.
+func (r *Replica) Promise(e store.Epoch) error {
+	s := r.s
+	if e < s.meta.Promised {
+		return fmt.Errorf("promise epoch %d: %d is promised already", e, s.meta.Promised)
+	}
+	if e == s.meta.Promised {
+		return nil
+	}
+	s.meta.Promised = e
+	return r.save()
+}
+
+// Join notes the cluster that the folder belongs to. It never changes afterwards.
+func (r *Replica) Join(cluster string) error {
+	s := r.s
+	if s.meta.Cluster == cluster {
+		return nil
+	}
+	if s.meta.Cluster != "" {
+		return fmt.Errorf("folder %s belongs to cluster %q, not %q", s.opts.Dir, s.meta.Cluster, cluster)
+	}
+	s.meta.Cluster = cluster
+	return r.save()
+}
+
+// Trust says that the journal has all that this member ever acknowledged: it has caught
+// up with a leader.
+func (r *Replica) Trust() error {
+	if !r.s.meta.Suspect {
+		return nil
+	}
+	r.s.meta.Suspect = false
+	return r.save()
+}
+
+func (r *Replica) save() error {
+	if err := r.s.meta.save(r.s.opts.FS, r.s.opts.Dir); err != nil {
+		return r.s.fail(err)
+	}
+	return nil
+}
+
+// Append writes batches of the leader's journal, which must continue this one, and
+// returns the new end. They are checked first; an error that wraps ENOSPC may be
+// tried again.
+func (r *Replica) Append(at store.Position, batches []byte) (store.Position, error) {
+	if err := r.s.failed(); err != nil {
+		return 0, err
+	}
+	r.mu.Lock()
+	epochs := slices.Clip(r.epochs)
+	r.mu.Unlock()
+	epochs, err := r.s.journal.AppendRaw(at, batches, epochs)
+	r.moved(epochs)
+	return r.s.journal.End(), err
+}
+
+func (r *Replica) moved(epochs journal.EpochList) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.epochs, r.end = epochs, r.s.journal.End()
+}
+
+// Sync brings what was written to stable storage and returns up to where. After an
+// error the replica has failed for good.
+func (r *Replica) Sync() (store.Position, error) {
+	if err := r.s.failed(); err != nil {
+		return 0, err
+	}
+	if err := r.s.sync(); err != nil {
+		return 0, r.s.fail(err)
+	}
+	return r.s.journal.Synced(), nil
+}
+
+// Truncate removes everything from a position on, durably. ErrCommitted when that is
+// known to be committed; then nothing was removed.
+func (r *Replica) Truncate(to store.Position) error {
+	if err := r.s.failed(); err != nil {
+		return err
+	}
+	if pos := r.s.tail.position(); to < pos {
+		return fmt.Errorf("remove the journal from %d on: %w up to %d", to, ErrCommitted, pos)
+	}
+	if err := r.s.journal.TruncateTo(to); err != nil {
+		return r.s.fail(err)
+	}
+	r.mu.Lock()
+	epochs := r.epochs.Truncate(to)
+	r.mu.Unlock()
+	r.moved(epochs)
+	return nil
+}
+
+// Commit applies everything up to a position, at which a batch ends and which must be synced here.
+func (r *Replica) Commit(to store.Position) error {
+	s := r.s
+	if synced := s.journal.Synced(); to > synced {
+		return fmt.Errorf("commit up to %d: only %d is on stable storage", to, synced)
+	}
+	err := s.applyJournal(to, &r.buf, &r.rec)
+	if err != nil && s.failed() == nil {
+		err = s.fail(s.damaged(err))
+	}
+	return err
+}
+
+// applyPage is how many bytes of the journal are read at once to be applied.
+const applyPage = 1 << 20
+
+// applyJournal applies the journal from the commit position up to another one.
+func (s *Store) applyJournal(to store.Position, buf *[]byte, rec *journal.Record) error {
+	for at := s.tail.position(); at < to; {
+		if err := s.failed(); err != nil {
+			return err
+		}
+		var err error
+		if *buf, err = s.journal.ReadBatches((*buf)[:0], at, applyPage); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("apply the journal from %d: %w", at, err)
+		}
+		err = journal.EachBatch(*buf, at, func(h *journal.Header, b []byte) error {
+			if h.End() > to {
+				return errEnough
+			}
+			at = h.End()
+			return s.applyOne(h, b, rec)
+		})
+		if errors.Is(err, errEnough) && at < to {
+			err = fmt.Errorf("no batch ends at %d", to)
+		}
+		if err != nil && !errors.Is(err, errEnough) {
+			return err
+		}
+	}
+	return nil
+}
+
+var errEnough = errors.New("enough")
+
+func (s *Store) applyOne(h *journal.Header, b []byte, rec *journal.Record) error {
+	t := s.tail
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := journal.EachRecord(h, b, rec, s.applier.record); err != nil {
+		return err
+	}
+	t.nextSeq = max(t.nextSeq, h.Base)
+	t.pos, t.chain = h.End(), h.NextChain()
+	s.limitTail()
+	return nil
+}
+
+// Lead turns the replica into a store that appends, in an epoch that was promised
+// and won: it appends the epoch's start and returns when the gate has let it pass, and with it
+// everything before. The replica is used up; after an error its folder may be opened again.
+func (r *Replica) Lead(e store.Epoch, gate Gate, onGroup func()) (*Store, error) {
+	s := r.s
+	if e <= r.epochs.Last() || e != s.meta.Promised {
+		return nil, fmt.Errorf("lead epoch %d: the journal is at epoch %d, %d is promised", e, r.epochs.Last(), s.meta.Promised)
+	}
+	if _, err := r.Sync(); err != nil {
+		return nil, err
+	}
+	s.epoch, s.opts.Gate, s.opts.OnGroup = e, gate, onGroup
+	s.behind = r.end
+	var err error
+	if s.shadow, err = r.metadata(); err != nil {
+		return nil, s.fail(err)
+	}
+	if err := s.lead(); err != nil {
+		return nil, err
+	}
+	if err := s.Checkpoint(); err != nil { // it corrects the counts
+		return nil, errors.Join(err, s.Close())
+	}
+	s.tail.mu.Lock()
+	s.tail.replaying = false
+	s.tail.mu.Unlock()
+	return s, nil
+}
+
+// metadata is what a segment opens with that begins at the journal's end: what is
+// not committed counts, too.
+func (r *Replica) metadata() (*journal.Metadata, error) {
+	s := r.s
+	t := s.tail
+	t.mu.RLock()
+	m := t.metadata()
+	at := t.pos
+	t.mu.RUnlock()
+	var buf []byte
+	for at < r.end {
+		var err error
+		if buf, err = s.journal.ReadBatches(buf[:0], at, applyPage); err != nil {
+			return nil, err
+		}
+		err = journal.EachBatch(buf, at, func(h *journal.Header, b []byte) error {
+			at = h.End()
+			m.NextSeq = max(m.NextSeq, h.Base)
+			return journal.EachRecord(h, b, &r.rec, func(rec *journal.Record) error {
+				m.Apply(rec)
+				return nil
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	m.Epochs = slices.Clone(r.epochs)
+	return m, nil
+}
+
+// Close syncs and closes the replica.
+func (r *Replica) Close() error {
+	s := r.s
+	s.closeOnce.Do(func() {
+		close(s.stop)
+		s.wakeCommit()
+		s.loops.Wait()
+		s.closeErr = r.close()
+		s.abandon()
+	})
+	return s.closeErr
+}
+
+func (r *Replica) close() error {
+	s := r.s
+	if err := s.failed(); err != nil {
+		return err
+	}
+	if err := s.check.run(); err != nil {
+		return err
+	}
+	if err := s.journal.Sync(); err != nil {
+		return err
+	}
+	s.meta.Clean, s.meta.End = true, s.journal.End()
+	return s.meta.save(s.opts.FS, s.opts.Dir)
+}

@@ -1,0 +1,374 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"pgregory.net/rapid"
+
+	"treadmq/store"
+	"treadmq/store/journal"
+	"treadmq/store/vfs"
+)
+
+// follower is a member that does not lead, with its disk.
+type follower struct {
+	*Replica
+	opts Options
+}
+
+func openFollower(t rapid.TB, o Options) *follower {
+	r, err := OpenReplica(o, "g")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &follower{r, o}
+}
+
+// testGroup is a leader's gate: it commits what one follower has.
+type testGroup struct {
+	mu        sync.Mutex // guards everything: the leader's commit goroutine and the test use it
+	followers []*follower
+	quorum    int // index of the follower that counts
+	feed      Feed
+	epochs    journal.EpochList // of the leader
+	commit    store.Position
+	err       error
+}
+
+func (g *testGroup) Written(store.Epoch, store.Position) {}
+func (g *testGroup) Synced(store.Epoch, store.Position)  {}
+
+func (g *testGroup) Wait(end store.Position) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err != nil {
+		return g.err
+	}
+	if err := g.ship(g.followers[g.quorum], end); err != nil {
+		return err
+	}
+	g.commit = end
+	return nil
+}
+
+// ship makes a follower's journal that of the leader up to a position. Called with mu held.
+func (g *testGroup) ship(f *follower, end store.Position) error {
+	st := f.State()
+	at, ok := journal.Divergence(g.epochs, end, st.Epochs, st.End)
+	if !ok {
+		at = 0
+	}
+	if at < st.End {
+		if err := f.Truncate(at); err != nil {
+			return err
+		}
+	}
+	for at < end {
+		b, err := g.feed.Read(nil, at, 2000)
+		if err != nil {
+			return err
+		}
+		if at, err = f.Append(at, b); err != nil {
+			return err
+		}
+	}
+	_, err := f.Sync()
+	return err
+}
+
+// groupMachine runs the model's operations on the leader of a group of three, whose
+// leader changes.
+type groupMachine struct {
+	*machine
+	g     *testGroup
+	epoch store.Epoch
+}
+
+func groupOptions(interval int) Options {
+	return Options{
+		FS: vfs.NewMem(), Dir: "/store", BootID: "boot", SegmentSize: 4 << 10, TailLimit: 4 << 10, CompactRate: 1 << 40, IndexBuffer: 64 << 10,
+		CheckpointInterval: time.Duration(interval) * time.Millisecond, Retain: 1 << 30,
+	}
+}
+
+// lead makes follower i the leader.
+func (m *groupMachine) lead(t *rapid.T, i int) {
+	g := m.g
+	g.mu.Lock()
+	f := g.followers[i]
+	g.followers = slices.Delete(g.followers, i, i+1)
+	g.quorum = rapid.IntRange(0, len(g.followers)-1).Draw(t, "quorum")
+	m.epoch++
+	for _, x := range append([]*follower{f}, g.followers...) {
+		if err := x.Promise(m.epoch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := f.State()
+	g.epochs, g.feed, g.err = st.Epochs.Add(m.epoch, st.End), f.Feed(), nil
+	g.mu.Unlock()
+	s, err := f.Lead(m.epoch, g, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.s, m.opts = s, f.opts
+}
+
+// Failover ends the leader, mostly with a tail that nobody else has. The member with
+// the newest journal leads from then on, and the old leader follows.
+func (m *groupMachine) Failover(t *rapid.T) {
+	g := m.g
+	g.mu.Lock()
+	g.err = store.ErrDeposed
+	g.mu.Unlock()
+	for range rapid.IntRange(0, 3).Draw(t, "lost") {
+		_, err := try(m.s, func(b *store.Batch) {
+			b.Enqueue(store.Message{Encoded: make([]byte, 900)}, store.NewRef{Dest: 1, Lane: 4})
+			b.Put([]byte("lost"), []byte("lost"))
+			b.Drop(2)
+		})
+		if !errors.Is(err, store.ErrDeposed) {
+			t.Fatalf("a batch of a leader that was deposed: %v", err)
+		}
+	}
+	m.s.Close()
+	old := openFollower(t, m.opts)
+	best := 0
+	for i, f := range g.followers {
+		a, b := f.State(), g.followers[best].State()
+		if a.Epochs.Last() > b.Epochs.Last() || (a.Epochs.Last() == b.Epochs.Last() && a.End > b.End) {
+			best = i
+		}
+	}
+	g.followers = append(g.followers, old)
+	m.lead(t, best)
+}
+
+// Follow lets a member catch up, and apply some of what is committed.
+func (m *groupMachine) Follow(t *rapid.T) {
+	g := m.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.followers[rapid.IntRange(0, len(g.followers)-1).Draw(t, "follower")]
+	if err := g.ship(f, g.commit); err != nil {
+		t.Fatal(err)
+	}
+	if rapid.Bool().Draw(t, "apply") {
+		if err := f.Commit(g.commit); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// FollowerRestart closes a member, or kills it.
+func (m *groupMachine) FollowerRestart(t *rapid.T) {
+	g := m.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	i := rapid.IntRange(0, len(g.followers)-1).Draw(t, "follower")
+	f := g.followers[i]
+	after := f.opts.FS.(*vfs.Mem).Snapshot()
+	before := f.State()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if rapid.Bool().Draw(t, "kill") {
+		f.opts.FS = after
+	}
+	g.followers[i] = openFollower(t, f.opts)
+	if st := g.followers[i].State(); st.End != before.End || st.Promised != before.Promised || st.Suspect || !slices.Equal(st.Epochs, before.Epochs) {
+		t.Fatalf("after a restart %+v, before %+v", st, before)
+	}
+}
+
+// Same demands the same bytes everywhere.
+func (m *groupMachine) Same(t *rapid.T) {
+	g := m.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.checkMetadata(t)
+	end := g.commit
+	for _, f := range g.followers {
+		if err := g.ship(f, end); err != nil {
+			t.Fatal(err)
+		}
+		at := max(f.Feed().Start(), g.feed.Start())
+		for at < end {
+			want, err := g.feed.Read(nil, at, 1<<20)
+			if err != nil && !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			got, err := f.Feed().Read(nil, at, 1<<20)
+			if err != nil && !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			n := min(len(want), len(got))
+			if n == 0 || !bytes.Equal(want[:n], got[:n]) {
+				t.Fatalf("the journals differ behind %d", at)
+			}
+			at += store.Position(n)
+		}
+		a, errA := f.Feed().Chain(end)
+		b, errB := g.feed.Chain(end)
+		if a != b || errA != nil || errB != nil {
+			t.Fatalf("chain at %d: %x (%v), the leader's %x (%v)", end, a, errA, b, errB)
+		}
+	}
+}
+
+// checkMetadata demands that each segment opens with what the journal before it says.
+func (m *groupMachine) checkMetadata(t *rapid.T) {
+	var want *journal.Metadata
+	var rec journal.Record
+	for at := m.g.feed.Start(); at < m.g.commit; {
+		b, err := m.g.feed.Read(nil, at, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = journal.EachBatch(b, at, func(h *journal.Header, b []byte) error {
+			at = h.End()
+			return journal.EachRecord(h, b, &rec, func(r *journal.Record) error {
+				if r.Kind == store.OpCatalog {
+					if want != nil {
+						if diff := cmp.Diff(want, r.Meta, cmpopts.IgnoreFields(journal.Metadata{}, "NextSeq"), cmpopts.EquateEmpty()); diff != "" {
+							t.Fatalf("the segment at %d opens with other metadata (-want +got):\n%s", h.Position, diff)
+						}
+					}
+					want = r.Meta.Clone()
+				}
+				if r.Kind == store.OpEpochStart {
+					want.Epochs = want.Epochs.See(h)
+				}
+				want.Apply(r)
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+type groupActions struct{ *groupMachine }
+
+// Restart and Kill are those of a store alone.
+func (groupActions) Restart(*rapid.T) {}
+func (groupActions) Kill(*rapid.T)    {}
+
+func TestGroupModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &groupMachine{
+			machine: &machine{model: model{refs: map[store.Ref]modelRef{}, marks: map[laneID]store.Seq{}, catalog: map[string]string{}}},
+			g:       &testGroup{},
+		}
+		interval := rapid.SampledFrom([]int{1, 1000}).Draw(t, "interval")
+		for range 3 {
+			m.g.followers = append(m.g.followers, openFollower(t, groupOptions(interval)))
+		}
+		m.lead(t, 0)
+		defer func() {
+			m.s.Close()
+			for _, f := range m.g.followers {
+				f.Close()
+			}
+		}()
+		t.Repeat(rapid.StateMachineActions(groupActions{m}))
+	})
+}
+
+// TestCommittedIsNotRemoved: a member refuses to forget what it knows to be committed.
+func TestCommittedIsNotRemoved(t *testing.T) {
+	g := &testGroup{}
+	a, b := openFollower(t, groupOptions(1000)), openFollower(t, groupOptions(1000))
+	g.followers = []*follower{b}
+	for _, f := range []*follower{a, b} {
+		if err := f.Promise(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.epochs, g.feed = journal.EpochList{}.Add(1, 0), a.Feed()
+	s, err := a.Lead(1, g, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	send(t, s, 1, 4, "one")
+	half := g.commit
+	send(t, s, 1, 4, "two")
+	if err := b.Commit(g.commit); err != nil {
+		t.Fatal(err)
+	}
+	end := b.State().End
+	if err := b.Truncate(half); !errors.Is(err, ErrCommitted) {
+		t.Fatalf("removing what is committed: %v", err)
+	}
+	if got := b.State().End; got != end || b.Err() != nil {
+		t.Fatalf("the refused removal changed the end from %d to %d, %v", end, got, b.Err())
+	}
+	if err := b.Commit(end + 1); err == nil {
+		t.Fatal("committed beyond the end")
+	}
+	if err := b.Promise(0); err == nil {
+		t.Fatal("a promise was taken back")
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(b.opts); err == nil {
+		t.Fatal("a member's folder was opened by a broker of its own")
+	}
+	if _, err := OpenReplica(b.opts, "other"); err == nil {
+		t.Fatal("a member's folder was opened by another group")
+	}
+}
+
+// TestSuspect: after the machine went down a member does not claim to have what it acknowledged.
+func TestSuspect(t *testing.T) {
+	f := openFollower(t, groupOptions(1000))
+	g := &testGroup{followers: []*follower{f}}
+	a := openFollower(t, groupOptions(1000))
+	for _, x := range []*follower{a, f} {
+		if err := x.Promise(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.epochs, g.feed = journal.EpochList{}.Add(1, 0), a.Feed()
+	s, err := a.Lead(1, g, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	o := f.opts
+	o.FS, o.BootID = f.opts.FS.(*vfs.Mem).Snapshot(), "another boot"
+	again := openFollower(t, o)
+	if !again.State().Suspect {
+		t.Error("not suspect after another boot")
+	}
+	o.FS = o.FS.(*vfs.Mem).Snapshot()
+	third := openFollower(t, o)
+	if !third.State().Suspect {
+		t.Error("a second restart made it trusted")
+	}
+	if err := third.Trust(); err != nil || third.State().Suspect {
+		t.Errorf("still suspect after it has caught up: %v", err)
+	}
+	for _, x := range []*follower{f, again, third} {
+		if err := x.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	o.BootID = "a third boot"
+	last := openFollower(t, o)
+	defer last.Close()
+	if last.State().Suspect {
+		t.Error("suspect although it was closed in order")
+	}
+}
