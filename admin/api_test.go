@@ -434,7 +434,8 @@ func TestOverview(t *testing.T) {
 // gate holds commits up while it is shut.
 type gate struct{ shut atomic.Pointer[chan struct{}] }
 
-func (*gate) Synced(store.Epoch, store.Position) {}
+func (*gate) Written(store.Epoch, store.Position) {}
+func (*gate) Synced(store.Epoch, store.Position)  {}
 
 func (g *gate) Wait(store.Position) error {
 	if open := g.shut.Load(); open != nil {
