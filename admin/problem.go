@@ -36,7 +36,7 @@ func statusOf(code broker.Code) int {
 	switch code {
 	case broker.CodeBadDestination, broker.CodeBadRequest, broker.CodeBadSelector, broker.CodeNotOffered:
 		return http.StatusBadRequest
-	case broker.CodeNoDestination, broker.CodeNoSubscription, broker.CodeNoTransaction:
+	case broker.CodeNoDestination, broker.CodeNoSubscription, broker.CodeNoTransaction, broker.CodeNoSchedule:
 		return http.StatusNotFound
 	case broker.CodeNotAuthorized:
 		return http.StatusForbidden

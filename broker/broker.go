@@ -128,6 +128,7 @@ type Broker struct {
 
 	parkMu sync.Mutex // guards Conn.parked
 
+	sched   *scheduler
 	timers  *timers
 	aux     *tasks
 	loaders chan struct{}
@@ -157,6 +158,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.connGone = sync.NewCond(&b.connMu)
 	b.policyFn.Store(&o.Policy)
+	b.sched = newScheduler(b)
 	if err := b.recover(); err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
 	}
@@ -165,6 +167,7 @@ func New(o Options) (*Broker, error) {
 	b.spawn(b.timers.run)
 	b.spawn(b.aux.run)
 	b.spawn(b.sweep)
+	b.spawn(b.sched.run)
 	return b, nil
 }
 
@@ -280,7 +283,7 @@ func (b *Broker) Close(grace time.Duration) {
 }
 
 // catalog: key "q" + name -> id u32, created i64, hints in JSON or nothing; key "d" + name -> durableRecord;
-// key "n" -> highest id given u32.
+// key "n" -> highest id given u32; key "s" -> id u32 of the scheduler's destination.
 const (
 	catalogQueue   = 'q'
 	catalogDurable = 'd'
@@ -327,6 +330,9 @@ func (b *Broker) recover() error {
 			}
 			b.nextDest = max(b.nextDest, uint32(q.id))
 			b.queues[q.dest], b.byID[q.id] = q, q
+		case string(key) == string(catalogSchedule) && len(value) == 4:
+			b.sched.dest.Store(binary.BigEndian.Uint32(value))
+			b.nextDest = max(b.nextDest, b.sched.dest.Load())
 		default:
 			b.log.Warn("the store's catalog has an entry of an unknown kind; it is kept", "key", string(key))
 		}
@@ -342,6 +348,9 @@ func (b *Broker) recover() error {
 	}
 	for id, lanes := range b.store.Counts() {
 		q := b.byID[id]
+		if id == b.sched.id() {
+			continue
+		}
 		if q == nil {
 			b.log.Warn("the store holds messages of an unknown destination; they are kept", "dest", uint32(id))
 			continue

@@ -18,6 +18,7 @@ type Tx struct {
 type txSend struct {
 	dests []Destination
 	m     *Message
+	plan  *plan // of what is delivered later, else nil
 }
 
 type txAck struct {
@@ -95,12 +96,18 @@ func (t *Tx) Send(dests []Destination, m *Message) error {
 			r.q.resumeParked()
 		}
 	}
+	return t.keep(txSend{dests: dests, m: m})
+}
+
+// keep adds a message to the transaction, if there is room.
+func (t *Tx) keep(x txSend) error {
+	size := int64(x.m.Size())
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	if t.done {
-		return t.ended()
+	if err := t.room(size); err != nil {
+		return err
 	}
-	t.sends = append(t.sends, txSend{dests, m})
+	t.sends = append(t.sends, x)
 	t.bytes += size
 	return nil
 }
@@ -212,6 +219,10 @@ func (w *Work) Commit(t *Tx) error {
 	sends := t.sends
 	c.mu.Unlock()
 	for _, s := range sends {
+		if s.plan != nil {
+			w.addPlan(s.m, s.plan)
+			continue
+		}
 		routes, err := w.b.route(w.c, w.c, w.routes[:0], s.dests, s.m, limitsOff)
 		w.routes = routes
 		if err != nil {

@@ -73,6 +73,7 @@ type Work struct {
 	hidden  []hidden        // to be forgotten when committed
 	spilled []settle        // of a transaction: leave the temporary store when it is committed
 	starved []*Subscription // of several queues, whose credit was used up and is not any more
+	sched   *workSchedule   // what it scheduled, nil for nothing
 	routes  []route         // scratch of Send
 	lazy    bool
 	atomic  bool // a transaction: nothing becomes visible before the commit
@@ -293,6 +294,9 @@ func batchDone(sb *store.Batch, err error) {
 	}
 	for _, h := range w.hidden {
 		h.q.unhide(h.seq)
+	}
+	if w.sched != nil {
+		w.b.sched.committed(w.sched)
 	}
 	w.finish(nil)
 }
