@@ -331,8 +331,8 @@ func (b *Broker) recover() error {
 			b.nextDest = max(b.nextDest, uint32(q.id))
 			b.queues[q.dest], b.byID[q.id] = q, q
 		case string(key) == string(catalogSchedule) && len(value) == 4:
-			b.sched.dest.Store(binary.BigEndian.Uint32(value))
-			b.nextDest = max(b.nextDest, b.sched.dest.Load())
+			b.sched.recover(store.DestID(binary.BigEndian.Uint32(value)))
+			b.nextDest = max(b.nextDest, uint32(b.sched.id()))
 		default:
 			b.log.Warn("the store's catalog has an entry of an unknown kind; it is kept", "key", string(key))
 		}

@@ -55,7 +55,13 @@ type scheduler struct {
 }
 
 func newScheduler(b *Broker) *scheduler {
-	return &scheduler{b: b, kick: make(chan struct{}, 1), calls: make(chan func())}
+	return &scheduler{b: b, kick: make(chan struct{}, 1), calls: make(chan func()), low: math.MaxInt64, next: math.MaxInt64}
+}
+
+// recover takes up the destination that the catalog names: anything may be due.
+func (s *scheduler) recover(d store.DestID) {
+	s.dest.Store(uint32(d))
+	s.low, s.next = 0, 0
 }
 
 func (s *scheduler) id() store.DestID { return store.DestID(s.dest.Load()) }
