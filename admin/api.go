@@ -187,6 +187,10 @@ func (s *Server) apiQueuePurge(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return s.apiPurge(w, r, d)
+}
+
+func (s *Server) apiPurge(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
 	n, err := s.purgeQueue(r, d)
 	if err != nil {
 		return err
@@ -199,6 +203,10 @@ func (s *Server) apiMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return s.apiBrowse(w, r, d)
+}
+
+func (s *Server) apiBrowse(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
 	query := r.URL.Query()
 	limit, err := limitOf(query)
 	if err != nil {

@@ -91,6 +91,8 @@ func destPath(d broker.Destination) string {
 		return "/remote-temp-queue/" + d.Name
 	case broker.TempTopic:
 		return "/remote-temp-topic/" + d.Name
+	case broker.DurableSub:
+		return "/dsub/" + d.Name
 	}
 	return d.Name
 }

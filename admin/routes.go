@@ -76,6 +76,13 @@ func apiRoutes() []route {
 		{get, "/api/v1/topics/{name}", permView, (*Server).apiTopic, false},
 		{del, "/api/v1/topics/{name}", permManage, (*Server).apiTopicDelete, false},
 		{post, "/api/v1/topics/{name}/messages", permSend, (*Server).apiTopicSend, true},
+		{get, "/api/v1/subscriptions", permView, (*Server).apiDurables, false},
+		{get, "/api/v1/subscriptions/{name}", permView, (*Server).apiDurable, false},
+		{put, "/api/v1/subscriptions/{name}", permManage, (*Server).apiDurableCreate, false},
+		{del, "/api/v1/subscriptions/{name}", permManage, (*Server).apiDurableDelete, false},
+		{post, "/api/v1/subscriptions/{name}/purge", permManage, (*Server).apiDurablePurge, false},
+		{get, "/api/v1/subscriptions/{name}/messages", permView, (*Server).apiDurableMessages, false},
+		{post, "/api/v1/subscriptions/{name}/messages", permSend, (*Server).apiDurableSend, true},
 		{get, "/api/v1/connections", permView, (*Server).apiConnections, false},
 		{del, "/api/v1/connections/{serial}", permManage, (*Server).apiConnectionClose, false},
 	}

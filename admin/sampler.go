@@ -121,6 +121,9 @@ func (s *sampler) measure() []measured {
 		q := &queues[i]
 		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued})
 	}
+	for _, q := range s.b.DurableSubscriptions(nil) {
+		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued})
+	}
 	for i := range topics {
 		t := &topics[i]
 		list = append(list, measured{t.Destination, t.Created, int64(t.Backlog), t.Published, t.Delivered})

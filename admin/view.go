@@ -151,6 +151,7 @@ type overviewView struct {
 	Connections  int          `json:"connections"`
 	Queues       int          `json:"queues"`
 	Topics       int          `json:"topics"`
+	Durables     int          `json:"subscriptions"` // durable ones
 	Messages     int64        `json:"messages"`
 	Enqueued     uint64       `json:"enqueued"`
 	Dequeued     uint64       `json:"dequeued"`
@@ -177,6 +178,8 @@ func kindName(k broker.Kind) string {
 		return "temp-queue"
 	case broker.TempTopic:
 		return "temp-topic"
+	case broker.DurableSub:
+		return "subscription"
 	}
 	return "unknown"
 }
@@ -262,7 +265,7 @@ func (s *Server) overviewView() overviewView {
 			Name: info.Name, Version: info.Version, Role: info.Role, StartedAt: t.Started.UTC(),
 			UptimeSeconds: int64(s.opt.Now().Sub(t.Started).Seconds()), PID: os.Getpid(), DataDir: info.DataDir, Listeners: info.Listeners,
 		},
-		Connections: t.Connections, Queues: t.Queues, Topics: t.Topics, Messages: t.Messages, Enqueued: t.Enqueued, Dequeued: t.Dequeued,
+		Connections: t.Connections, Queues: t.Queues, Topics: t.Topics, Durables: t.Durables, Messages: t.Messages, Enqueued: t.Enqueued, Dequeued: t.Dequeued,
 		Published: t.Published, Expired: t.Expired, DeadLettered: t.DeadLettered, MemoryBytes: t.MemoryBytes, MemoryLimit: t.MemoryLimit,
 		StaleAcks: t.StaleAcks, Store: storeViewOf(&st),
 	}

@@ -42,6 +42,13 @@ func splitDestination(text string) (kind, name string, err error) {
 
 // nameOf is the name of a destination that must be of one kind.
 func nameOf(kind, text string) (string, error) {
+	if kind == "subscription" {
+		name := strings.TrimPrefix(text, "/dsub/")
+		if name == "" {
+			return "", usagef("for example clientId.name, as treadmq sub ls shows it", "the durable subscription has no name")
+		}
+		return name, nil
+	}
 	if kind == "topic" && !strings.HasPrefix(text, "/") && !strings.HasPrefix(text, "queue:") && !strings.HasPrefix(text, "topic:") {
 		text = "topic:" + text
 	}

@@ -166,10 +166,14 @@ func changed(name, what string, value any) record {
 
 // eachQueue does something to each of the queues named and prints what came of it.
 func eachQueue(cmd *cobra.Command, f *apiFlags, args []string, column string, do func(context.Context, *api.Client, string) (record, error)) error {
+	return each(cmd, f, queues(), args, column, do)
+}
+
+func each(cmd *cobra.Command, f *apiFlags, kind destinations, args []string, column string, do func(context.Context, *api.Client, string) (record, error)) error {
 	names := make([]string, len(args))
 	for i, a := range args {
 		var err error
-		if names[i], err = nameOf("queue", a); err != nil {
+		if names[i], err = nameOf(kind.kind, a); err != nil {
 			return err
 		}
 	}
@@ -207,12 +211,16 @@ func (d *destroyFlags) register(cmd *cobra.Command) {
 
 // announce says what is about to be hit, and asks.
 func (d *destroyFlags) announce(cmd *cobra.Command, c *api.Client, action, name string) (goOn bool, err error) {
-	q, err := c.Destination(cmd.Context(), "queues", name)
+	return d.announceAs(cmd, c, queues(), action, name)
+}
+
+func (d *destroyFlags) announceAs(cmd *cobra.Command, c *api.Client, kind destinations, action, name string) (goOn bool, err error) {
+	q, err := c.Destination(cmd.Context(), kind.plural, name)
 	if err != nil {
-		return false, apiError(c, fmt.Sprintf("cannot %s the queue %q", action, name), err)
+		return false, apiError(c, fmt.Sprintf("cannot %s the %s %q", action, kind.kind, name), err)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "treadmq: %s queue %s at %s: %s messages (%s bytes), %s in flight, %s consumers\n",
-		action, printable(name), c.URL(), q.Text("messages"), q.Text("bytes"), q.Text("inFlight"), q.Text("consumers"))
+	fmt.Fprintf(cmd.ErrOrStderr(), "treadmq: %s %s %s at %s: %s messages (%s bytes), %s in flight, %s consumers\n",
+		action, kind.kind, printable(name), c.URL(), q.Text("messages"), q.Text("bytes"), q.Text("inFlight"), q.Text("consumers"))
 	if d.dryRun {
 		talk(cmd, "nothing done: --dry-run")
 		return false, nil

@@ -111,6 +111,13 @@ func (c *Client) CreateQueue(ctx context.Context, name string) error {
 	return c.do(ctx, http.MethodPut, path("queues", name), nil, nil, nil)
 }
 
+// CreateSubscription makes a durable subscription, or makes one anew that is there
+// with other topics or another selector.
+func (c *Client) CreateSubscription(ctx context.Context, name, clientID string, topics []string, selector string) error {
+	body := map[string]any{"topics": topics, "selector": selector, "clientId": clientID}
+	return c.do(ctx, http.MethodPut, path("subscriptions", name), nil, body, nil)
+}
+
 // Delete removes a destination with its messages; force also when it is in use.
 func (c *Client) Delete(ctx context.Context, kind, name string, force bool) error {
 	q := url.Values{}

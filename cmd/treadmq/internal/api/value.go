@@ -24,6 +24,8 @@ func text(v any) string {
 		return v.String()
 	case bool:
 		return strconv.FormatBool(v)
+	case []any:
+		return listText(v)
 	}
 	return ""
 }

@@ -1,0 +1,158 @@
+package admin
+
+import (
+	"net/http"
+
+	"treadmq/broker"
+)
+
+// durableView is a durable subscription: a queue, and what feeds it.
+type durableView struct {
+	queueView
+	Topics   []string `json:"topics"` // names and patterns
+	Selector string   `json:"selector"`
+	NoLocal  bool     `json:"noLocal"`
+	ClientID string   `json:"clientId"` // empty: nobody's in particular
+}
+
+// durableDetail is one durable subscription with all there is to say about it.
+type durableDetail struct {
+	durableView
+	ConsumersList    []subscriptionView `json:"consumersList"`
+	Policy           *policyView        `json:"policy,omitempty"`
+	OldestAgeSeconds float64            `json:"oldestAgeSeconds"`
+}
+
+func (s *Server) durableView(i *broker.DurableInfo) durableView {
+	return durableView{queueView: s.queueView(&i.QueueInfo), Topics: i.Topics, Selector: i.Selector, NoLocal: i.NoLocal, ClientID: i.ClientID}
+}
+
+// durableFigures are what a list of durable subscriptions can be sorted by.
+func durableFigures() figures[durableView] {
+	all := figures[durableView]{}
+	for name, figure := range queueFigures() {
+		all[name] = func(v *durableView) float64 { return figure(&v.queueView) }
+	}
+	return all
+}
+
+func (s *Server) apiDurables(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseListQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	infos := s.b.DurableSubscriptions(q.wants())
+	views := make([]durableView, len(infos))
+	for i := range infos {
+		views[i] = s.durableView(&infos[i])
+	}
+	page, err := pageOf(views, q, durableFigures())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func durableDest(r *http.Request) (broker.Destination, error) {
+	name, err := pathName(r)
+	return broker.Destination{Kind: broker.DurableSub, Name: name}, err
+}
+
+func (s *Server) apiDurable(w http.ResponseWriter, r *http.Request) error {
+	d, err := durableDest(r)
+	if err != nil {
+		return err
+	}
+	info, err := s.b.DurableSubscription(d.Name)
+	if err != nil {
+		return err
+	}
+	v := durableDetail{durableView: s.durableView(&info), ConsumersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
+	v.History = s.historyView(s.rates.trace(d))
+	if v.Messages > 0 {
+		v.OldestAgeSeconds, err = s.oldestAge(d)
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, v)
+}
+
+// newDurable is what a durable subscription is made of.
+type newDurable struct {
+	Topics   []string `json:"topics"`
+	Selector string   `json:"selector"`
+	NoLocal  bool     `json:"noLocal"`
+	ClientID string   `json:"clientId"`
+}
+
+// apiDurableCreate makes a durable subscription, or makes one anew that is of other
+// topics or has another selector.
+func (s *Server) apiDurableCreate(w http.ResponseWriter, r *http.Request) error {
+	d, err := durableDest(r)
+	if err != nil {
+		return err
+	}
+	var n newDurable
+	if err := readJSON(r, &n); err != nil {
+		return err
+	}
+	_, missing := s.b.DurableSubscription(d.Name)
+	err = s.b.OpenDurable(broker.DurableOptions{Name: d.Name, ClientID: n.ClientID, Topics: n.Topics, Selector: n.Selector, NoLocal: n.NoLocal})
+	s.audit(r, "create", destPath(d), err)
+	if err != nil {
+		return err
+	}
+	info, err := s.b.DurableSubscription(d.Name)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if missing != nil {
+		status = http.StatusCreated
+	}
+	return writeJSON(w, status, s.durableView(&info))
+}
+
+func (s *Server) apiDurableDelete(w http.ResponseWriter, r *http.Request) error {
+	d, err := durableDest(r)
+	if err != nil {
+		return err
+	}
+	force := r.URL.Query().Get("force") == "true"
+	done := make(chan error, 1)
+	err = s.b.DeleteDurable(d.Name, force, func(err error) { done <- err })
+	if err == nil {
+		err = committed(r.Context(), done)
+	}
+	s.audit(r, "delete", destPath(d), err, "force", force)
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (s *Server) apiDurablePurge(w http.ResponseWriter, r *http.Request) error {
+	d, err := durableDest(r)
+	if err != nil {
+		return err
+	}
+	return s.apiPurge(w, r, d)
+}
+
+func (s *Server) apiDurableMessages(w http.ResponseWriter, r *http.Request) error {
+	d, err := durableDest(r)
+	if err != nil {
+		return err
+	}
+	return s.apiBrowse(w, r, d)
+}
+
+func (s *Server) apiDurableSend(w http.ResponseWriter, r *http.Request) error {
+	d, err := durableDest(r)
+	if err != nil {
+		return err
+	}
+	return s.apiSend(w, r, d)
+}
