@@ -25,6 +25,7 @@ var allowed = map[string][]string{
 	"broker/stomp":       {"broker", "broker/stomp/frame"},
 	"broker/stomp/frame": {},
 	"broker/selector":    {},
+	"embed":              {"broker", "broker/stomp", "store/local", "store/vfs"},
 	"ha/failover":        {},
 	"ha/coord":           {},
 	"ha/coord/coordtest": {"ha/coord"},
