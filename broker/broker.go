@@ -35,7 +35,7 @@ type Options struct {
 	// MaxDestinations bounds queues and topics together. Default 100,000.
 	MaxDestinations int
 	// MaxTransactions bounds open transactions of a connection (default 64),
-	// MaxTxOps their operations (65,536) and MaxTxBytes the bytes of their messages (64 MiB).
+	// MaxTxOps their operations (65,536) and MaxTxBytes the bytes of their messages (128 MiB).
 	MaxTransactions, MaxTxOps int
 	MaxTxBytes                int64
 	// MaxDelayed bounds the messages of a queue that wait for their next delivery;
@@ -78,7 +78,7 @@ func (o *Options) setDefaults() error {
 		o.MaxTxOps = 65_536
 	}
 	if o.MaxTxBytes <= 0 {
-		o.MaxTxBytes = 64 << 20
+		o.MaxTxBytes = 128 << 20
 	}
 	if o.MaxDelayed <= 0 {
 		o.MaxDelayed = 100_000

@@ -120,7 +120,7 @@ func (s *Subscription) show(list []Browsed, k *wakes) int {
 			!s.filter.matches(s.c.b, m.Message, m.Dest, m.Attempts, m.Expiration, m.Overlay) {
 			continue
 		}
-		if s.closed || s.credit <= 0 || s.creditBytes <= 0 {
+		if !s.started || s.closed || s.credit <= 0 || s.creditBytes <= 0 {
 			return i
 		}
 		size := m.Message.Size()
@@ -130,7 +130,7 @@ func (s *Subscription) show(list []Browsed, k *wakes) int {
 		if !s.auto {
 			tag = s.push(slot{id: m.Message.ID(), size: uint32(size), state: slotOut})
 		}
-		s.delivered++
+		s.countDelivery()
 		s.c.out = append(s.c.out, Delivery{Sub: s, Message: m.Message, Dest: m.Dest, Tag: tag, Seq: m.Seq,
 			Attempts: m.Attempts + 1, Redelivered: m.Attempts > 0, Expiration: m.Expiration, Overlay: m.Overlay})
 		k.note(s.c)

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"testing"
 
 	"treadmq/broker"
@@ -76,5 +77,34 @@ func TestStopEndsBrowsing(t *testing.T) {
 	r.b.Close(0) // waits for what reads
 	if more := conn.Output(nil); len(more) != 0 {
 		t.Errorf("%d deliveries after Stop", len(more))
+	}
+}
+
+// TestMost: a subscription that wants so many messages takes no further ones, however much it acknowledges.
+func TestMost(t *testing.T) {
+	for _, d := range []broker.Destination{queueNamed("a"), topicNamed("t")} {
+		r := newRig(t)
+		p, c := r.connect(), r.connect()
+		s := c.subscribe(d, func(o *broker.SubscribeOptions) { o.Most, o.Prefetch = 3, 2 })
+		for i := range 20 {
+			p.send(d, fmt.Sprint(i), volatile)
+		}
+		for i := range 3 {
+			got := c.take(1)
+			wantBodies(t, got, fmt.Sprint(i))
+			c.settle(broker.AckAccept, got...)
+		}
+		r.drain()
+		if n := c.waiting(); n != 0 {
+			t.Errorf("%s: %d more came", d, n)
+		}
+		s.Close()
+		if d.Kind == broker.Queue {
+			next := r.connect()
+			next.subscribe(d)
+			if got := next.take(1)[0]; string(got.Message.Body()) != "3" || got.Attempts != 1 || got.Redelivered {
+				t.Errorf("the next one has %s, attempt %d", got.Message.Body(), got.Attempts)
+			}
+		}
 	}
 }

@@ -20,7 +20,8 @@ type SubscribeOptions struct {
 	Priority      int  // higher is served first
 	NoLocal       bool
 	Browser       bool
-	PendingLimit  int // topics: backlog in messages, 0 = policy
+	PendingLimit  int    // topics: backlog in messages, 0 = policy
+	Most          uint64 // deliveries in all, then it is as after Stop; 0 = no limit
 	// Durable makes it the consumer of a durable subscription, which is made if there is
 	// none. Dests, Selector and NoLocal are not looked at.
 	Durable *DurableOptions
@@ -90,7 +91,7 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 	}
 	s.credit--
 	s.creditBytes -= int64(e.size)
-	s.delivered++
+	s.countDelivery()
 	tag := s.push(slot{e: e, q: q, id: e.id, size: e.size, state: slotOut})
 	c.out = append(c.out, Delivery{
 		Sub: s, Message: e.msg, Dest: q.shownDest(e.msg, e.overlay), Tag: tag, Seq: e.seq, Attempts: e.attempts + 1,
@@ -177,6 +178,13 @@ func (s *Subscription) Start() {
 	s.started = true
 	s.c.mu.Unlock()
 	s.pump()
+}
+
+// countDelivery counts a delivery; the last that is wanted ends dispatch. c.mu is held.
+func (s *Subscription) countDelivery() {
+	if s.delivered++; s.delivered == s.opt.Most {
+		s.started, s.stopped = false, true
+	}
 }
 
 // Stop ends dispatch for good: Output has no Delivery of the subscription afterwards. What the writer has taken already

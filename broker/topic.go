@@ -86,6 +86,9 @@ func (s *Subscription) publish(p pendingMessage, k *wakes) {
 		k.note(c)
 		return
 	}
+	if s.stopped {
+		return
+	}
 	dropped := s.backlog.push(p)
 	t.dropped.Add(uint64(dropped))
 	if dropped > 0 && s.backlog.evict == EvictDisconnect && !s.evictedErr {
@@ -105,7 +108,7 @@ func (s *Subscription) deliverTopic(p pendingMessage) {
 	if !s.auto {
 		tag = s.push(slot{id: m.id, size: uint32(m.Size()), state: slotOut})
 	}
-	s.delivered++
+	s.countDelivery()
 	t.delivered.Add(1)
 	s.c.out = append(s.c.out, Delivery{Sub: s, Message: m, Dest: t.dest, Tag: tag, Attempts: 1, Expiration: p.exp, Overlay: p.over})
 }
@@ -117,7 +120,7 @@ func (s *Subscription) feed(k *wakes) {
 		return
 	}
 	now := int64(0)
-	for s.backlog.len() > 0 && s.credit > 0 && s.creditBytes > 0 {
+	for s.started && s.backlog.len() > 0 && s.credit > 0 && s.creditBytes > 0 {
 		p := s.backlog.pop()
 		if p.exp != 0 {
 			if now == 0 {

@@ -101,6 +101,7 @@ type VirtualTopics struct {
 type Memory struct {
 	Limit             Size
 	QueueWindow       Size
+	QueueDelayed      int
 	TopicSubscription Size
 }
 
@@ -223,6 +224,7 @@ func Default() *Config {
 		Memory: Memory{
 			Limit:             128 * MiB,
 			QueueWindow:       8 * MiB,
+			QueueDelayed:      100_000,
 			TopicSubscription: 1 * MiB,
 		},
 		Virtual: VirtualTopics{Topics: []string{"VirtualTopic.>"}, Prefix: "Consumer.*."},

@@ -192,6 +192,8 @@ func memoryKeys() []key {
 			func(c *Config) value { return size(&c.Memory.Limit, MiB, mostBytes) }},
 		{"memory.queueWindow", "Bodies kept in memory for the head of one queue.",
 			func(c *Config) value { return size(&c.Memory.QueueWindow, 64*KiB, mostBytes) }},
+		{"memory.queueDelayed", "Messages of one queue that wait for their next delivery, in memory. A queue with more delivers nothing until one is due.",
+			func(c *Config) value { return whole(&c.Memory.QueueDelayed, 1, most) }},
 		{"memory.topicSubscription", "Messages kept for one topic subscription that reads slower than is published. The policy key evict says what happens beyond it.",
 			func(c *Config) value { return size(&c.Memory.TopicSubscription, 16*KiB, mostBytes) }},
 	}

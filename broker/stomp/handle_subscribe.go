@@ -156,6 +156,13 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	if err != nil {
 		return none, err
 	}
+	if v, ok := f.Get("x-max-messages"); ok {
+		n, err := number("x-max-messages", v)
+		if err != nil {
+			return none, err
+		}
+		o.Most = uint64(n)
+	}
 	s.applyDialect(&o, f)
 	o.Shared = isTrue(f, "x-shared") || s.listener.Dialect == DialectRabbitMQ
 	o.Durable, err = s.durable(f, sub, &o)

@@ -65,6 +65,19 @@ func TestBodiesPassUnchanged(t *testing.T) {
 	b.wantEmpty(t, "bodies")
 }
 
+// TestRecvTakesNoMore: the messages behind those that were asked for are as if nobody had asked.
+func TestRecvTakesNoMore(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, "one\ntwo\nthree\nfour\nfive\nsix", "send", "nomore", "--lines").want(t, 0)
+	for _, n := range []int{1, 2, 1, 2} {
+		for _, m := range b.receive(t, "nomore", n) {
+			if m.Redelivered || m.DeliveryCount > 1 {
+				t.Errorf("%s was delivered before: count %d", *m.Body, m.DeliveryCount)
+			}
+		}
+	}
+}
+
 func TestSendLines(t *testing.T) {
 	b := theBroker(t)
 	b.run(t, "one\r\ntwo\n\nlast", "send", "lines", "--lines").want(t, 0).says(t, "sent 4 messages")

@@ -162,7 +162,7 @@ func (n *node) openBroker(seq *atomic.Uint64) error {
 	b, err := broker.New(broker.Options{
 		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn, Routing: &routes,
 		MemoryLimit: int64(n.cfg.Memory.Limit), MaxTransactions: c.MaxTransactions, MaxTxOps: c.MaxTransactionOps,
-		MaxTxBytes: int64(c.MaxTransactionBytes), Logger: n.log,
+		MaxTxBytes: int64(c.MaxTransactionBytes), MaxDelayed: n.cfg.Memory.QueueDelayed, Logger: n.log,
 	})
 	if err != nil {
 		return exitError(66, "%v", err)

@@ -93,6 +93,9 @@ func (o *recvOptions) subscribeHeaders() ([]failover.Header, error) {
 		prefetch = min(prefetch, o.count)
 	}
 	headers := []failover.Header{failover.H("activemq.prefetchSize", strconv.Itoa(prefetch))}
+	if o.count > 0 { // the room that acknowledging makes is not for one more
+		headers = append(headers, failover.H("x-max-messages", strconv.Itoa(o.count)))
+	}
 	if o.selector != "" {
 		headers = append(headers, failover.H("selector", o.selector))
 	}
