@@ -1,11 +1,8 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,14 +16,6 @@ const (
 	startTimeout = 60 * time.Second
 	stopTimeout  = 60 * time.Second
 	pollInterval = 50 * time.Millisecond
-)
-
-// LSB exit codes of status.
-const (
-	statusRunning  = 0
-	statusDead     = 1 // a run file without its process
-	statusStopped  = 3
-	statusNotReady = 4
 )
 
 func newStartCommand() *cobra.Command {
@@ -184,57 +173,4 @@ func simpleDaemonCommand(use, short string, run func(*serverFlags) error) *cobra
 		RunE: func(*cobra.Command, []string) error { return run(f) }}
 	f.register(cmd)
 	return cmd
-}
-
-func newStatusCommand() *cobra.Command {
-	f := &serverFlags{}
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use: "status", Short: "Tell whether the broker runs (exit code 0 running, 1 dead, 3 stopped, 4 running but not ready)",
-		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			s, err := running(f)
-			if err != nil {
-				if asJSON {
-					json.NewEncoder(os.Stdout).Encode(map[string]any{"running": false, "reason": err.Error()})
-				}
-				return err
-			}
-			ready, why := askReady(s)
-			if asJSON {
-				json.NewEncoder(os.Stdout).Encode(map[string]any{"running": true, "ready": ready, "reason": why, "process": s})
-			} else {
-				s.print(os.Stdout)
-			}
-			if !ready {
-				return exitError(statusNotReady, "the broker runs, but takes no clients: %s", why)
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	f.register(cmd)
-	return cmd
-}
-
-// askReady asks the console whether clients are taken. A broker without console
-// counts as ready: it writes its run file when it is.
-func askReady(s *runState) (bool, string) {
-	if s.Console == "" {
-		return true, ""
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.readyURL(), nil)
-	if err != nil {
-		return false, err.Error()
-	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: localTLS()}}
-	defer client.CloseIdleConnections()
-	resp, err := client.Do(req)
-	if err != nil {
-		return false, err.Error()
-	}
-	resp.Body.Close()
-	return resp.StatusCode == http.StatusOK, resp.Status
 }
