@@ -168,6 +168,7 @@ func New(o Options) (*Broker, error) {
 	b.spawn(b.aux.run)
 	b.spawn(b.sweep)
 	b.spawn(b.sched.run)
+	b.readAllLastValues()
 	return b, nil
 }
 

@@ -102,9 +102,16 @@ func (q *queue) handedOver() bool {
 func (q *queue) policyChanged(k *wakes) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.elect()
+	q.applyPolicy()
 	q.openGate()
 	q.dispatch(k)
+}
+
+// applyPolicy is called with q.mu held, or before anybody knows the queue.
+func (q *queue) applyPolicy() {
+	p := q.policy.Load()
+	q.elect()
+	q.useLastValues(p.LastValueKey, false, p.LastValueKeys)
 }
 
 // maxGate is how long consumersBeforeDispatchStarts holds a queue up when no time is set.

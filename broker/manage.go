@@ -83,6 +83,16 @@ func (b *Broker) Purge(d Destination, done func(error)) (int64, error) {
 	return n, nil
 }
 
+func keptSet(kept [][]store.Seq) map[store.Seq]bool {
+	set := map[store.Seq]bool{}
+	for _, list := range kept {
+		for _, s := range list {
+			set[s] = true
+		}
+	}
+	return set
+}
+
 // purge empties the queue but for what consumers hold. q.mu is held.
 func (q *queue) purge(sb *store.Batch) int64 {
 	var kept [sources][]store.Seq
@@ -113,6 +123,9 @@ func (q *queue) purge(sb *store.Batch) int64 {
 	}
 	q.clearTimed()
 	q.purgeGroups()
+	if q.last != nil {
+		q.last.purged(keptSet(kept[:]))
+	}
 	q.depth.Store(q.inflight)
 	q.bytes.Store(q.heldBytes)
 	q.stats.dropped += uint64(max(n, 0))

@@ -45,6 +45,9 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	q.charge(e)
 	q.enlist(e)
 	ln.ready.insert(e)
+	if q.last != nil {
+		q.arrived(e, m)
+	}
 	q.dispatch(k)
 }
 
@@ -75,6 +78,9 @@ func (q *queue) spill(t *target, e *entry, floor store.Seq) bool {
 			e.seq, e.loc, e.stored = sb.Seq(0), sb.Ops[0].Loc, true
 			q.count(int64(e.size))
 			q.admit(e)
+			if q.last != nil {
+				q.arrived(e, t.msg)
+			}
 		}
 		q.dispatch(&k)
 		q.mu.Unlock()

@@ -95,6 +95,8 @@ type Policy struct {
 	IgnorePriority   bool          // priorities of consumers do not count
 	StrictOrder      bool          // one consumer is filled before the next gets something
 	ConsumersToStart int           // consumers that must be there before a queue without any begins to deliver
+	LastValueKey     string        // header: a newer message replaces the older one of its value that nobody has; "" = none
+	LastValueKeys    int           // values, 0 = DefaultLastValues
 	TimeBeforeStart  time.Duration // or so long; with ConsumersToStart alone a second at most
 }
 

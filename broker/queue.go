@@ -54,6 +54,8 @@ type queue struct {
 	scans     []*scan                // of those with a selector, and with groups of all; in the order of subs
 	filters   int                    // consumers with a selector
 	groups    map[string]*group
+	last      *lastValues   // nil: not a last-value queue
+	replaced  []settle      // older values that are to be removed
 	stalled   bool          // a scan waits for the number of groups to fall
 	sole      bool          // only subs[0] is served
 	flat      bool          // priorities of consumers do not count
@@ -86,6 +88,7 @@ func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
 		unusedSince: now, timed: map[*entry]struct{}{}}
 	p := b.policy(d)
 	q.policy.Store(&p)
+	q.applyPolicy()
 	return q
 }
 
@@ -125,6 +128,9 @@ func (q *queue) forget(e *entry) {
 	if e.grp != nil {
 		q.groupChanged(e.grp)
 	}
+	if q.last != nil {
+		q.last.left(e.seq)
+	}
 }
 
 func (q *queue) unreserve(size int64) {
@@ -148,6 +154,9 @@ func (q *queue) arrive(seq store.Seq, loc store.Loc, t *target) {
 	e := &entry{seq: seq, loc: loc, msg: m, id: m.id, expiry: t.exp, overlay: t.over,
 		size: uint32(m.Size()), lane: laneOf(m), src: durable, stored: true}
 	q.admit(e)
+	if q.last != nil {
+		q.arrived(e, t.msg)
+	}
 }
 
 // arriveLink makes visible what is a further reference to another queue's
@@ -161,6 +170,9 @@ func (q *queue) arriveLink(t *target, seq store.Seq) {
 	e := &entry{seq: seq, loc: f.loc, msg: t.msg, id: f.id, expiry: t.exp, overlay: t.over,
 		size: f.size, lane: f.lane, src: durable, stored: true}
 	q.admit(e)
+	if q.last != nil {
+		q.arrived(e, t.msg)
+	}
 }
 
 // admit keeps a stored entry in memory or leaves it to be read later. q.mu is held.
@@ -208,7 +220,7 @@ func (q *queue) first() *lane {
 
 // dispatch pairs ready messages with credit. q.mu is held.
 func (q *queue) dispatch(k *wakes) {
-	if len(q.subs) == 0 || q.paused || q.gated || (q.handover && !q.handedOver()) || q.deleted.Load() || q.held > 0 || q.delayed >= int64(q.b.opt.MaxDelayed) {
+	if len(q.subs) == 0 || q.paused || q.gated || (q.handover && !q.handedOver()) || q.last.isReading() || q.deleted.Load() || q.held > 0 || q.delayed >= int64(q.b.opt.MaxDelayed) {
 		return
 	}
 	var now int64

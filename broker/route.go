@@ -98,6 +98,15 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		return route{}, Errorf(CodeStoreFull, "memory for the queue %s is used up and the temporary store takes no more, so the non-persistent message was refused; it may be sent again when there is room", q.dest.Name)
 	}
 	p := q.policy.Load()
+	if p.LastValueKey != "" && lim != limitsOff {
+		if err := q.roomForKey(m); err != nil {
+			if lim == limitsFeed {
+				q.drop()
+				return route{}, nil
+			}
+			return route{}, err
+		}
+	}
 	if lim == limitsOff || (p.MaxMessages <= 0 && p.MaxBytes <= 0) {
 		q.reserve(size)
 		return route{q: q}, nil

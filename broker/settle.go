@@ -155,6 +155,9 @@ func (q *queue) giveBack(e *entry) {
 		q.forget(e)
 		return
 	}
+	if q.last != nil && q.outdated(e) {
+		return
+	}
 	q.charge(e)
 	q.enlist(e)
 	q.lanes[e.src][e.lane].ready.insert(e)
