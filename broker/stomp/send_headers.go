@@ -97,7 +97,7 @@ func headerOf(name []byte) headerID {
 		return hHint
 	case "AMQ_SCHEDULED_DELAY", "AMQ_SCHEDULED_TIME", "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON",
 		"AMQ_SCHEDULER_ACTION", "_AMQ_SCHED_DELIVERY", "x-delay", "x-deliver-at", "x-dedup-id", "_AMQ_DUPL_ID",
-		"x-producer-id", "_AMQ_LVQ_NAME", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
+		"x-producer-id", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
 		"x-reply-timeout":
 		return hNotOffered
 	}
