@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"treadmq/broker"
+	"treadmq/broker/stomp/sendheader"
 )
 
 // outgoing is a message that somebody sends by the API or the form.
@@ -94,10 +95,8 @@ func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.
 	var b broker.Builder
 	b.Reset()
 	f := sendFields{persistent: true, priority: broker.DefaultPriority}
-	for _, h := range o.Headers {
-		if err := f.header(&b, h); err != nil {
-			return nil, err
-		}
+	if err := f.headers(&b, o.Headers); err != nil {
+		return nil, err
 	}
 	if err := f.override(o); err != nil {
 		return nil, err
@@ -134,58 +133,64 @@ func (o *outgoing) content() ([]byte, broker.BodyKind, broker.MessageFlags, erro
 	return raw, broker.BodyBytes, broker.FlagHasLength, nil
 }
 
-// header takes one header up.
-func (f *sendFields) header(b *broker.Builder, h header) (err error) {
-	value := []byte(h.Value)
-	switch h.Name {
-	case "":
-		return badRequest("A header has no name.")
-	case "destination", "content-length", "message-id", "subscription", "redelivered", "ack", "timestamp", "receipt", "transaction",
-		"JMSXUserID", "JMSXDeliveryCount":
-		// The broker's own: a client cannot set them.
-	case "correlation-id":
-		b.SetField(broker.FieldCorrelationID, value)
-	case "type":
-		b.SetField(broker.FieldType, value)
-	case "JMSXGroupID":
-		b.SetField(broker.FieldGroup, value)
-	case "JMSXGroupSeq":
-		b.SetField(broker.FieldGroupSeq, value)
-	case "content-type":
-		b.SetField(broker.FieldContentType, value)
-	case "reply-to":
-		f.replyTo = h.Value
-	case "persistent":
-		f.persistent = !strings.EqualFold(h.Value, "false")
-	case "priority":
-		f.priority, err = strconv.Atoi(h.Value)
-	case "expires":
-		f.expiration, err = strconv.ParseInt(h.Value, 10, 64)
-	case "expiration", "x-ttl":
-		f.ttl, err = strconv.ParseInt(h.Value, 10, 64)
-	default:
-		if notOffered(h.Name) {
-			return broker.Errorf(broker.CodeNotOffered, "this version does not carry out the header %s; the message was not sent", h.Name)
+// headers takes the headers up, the first of each; JMS names count where the STOMP name is missing.
+func (f *sendFields) headers(b *broker.Builder, list headerList) error {
+	var seen [sendheader.JMSType + 1]bool
+	for _, jms := range []bool{false, true} {
+		for _, h := range list {
+			id := sendheader.Of([]byte(h.Name))
+			standard := id.Standard()
+			if (id != standard) != jms || id != sendheader.User && seen[standard] {
+				continue
+			}
+			seen[standard] = true
+			if err := f.header(b, id, h); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// header takes one header up.
+func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err error) {
+	value := []byte(h.Value)
+	if h.Name == "" {
+		return badRequest("A header has no name.")
+	}
+	switch id.Standard() {
+	case sendheader.User:
 		b.AddString([]byte(h.Name), value)
+	case sendheader.Drop, sendheader.Destination, sendheader.DestinationType, sendheader.Receipt, sendheader.Transaction,
+		sendheader.MsgType, sendheader.Hint:
+		// The broker's own, or said by the request itself.
+	case sendheader.CorrelationID:
+		b.SetField(broker.FieldCorrelationID, value)
+	case sendheader.Type:
+		b.SetField(broker.FieldType, value)
+	case sendheader.Group:
+		b.SetField(broker.FieldGroup, value)
+	case sendheader.GroupSeq:
+		b.SetField(broker.FieldGroupSeq, value)
+	case sendheader.ContentType:
+		b.SetField(broker.FieldContentType, value)
+	case sendheader.ReplyTo:
+		f.replyTo = h.Value
+	case sendheader.Persistent:
+		f.persistent = !strings.EqualFold(h.Value, "false") && (id != sendheader.JMSDeliveryMode || !sendheader.NonPersistent(value))
+	case sendheader.Priority:
+		f.priority, err = strconv.Atoi(h.Value)
+	case sendheader.Expires:
+		f.expiration, err = strconv.ParseInt(h.Value, 10, 64)
+	case sendheader.Expiration, sendheader.TTL:
+		f.ttl, err = strconv.ParseInt(h.Value, 10, 64)
+	default: // SEND refuses it too, or carries out what cannot be asked for here: nobody is to rely on it
+		return broker.Errorf(broker.CodeNotOffered, "this version does not carry out the header %s; the message was not sent", h.Name)
 	}
 	if err != nil {
 		return badRequest("The header " + h.Name + " must be a number, not " + strconv.Quote(h.Value) + ".")
 	}
 	return nil
-}
-
-// notOffered reports whether a header asks for something that SEND refuses too, lest
-// somebody rely on it.
-func notOffered(name string) bool {
-	switch name {
-	case "AMQ_SCHEDULED_DELAY", "AMQ_SCHEDULED_TIME", "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON",
-		"AMQ_SCHEDULER_ACTION", "_AMQ_SCHED_DELIVERY", "x-delay", "x-deliver-at", "x-dedup-id", "_AMQ_DUPL_ID",
-		"x-producer-id", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
-		"x-reply-timeout":
-		return true
-	}
-	return false
 }
 
 // override takes up what was given besides the headers, which wins.

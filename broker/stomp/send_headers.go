@@ -2,107 +2,45 @@ package stomp
 
 import (
 	"bytes"
-	"strings"
 
 	"treadmq/broker"
 	"treadmq/broker/stomp/frame"
+	"treadmq/broker/stomp/sendheader"
 )
 
-// headerID is a header of SEND that means something to the broker.
-type headerID uint8
+// headerID is a header of SEND that means something to the broker; package sendheader has the table of names.
+type headerID = sendheader.ID
 
 const (
-	hUser headerID = iota // none: the header is the application's
-	hDrop                 // stripped: the client may not set it
-	hDestination
-	hDestinationType
-	hReceipt
-	hTransaction
-	hPersistent
-	hPriority
-	hExpires
-	hExpiration
-	hTTL
-	hCorrelationID
-	hReplyTo
-	hType
-	hGroup
-	hGroupSeq
-	hContentType
-	hMsgType
-	hHint // what a queue is to be like that this SEND makes
-	hNotOffered
-	// The JMS names of some of them, which count only if the STOMP name is not there.
-	hJMSPriority
-	hJMSExpiration
-	hJMSDeliveryMode
-	hJMSCorrelationID
-	hJMSReplyTo
-	hJMSType
+	hUser             = sendheader.User
+	hDrop             = sendheader.Drop
+	hDestination      = sendheader.Destination
+	hDestinationType  = sendheader.DestinationType
+	hReceipt          = sendheader.Receipt
+	hTransaction      = sendheader.Transaction
+	hPersistent       = sendheader.Persistent
+	hPriority         = sendheader.Priority
+	hExpires          = sendheader.Expires
+	hExpiration       = sendheader.Expiration
+	hTTL              = sendheader.TTL
+	hCorrelationID    = sendheader.CorrelationID
+	hReplyTo          = sendheader.ReplyTo
+	hType             = sendheader.Type
+	hGroup            = sendheader.Group
+	hGroupSeq         = sendheader.GroupSeq
+	hContentType      = sendheader.ContentType
+	hMsgType          = sendheader.MsgType
+	hHint             = sendheader.Hint
+	hNotOffered       = sendheader.NotOffered
+	hJMSPriority      = sendheader.JMSPriority
+	hJMSExpiration    = sendheader.JMSExpiration
+	hJMSDeliveryMode  = sendheader.JMSDeliveryMode
+	hJMSCorrelationID = sendheader.JMSCorrelationID
+	hJMSReplyTo       = sendheader.JMSReplyTo
+	hJMSType          = sendheader.JMSType
 )
 
-// headerOf says what a header name of SEND means. Semantics 1.4 (what is stripped), 2.3 and 2.6 (what the broker sets
-// on MESSAGE itself).
-func headerOf(name []byte) headerID {
-	switch string(name) {
-	case "destination":
-		return hDestination
-	case "receipt":
-		return hReceipt
-	case "content-length", "message-id", "subscription", "redelivered", "ack", "timestamp", "JMSXUserID",
-		"JMSXDeliveryCount", "JMSXGroupFirstForConsumer", "JMSTimestamp", "JMSMessageID", "JMSDestination", "JMSRedelivered":
-		return hDrop
-	case "content-type":
-		return hContentType
-	case "persistent":
-		return hPersistent
-	case "priority":
-		return hPriority
-	case "expires":
-		return hExpires
-	case "correlation-id":
-		return hCorrelationID
-	case "reply-to":
-		return hReplyTo
-	case "type":
-		return hType
-	case "transaction":
-		return hTransaction
-	case "expiration":
-		return hExpiration
-	case "x-ttl":
-		return hTTL
-	case "amq-msg-type":
-		return hMsgType
-	case "destination-type":
-		return hDestinationType
-	case "JMSXGroupID", "message_group", "x-group-id":
-		return hGroup
-	case "JMSXGroupSeq":
-		return hGroupSeq
-	case "JMSPriority":
-		return hJMSPriority
-	case "JMSExpiration":
-		return hJMSExpiration
-	case "JMSDeliveryMode":
-		return hJMSDeliveryMode
-	case "JMSCorrelationID":
-		return hJMSCorrelationID
-	case "JMSReplyTo":
-		return hJMSReplyTo
-	case "JMSType":
-		return hJMSType
-	case "x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow", "x-dead-letter-exchange",
-		"x-dead-letter-routing-key", "auto-delete":
-		return hHint
-	case "AMQ_SCHEDULED_DELAY", "AMQ_SCHEDULED_TIME", "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON",
-		"AMQ_SCHEDULER_ACTION", "_AMQ_SCHED_DELIVERY", "x-delay", "x-deliver-at", "x-dedup-id", "_AMQ_DUPL_ID",
-		"x-producer-id", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
-		"x-reply-timeout":
-		return hNotOffered
-	}
-	return hUser
-}
+func headerOf(name []byte) headerID { return sendheader.Of(name) }
 
 // sendHeaders are the headers of a SEND that mean something, the first of each.
 type sendHeaders struct {
@@ -186,13 +124,10 @@ func (h *sendHeaders) set(id headerID, v []byte) {
 
 // aliases takes up the JMS names where the STOMP name is missing.
 func (h *sendHeaders) aliases(jms *[hJMSType + 1][]byte) {
-	for _, a := range [...]struct{ from, to headerID }{
-		{hJMSPriority, hPriority}, {hJMSExpiration, hExpires}, {hJMSCorrelationID, hCorrelationID},
-		{hJMSReplyTo, hReplyTo}, {hJMSType, hType},
-	} {
-		if h.has(a.from) && !h.has(a.to) {
-			h.seen |= 1 << a.to
-			h.set(a.to, jms[a.from])
+	for from := hJMSPriority; from <= hJMSType; from++ {
+		if to := from.Standard(); from != hJMSDeliveryMode && h.has(from) && !h.has(to) {
+			h.seen |= 1 << to
+			h.set(to, jms[from])
 		}
 	}
 	h.deliveryMode = jms[hJMSDeliveryMode]
@@ -213,7 +148,7 @@ func (h *sendHeaders) check() error {
 	h.keep = true
 	if h.has(hPersistent) {
 		h.keep = !bytes.EqualFold(bytes.Trim(h.persistent, " "), []byte("false"))
-	} else if mode := strings.ToUpper(string(h.deliveryMode)); mode == "NON_PERSISTENT" || mode == "1" {
+	} else if sendheader.NonPersistent(h.deliveryMode) {
 		h.keep = false
 	}
 	return nil
