@@ -322,7 +322,7 @@ func FuzzScan(f *testing.F) {
 		if err := fs.MkdirAll("/j", 0o700); err != nil {
 			t.Fatal(err)
 		}
-		file, err := fs.OpenFile("/j/"+segmentName(0), 0x42, 0o600)
+		file, err := fs.OpenFile("/j/"+SegmentName(0), 0x42, 0o600)
 		if err != nil {
 			t.Fatal(err)
 		}

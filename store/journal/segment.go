@@ -15,13 +15,13 @@ import (
 
 const segmentSuffix = ".log"
 
-// segmentName is the file name of the segment that begins at a position.
-func segmentName(first store.Position) string {
+// SegmentName is the file name of the segment that begins at a position.
+func SegmentName(first store.Position) string {
 	return fmt.Sprintf("%016x%s", uint64(first), segmentSuffix)
 }
 
-// parseSegmentName is the inverse of segmentName.
-func parseSegmentName(name string) (store.Position, bool) {
+// ParseSegmentName is the inverse of SegmentName.
+func ParseSegmentName(name string) (store.Position, bool) {
 	hex, ok := strings.CutSuffix(name, segmentSuffix)
 	if !ok || len(hex) != 16 {
 		return 0, false
@@ -104,7 +104,7 @@ func (s *segment) truncate(end store.Position) error {
 // createSegment makes a new segment file with room for size bytes. After an
 // error, such as no space, there is no such file.
 func createSegment(fs vfs.FS, dir string, first store.Position, size int64) (*segment, error) {
-	path := filepath.Join(dir, segmentName(first))
+	path := filepath.Join(dir, SegmentName(first))
 	f, err := fs.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
@@ -130,7 +130,7 @@ func openSegments(fs vfs.FS, dir string) (segs []*segment, err error) {
 		return nil, err
 	}
 	for _, name := range names { // in order of name is in order of position
-		first, ok := parseSegmentName(name)
+		first, ok := ParseSegmentName(name)
 		if !ok {
 			continue
 		}

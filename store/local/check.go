@@ -69,13 +69,13 @@ func offline(fsys vfs.FS, dir string) (lock io.Closer, m meta, j *journal.Journa
 	if m, err = loadMeta(fsys, dir); err != nil {
 		return fail(err)
 	}
-	if j, err = journal.Open(fsys, dir, journal.Options{NoSync: true}); err != nil {
+	if j, err = journal.Open(fsys, m.data(dir), journal.Options{NoSync: true}); err != nil {
 		return fail(err)
 	}
-	if _, err := fsys.Stat(filepath.Join(dir, rebuildName)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := fsys.Stat(filepath.Join(m.data(dir), rebuildName)); !errors.Is(err, fs.ErrNotExist) {
 		return lock, m, j, nil, errors.New("the index is marked for a rebuild at the next start"), nil
 	}
-	x, indexErr = index.Open(fsys, filepath.Join(dir, indexName), index.Options{ReadOnly: true, Logger: slog.New(slog.DiscardHandler)})
+	x, indexErr = index.Open(fsys, filepath.Join(m.data(dir), indexName), index.Options{ReadOnly: true, Logger: slog.New(slog.DiscardHandler)})
 	return lock, m, j, x, indexErr, nil
 }
 

@@ -333,6 +333,9 @@ func (s *Store) checkpointLoop() {
 		case <-tick.C:
 		case <-s.checkpointNow:
 		case reply = <-s.checkpointAsk:
+		case f := <-s.between:
+			f()
+			continue
 		}
 		err := s.housekeep()
 		if reply != nil {

@@ -20,15 +20,17 @@ import (
 // meta is the identity of a data folder. The file is JSON and, on a second line,
 // the CRC-32C of the first; it is replaced by rename, never changed in place.
 type meta struct {
-	Format   int            `json:"format"`
-	Cluster  string         `json:"cluster"`
-	Group    string         `json:"group,omitempty"`
-	Node     string         `json:"node"`              // made with the folder: a wiped disk is a new node
-	Promised store.Epoch    `json:"promised"`          // no epoch below is ever used again
-	Boot     string         `json:"boot"`              // the machine's boot that last opened the folder
-	Suspect  bool           `json:"suspect,omitempty"` // in a group: see ReplicaState
-	Clean    bool           `json:"clean"`             // closed properly
-	End      store.Position `json:"end"`               // of the journal, if clean
+	Format   int             `json:"format"`
+	Cluster  string          `json:"cluster"`
+	Sub      string          `json:"sub,omitempty"` // folder of segments and index, after a snapshot was installed
+	Group    string          `json:"group,omitempty"`
+	Node     string          `json:"node"`     // made with the folder: a wiped disk is a new node
+	Promised store.Epoch     `json:"promised"` // no epoch below is ever used again
+	Boot     string          `json:"boot"`     // the machine's boot that last opened the folder
+	Extra    json.RawMessage `json:"extra,omitempty"`
+	Suspect  bool            `json:"suspect,omitempty"` // in a group: see ReplicaState
+	Clean    bool            `json:"clean"`             // closed properly
+	End      store.Position  `json:"end"`               // of the journal, if clean
 }
 
 const (
@@ -67,6 +69,9 @@ func loadMeta(fsys vfs.FS, dir string) (meta, error) {
 	}
 	return m, nil
 }
+
+// data is the folder of the segments and of the index.
+func (m *meta) data(dir string) string { return filepath.Join(dir, m.Sub) }
 
 func (m *meta) save(fsys vfs.FS, dir string) error {
 	line, err := json.Marshal(m)

@@ -19,13 +19,13 @@ const rebuildName = "REBUILD"
 
 // openIndex opens the index, or throws it away if it cannot be trusted.
 func (s *Store) openIndex() error {
-	dir := filepath.Join(s.opts.Dir, indexName)
+	dir := filepath.Join(s.data(), indexName)
 	if s.opts.rebuild {
 		if err := s.markRebuild(); err != nil {
 			return err
 		}
 	}
-	_, err := s.opts.FS.Stat(filepath.Join(s.opts.Dir, rebuildName))
+	_, err := s.opts.FS.Stat(filepath.Join(s.data(), rebuildName))
 	marked := err == nil
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -67,14 +67,14 @@ func (s *Store) useIndex(x *index.Index) error {
 
 // markRebuild makes sure that the next start rebuilds the index if this one does not finish.
 func (s *Store) markRebuild() error {
-	f, err := s.opts.FS.OpenFile(filepath.Join(s.opts.Dir, rebuildName), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := s.opts.FS.OpenFile(filepath.Join(s.data(), rebuildName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("mark the index for a rebuild: %w", err)
 	}
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return s.opts.FS.SyncDir(s.opts.Dir)
+	return s.opts.FS.SyncDir(s.data())
 }
 
 // replayRecord applies one record. Called with tail.mu held.
@@ -173,11 +173,11 @@ func (s *Store) finishRebuild() error {
 			return err
 		}
 	}
-	name := filepath.Join(s.opts.Dir, rebuildName)
+	name := filepath.Join(s.data(), rebuildName)
 	if err := s.opts.FS.Remove(name); err != nil {
 		return fmt.Errorf("finish the rebuild: %w", err)
 	}
-	if err := s.opts.FS.SyncDir(s.opts.Dir); err != nil {
+	if err := s.opts.FS.SyncDir(s.data()); err != nil {
 		return fmt.Errorf("finish the rebuild: %w", err)
 	}
 	s.log.Warn("made the index again from the journal", "dir", s.opts.Dir, "messages", live, "possibly_repeated", flagged)

@@ -12,7 +12,7 @@ import (
 
 // recover opens the journal and replays it.
 func (s *Store) recover() error {
-	j, err := journal.Open(s.opts.FS, s.opts.Dir, journal.Options{SegmentSize: s.opts.SegmentSize, NoSync: s.opts.Temporary})
+	j, err := journal.Open(s.opts.FS, s.data(), journal.Options{SegmentSize: s.opts.SegmentSize, NoSync: s.opts.Temporary})
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (s *Store) missingSegments() error {
 	}
 	for first, n := range s.check.live {
 		if n.Refs > 0 && !have[first] {
-			return fmt.Errorf("%w: the segment at position %d with %d live messages is not in %s: restore the file", store.ErrCorrupt, first, n.Refs, s.opts.Dir)
+			return fmt.Errorf("%w: the segment at position %d with %d live messages is not in %s: restore the file", store.ErrCorrupt, first, n.Refs, s.data())
 		}
 	}
 	return nil

@@ -19,7 +19,7 @@ import (
 type Replica struct {
 	s *Store
 
-	mu     sync.Mutex        // guards epochs and end
+	mu     sync.Mutex        // guards epochs and end, and the meta of the store
 	epochs journal.EpochList // of the whole journal, also of what is not committed
 	end    store.Position    // of what is written
 
@@ -77,6 +77,9 @@ func (r *Replica) open(group string) error {
 	if s.meta.Group != "" && s.meta.Group != group {
 		return fmt.Errorf("the folder belongs to the group %q, not %q: give the right folder", s.meta.Group, group)
 	}
+	if err := removeReplaced(&s.opts, &s.meta); err != nil {
+		return err
+	}
 	if err := s.openIndex(); err != nil {
 		return err
 	}
@@ -97,7 +100,7 @@ func (r *Replica) open(group string) error {
 // not be committed.
 func (r *Replica) recover(whole bool) error {
 	s := r.s
-	j, err := journal.Open(s.opts.FS, s.opts.Dir, journal.Options{SegmentSize: s.opts.SegmentSize})
+	j, err := journal.Open(s.opts.FS, s.data(), journal.Options{SegmentSize: s.opts.SegmentSize})
 	if err != nil {
 		return err
 	}
@@ -134,9 +137,9 @@ func (r *Replica) recover(whole bool) error {
 
 // State says where the replica stands.
 func (r *Replica) State() ReplicaState {
-	m := &r.s.meta
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	m := &r.s.meta
 	return ReplicaState{
 		Node: m.Node, Cluster: m.Cluster, Promised: m.Promised, Epochs: slices.Clone(r.epochs),
 		Start: r.Feed().Start(), End: r.end, Applied: r.s.tail.position(), Suspect: m.Suspect,
@@ -164,47 +167,48 @@ func (r *Replica) Failed() <-chan struct{} { return r.s.failedCh }
 // Err says why.
 func (r *Replica) Err() error { return r.s.failed() }
 
-// Promise makes a promise durable: nothing of an epoch below is accepted any more. A
-// lower one than the present is an error.
-func (r *Replica) Promise(e store.Epoch) error {
+// Membership is what a member keeps durably beside its store.
+type Membership struct {
+	Cluster  string      // that the folder belongs to; never changes once it is set
+	Promised store.Epoch // nothing of an epoch below is accepted; never falls
+	Suspect  bool        // see ReplicaState
+	Extra    []byte      // the caller's, JSON
+}
+
+func (m *meta) set(x Membership) {
+	m.Cluster, m.Promised, m.Suspect, m.Extra = x.Cluster, x.Promised, x.Suspect, x.Extra
+}
+
+// Membership returns what was saved last.
+func (r *Replica) Membership() Membership {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := &r.s.meta
+	return Membership{m.Cluster, m.Promised, m.Suspect, m.Extra}
+}
+
+// SaveMembership makes a membership durable.
+func (r *Replica) SaveMembership(x Membership) error {
 	s := r.s
-	if e < s.meta.Promised {
-		return fmt.Errorf("promise epoch %d: %d is promised already", e, s.meta.Promised)
+	if err := s.failed(); err != nil {
+		return err
 	}
-	if e == s.meta.Promised {
-		return nil
+	r.mu.Lock()
+	m := s.meta
+	r.mu.Unlock()
+	if x.Promised < m.Promised {
+		return fmt.Errorf("promise epoch %d: %d is promised already", x.Promised, m.Promised)
 	}
-	s.meta.Promised = e
-	return r.save()
-}
-
-// Join notes the cluster that the folder belongs to. It never changes afterwards.
-func (r *Replica) Join(cluster string) error {
-	s := r.s
-	if s.meta.Cluster == cluster {
-		return nil
+	if m.Cluster != "" && m.Cluster != x.Cluster {
+		return fmt.Errorf("folder %s belongs to cluster %q, not %q", s.opts.Dir, m.Cluster, x.Cluster)
 	}
-	if s.meta.Cluster != "" {
-		return fmt.Errorf("folder %s belongs to cluster %q, not %q", s.opts.Dir, s.meta.Cluster, cluster)
+	m.set(x)
+	if err := m.save(s.opts.FS, s.opts.Dir); err != nil {
+		return s.fail(err)
 	}
-	s.meta.Cluster = cluster
-	return r.save()
-}
-
-// Trust says that the journal has all that this member ever acknowledged: it has caught
-// up with a leader.
-func (r *Replica) Trust() error {
-	if !r.s.meta.Suspect {
-		return nil
-	}
-	r.s.meta.Suspect = false
-	return r.save()
-}
-
-func (r *Replica) save() error {
-	if err := r.s.meta.save(r.s.opts.FS, r.s.opts.Dir); err != nil {
-		return r.s.fail(err)
-	}
+	r.mu.Lock()
+	s.meta = m
+	r.mu.Unlock()
 	return nil
 }
 

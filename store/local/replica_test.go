@@ -108,7 +108,7 @@ func (m *groupMachine) lead(t *rapid.T, i int) {
 	g.quorum = rapid.IntRange(0, len(g.followers)-1).Draw(t, "quorum")
 	m.epoch++
 	for _, x := range append([]*follower{f}, g.followers...) {
-		if err := x.Promise(m.epoch); err != nil {
+		if err := x.SaveMembership(Membership{Promised: m.epoch}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -290,7 +290,7 @@ func TestCommittedIsNotRemoved(t *testing.T) {
 	a, b := openFollower(t, groupOptions(1000)), openFollower(t, groupOptions(1000))
 	g.followers = []*follower{b}
 	for _, f := range []*follower{a, b} {
-		if err := f.Promise(1); err != nil {
+		if err := f.SaveMembership(Membership{Promised: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -316,7 +316,7 @@ func TestCommittedIsNotRemoved(t *testing.T) {
 	if err := b.Commit(end + 1); err == nil {
 		t.Fatal("committed beyond the end")
 	}
-	if err := b.Promise(0); err == nil {
+	if err := b.SaveMembership(Membership{}); err == nil {
 		t.Fatal("a promise was taken back")
 	}
 	if err := b.Close(); err != nil {
@@ -336,7 +336,7 @@ func TestSuspect(t *testing.T) {
 	g := &testGroup{followers: []*follower{f}}
 	a := openFollower(t, groupOptions(1000))
 	for _, x := range []*follower{a, f} {
-		if err := x.Promise(1); err != nil {
+		if err := x.SaveMembership(Membership{Promised: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -357,7 +357,7 @@ func TestSuspect(t *testing.T) {
 	if !third.State().Suspect {
 		t.Error("a second restart made it trusted")
 	}
-	if err := third.Trust(); err != nil || third.State().Suspect {
+	if err := third.SaveMembership(Membership{Promised: 1}); err != nil || third.State().Suspect {
 		t.Errorf("still suspect after it has caught up: %v", err)
 	}
 	for _, x := range []*follower{f, again, third} {

@@ -58,7 +58,8 @@ type Store struct {
 	committed     chan struct{} // closed when the commit loop ended
 	checkpointNow chan struct{}
 	checkpointAsk chan chan error
-	thawed        *sync.Cond // on tail.mu: a checkpoint was completed, or the store ended
+	between       chan func() // run between two writes of the index
+	thawed        *sync.Cond  // on tail.mu: a checkpoint was completed, or the store ended
 	stop          chan struct{}
 	failedCh      chan struct{} // closed with failure
 	stopCompact   chan struct{} // ends compactLoop, which appends and so ends before the others
@@ -119,7 +120,7 @@ func newStore(o Options) (*Store, error) {
 	s := &Store{
 		opts: o, log: o.Logger, tail: newTail(), cur: &group{},
 		wake: make(chan struct{}, 1), committed: make(chan struct{}), checkpointNow: make(chan struct{}, 1),
-		checkpointAsk: make(chan chan error), stop: make(chan struct{}), failedCh: make(chan struct{}),
+		checkpointAsk: make(chan chan error), between: make(chan func()), stop: make(chan struct{}), failedCh: make(chan struct{}),
 		stopCompact: make(chan struct{}), compactDone: make(chan struct{}), compactNow: make(chan struct{}, 1),
 	}
 	s.room = sync.NewCond(&s.mu)
@@ -173,6 +174,9 @@ func (s *Store) openFolder() error {
 	s.meta, err = identity(o, names)
 	return err
 }
+
+// data is the folder of the segments and of the index.
+func (s *Store) data() string { return s.meta.data(s.opts.Dir) }
 
 // wipe empties the folder of a temporary store.
 func (s *Store) wipe(names []string) error {

@@ -111,6 +111,14 @@ func (f *Faults) Remove(name string) error {
 	return f.FS.Remove(name)
 }
 
+// RemoveAll implements FS.
+func (f *Faults) RemoveAll(name string) error {
+	if err := f.hook(Op{OpRemove, name}); err != nil {
+		return err
+	}
+	return f.FS.RemoveAll(name)
+}
+
 // SyncDir implements FS.
 func (f *Faults) SyncDir(name string) error {
 	if err := f.hook(Op{OpSyncDir, name}); err != nil {
