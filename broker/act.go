@@ -210,12 +210,12 @@ func (b *Broker) reserveRoom(d Destination, e *entry) (*queue, error) {
 	}
 }
 
-// Origin is the queue where a dead letter with this overlay was before.
+// Origin is the queue, or durable subscription, where a dead letter with this overlay was before.
 func Origin(overlay []byte) (Destination, bool) {
 	for it := IterProperties(overlay); it.Next(); {
 		if string(it.Name) == PropOriginalDestination {
 			d, ok := it.Destination()
-			return d, ok && d.Kind == Queue
+			return d, ok && (d.Kind == Queue || d.Kind == DurableSub)
 		}
 	}
 	return Destination{}, false
@@ -230,6 +230,8 @@ func retryOverlay(old []byte) []byte {
 		switch string(it.Name) {
 		case PropDeathReason, PropDeathQueue, PropDeathCount:
 			p.AddString(it.Name, it.Bytes)
+		case PropSentTo:
+			keepSentTo(&p, &it)
 		case PropRetryCount:
 			count, _ = strconv.Atoi(string(it.Bytes))
 		}

@@ -32,6 +32,7 @@ type rig struct {
 	memory   int64
 	delayed  int                           // MaxDelayed, 0 = default
 	limit    int                           // of destinations, 0 = default
+	routing  *broker.Routing               // nil = default
 	wrapTemp func(store.Store) store.Store // the same for the temporary store
 	wrap     func(store.Store) store.Store // puts something between broker and store
 }
@@ -82,7 +83,7 @@ func (r *rig) open() {
 	if r.wrapTemp != nil {
 		temp = r.wrapTemp(temp)
 	}
-	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, MaxDelayed: r.delayed})
+	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed})
 	if err != nil {
 		r.t.Fatal(err)
 	}

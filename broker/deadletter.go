@@ -129,6 +129,9 @@ func (b *Broker) deathOverlay(from Destination, old []byte, expiry int64, persis
 		}
 	}
 	var p Properties
+	for it := IterProperties(old); it.Next(); {
+		keepSentTo(&p, &it)
+	}
 	p.AddDestination(PropOriginalDestination, from)
 	p.Add(PropFailureCause, cause)
 	if expiry != 0 {

@@ -54,6 +54,10 @@ func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 	q := b.newQueue(d, store.DestID(b.nextDest))
 	q.setHints(h)
 	put := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
+	if b.isFed(q) {
+		q.listed = make(chan struct{})
+		put.Lazy, put.Done = false, func(*store.Batch, error) { close(q.listed) }
+	}
 	b.putQueue(put, q)
 	// Appended under the lock: nobody sends to the queue before its name is in the journal.
 	if err := b.store.Append(put); err != nil {
@@ -267,6 +271,9 @@ func (b *Broker) joinQueue(s *Subscription, d Destination) error {
 			return err
 		}
 		if err := b.attachQueue(s, q); err != errDeleted {
+			if q.listed != nil {
+				<-q.listed // what is published from now on is kept for it, also after a power cut
+			}
 			return err
 		}
 		runtime.Gosched()

@@ -75,3 +75,6 @@ func (b *Broker) Groups(d Destination) int {
 	defer q.mu.Unlock()
 	return len(q.groups)
 }
+
+// Again is the same message as a new one.
+func Again(m *Message) *Message { return &Message{enc: m.enc, dest: m.dest} }

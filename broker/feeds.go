@@ -121,6 +121,17 @@ func (b *Broker) tap(q *queue) (topics []string) {
 	return topics
 }
 
+// isFed reports whether topics feed the queue, as a consumer of virtual topics.
+// destMu is held.
+func (b *Broker) isFed(q *queue) bool {
+	for i := range b.routing.Virtual {
+		if _, _, ok := b.routing.Virtual[i].consumer(q.dest.Name); ok && q.dest.Kind == Queue {
+			return true
+		}
+	}
+	return false
+}
+
 // connectFeeds is called when a queue comes into being: what it feeds, and which
 // topics feed it. destMu is held.
 func (b *Broker) connectFeeds(q *queue) {

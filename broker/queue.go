@@ -19,6 +19,7 @@ type queue struct {
 	owner   *Conn // of a temporary queue
 	created time.Time
 	policy  atomic.Pointer[Policy]
+	listed  chan struct{}       // of one that topics feed: closed when the catalog has it; nil if it had it at the start
 	dsub    *durableSub         // of a durable subscription
 	fan     atomic.Pointer[fan] // nil: feeds nothing
 	hints   Hints               // does not change

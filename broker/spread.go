@@ -169,6 +169,13 @@ func (s *spread) put(q *queue, over []byte) (bool, error) {
 	}
 }
 
+// keepSentTo copies the property that says by which topic a message came.
+func keepSentTo(p *Properties, it *PropIter) {
+	if d, ok := it.Destination(); ok && string(it.Name) == PropSentTo {
+		p.AddDestination(PropSentTo, d)
+	}
+}
+
 // shownDest is where a message of the queue was sent to, as its consumers see it.
 func (q *queue) shownDest(m *Message, overlay []byte) Destination {
 	if q.dsub == nil {

@@ -413,6 +413,32 @@ func TestDurableSubscription_DeadLetter(t *testing.T) {
 	}
 }
 
+// A dead letter that is sent back reaches the one subscription again, as it was.
+func TestDurableSubscription_Retry(t *testing.T) {
+	n := newNode(t)
+	sub, other := n.connected("client-id:c\n"), n.connected("client-id:d\n")
+	sub.subscribe("/topic/b", "activemq.subscriptionName:n\nack:client-individual\n")
+	other.subscribe("/topic/b", "activemq.subscriptionName:n\n")
+	n.connected("").publish("/queue/q,/topic/b", "", "bad")
+	m := sub.take("bad")[0]
+	sub.send("NACK\nid:" + m.get("ack") + "\nrequeue:false\nreceipt:r\n\n\x00")
+	sub.expectReceipt("r")
+	dlq := broker.Destination{Kind: broker.Queue, Name: "ActiveMQ.DLQ"}
+	page, _, _, err := n.b.Browse(dlq, broker.Cursor{}, 10, 1<<20)
+	if err != nil || len(page) != 1 {
+		t.Fatal(page, err)
+	}
+	sum, err := n.b.Act(dlq, []broker.Cursor{{Lane: page[0].Lane, Seq: page[0].Seq}}, broker.ActRetry, broker.Destination{})
+	if err != nil || sum.Done != 1 {
+		t.Fatal(sum, err)
+	}
+	if again := sub.take("bad")[0]; again.get("destination") != "/topic/b" || again.get("message-id") != m.get("message-id") {
+		t.Fatal(again)
+	}
+	other.take("bad")
+	other.nothing()
+}
+
 // The receipt of a message to a topic with a durable subscription means that it is on disk.
 func TestDurableSubscription_ReceiptMeansDisk(t *testing.T) {
 	n := newNode(t)
