@@ -24,7 +24,7 @@ var allowed = map[string][]string{
 	"broker/cron":             {},
 	"broker/stomp":            {"broker", "broker/stomp/frame", "broker/stomp/sendheader"},
 	"broker/stomp/frame":      {},
-	"broker/stomp/sendheader": {},
+	"broker/stomp/sendheader": {"broker"},
 	"broker/selector":         {},
 	"embed":                   {"broker", "broker/stomp", "store/local", "store/vfs"},
 	"ha/failover":             {},

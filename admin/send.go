@@ -42,12 +42,18 @@ func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id st
 		return "", err
 	}
 	defer conn.Close()
-	m, err := buildMessage(conn, d, o, s.b.Now())
+	m, when, err := buildMessage(conn, d, o, s.b.Now())
 	if err != nil {
 		return "", err
 	}
 	w := conn.NewWork()
-	if err := w.Send([]broker.Destination{d}, m); err != nil {
+	dests := []broker.Destination{d}
+	if when == nil {
+		err = w.Send(dests, m)
+	} else {
+		err = w.Schedule(dests, m, when)
+	}
+	if err != nil {
 		if errors.Is(err, broker.ErrWouldBlock) {
 			err = broker.Errorf(broker.CodeFull, "the %s %s is full, and its policy makes senders wait, which this one does not: consume some messages or send later", d.Kind, d.Name)
 		}
@@ -78,6 +84,7 @@ func committed(ctx context.Context, done <-chan error) error {
 
 // sendFields is what the headers of a message say to the broker.
 type sendFields struct {
+	schedule   *broker.Schedule // nil = at once
 	persistent bool
 	priority   int
 	expiration int64 // ms since 1970
@@ -85,21 +92,21 @@ type sendFields struct {
 	replyTo    string
 }
 
-// buildMessage makes the message. Headers mean what they mean in SEND (semantics 2.3).
-func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.Time) (*broker.Message, error) {
+// buildMessage makes the message, and says when it is to be delivered. Headers mean what they mean in SEND (semantics 2.3).
+func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.Time) (*broker.Message, *broker.Schedule, error) {
 	body, kind, flags, err := o.content()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := at.UnixMilli()
 	var b broker.Builder
 	b.Reset()
 	f := sendFields{persistent: true, priority: broker.DefaultPriority}
 	if err := f.headers(&b, o.Headers); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := f.override(o); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if f.replyTo != "" {
 		b.SetReplyTo(parseReplyTo(f.replyTo))
@@ -112,7 +119,7 @@ func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.
 	}
 	b.Kind, b.Flags, b.Priority, b.Timestamp = kind, flags, uint8(f.priority), now
 	b.Expiration = conn.Expiry([]broker.Destination{d}, f.expiration, now)
-	return b.Build(d, body), nil
+	return b.Build(d, body), f.schedule, nil
 }
 
 // content is the body: text as such, or bytes in base 64.
@@ -149,7 +156,26 @@ func (f *sendFields) headers(b *broker.Builder, list headerList) error {
 			}
 		}
 	}
+	if seen[sendheader.Schedule] {
+		return f.when(list)
+	}
 	return nil
+}
+
+// when reads when the message is to be delivered.
+func (f *sendFields) when(list headerList) (err error) {
+	f.schedule, err = sendheader.ReadSchedule(func(name string) string {
+		for _, h := range list {
+			if h.Name == name {
+				return h.Value
+			}
+		}
+		return ""
+	})
+	if bad := (*sendheader.BadHeader)(nil); errors.As(err, &bad) {
+		return badRequest("The header " + bad.Error() + ".")
+	}
+	return err
 }
 
 // header takes one header up.
@@ -162,7 +188,7 @@ func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err 
 	case sendheader.User:
 		b.AddString([]byte(h.Name), value)
 	case sendheader.Drop, sendheader.Destination, sendheader.DestinationType, sendheader.Receipt, sendheader.Transaction,
-		sendheader.MsgType, sendheader.Hint:
+		sendheader.MsgType, sendheader.Hint, sendheader.Schedule:
 		// The broker's own, or said by the request itself.
 	case sendheader.CorrelationID:
 		b.SetField(broker.FieldCorrelationID, value)

@@ -164,10 +164,13 @@ func (w *Work) addPlan(m *Message, p *plan) {
 		m.id = w.b.nextID()
 		p.key = string(w.b.AppendMessageID(nil, m.id))
 	}
-	w.b.sched.enqueue(&w.sb, m, p)
+	first := w.b.sched.enqueue(&w.sb, m, p)
 	w.size += m.Size()
 	w.c.received.Add(1)
 	w.noteDue(p.due)
+	if m.id == 0 {
+		w.sched.sent = append(w.sched.sent, unnumbered{m, first})
+	}
 	if p.named {
 		w.sched.names = append(w.sched.names, p.key)
 	}
@@ -177,6 +180,13 @@ func (w *Work) addPlan(m *Message, p *plan) {
 type workSchedule struct {
 	due   int64    // the first of what it scheduled
 	names []string // of what it scheduled
+	sent  []unnumbered
+}
+
+// unnumbered is a message whose id is the number of one of the Work's references.
+type unnumbered struct {
+	m   *Message
+	ref int
 }
 
 func (w *Work) noteDue(due int64) {

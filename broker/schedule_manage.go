@@ -27,6 +27,7 @@ type ScheduleInfo struct {
 	Deliveries   int64 // so far
 	Size         int   // of the stored message in bytes
 	Persistent   bool
+	Cursor       string // for a ScheduleQuery that goes on behind it
 }
 
 // ScheduleQuery chooses schedules by when they are due next and where they deliver.
@@ -140,6 +141,7 @@ func (s *scheduler) info(r *store.Stored, j *job) ScheduleInfo {
 		ID: s.jobID(r, j), Destinations: j.dests, Due: time.UnixMilli(r.Expiry - dueBase), Created: time.UnixMilli(j.created),
 		Delay: ms(j.delay), Period: ms(j.period), Repeat: j.repeat, Left: j.left, Cron: j.cron, Zone: j.zone,
 		Deliveries: j.count, Size: int(r.Size), Persistent: MessageFlags(r.Flags)&FlagPersistent != 0,
+		Cursor: scheduleCursor(r),
 	}
 	if j.named {
 		i.Name = j.key

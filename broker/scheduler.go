@@ -116,8 +116,9 @@ func jobRef(key store.Ref) store.Ref {
 	return store.Ref{Dest: key.Dest, Lane: jobLane, Seq: key.Seq - 1}
 }
 
-func (s *scheduler) enqueue(sb *store.Batch, m *Message, p *plan) {
-	sb.Enqueue(store.Message{ID: m.id, Flags: store.Flags(m.Flags()), Encoded: m.enc}, s.refs(&p.job, p.due)...)
+// enqueue stores a message with its schedule and returns the index of its reference.
+func (s *scheduler) enqueue(sb *store.Batch, m *Message, p *plan) int {
+	return sb.Enqueue(store.Message{ID: m.id, Flags: store.Flags(m.Flags()), Encoded: m.enc}, s.refs(&p.job, p.due)...)
 }
 
 // remove takes a job out.
@@ -129,7 +130,10 @@ func (s *scheduler) remove(sb *store.Batch, r *store.Stored, j *job) {
 }
 
 // committed notes what a Work scheduled. It runs on the store's commit goroutine.
-func (s *scheduler) committed(w *workSchedule) {
+func (s *scheduler) committed(w *workSchedule, sb *store.Batch) {
+	for _, x := range w.sent {
+		x.m.id = uint64(sb.Seq(x.ref))
+	}
 	s.mu.Lock()
 	s.low = min(s.low, w.due)
 	wake := w.due < s.next || len(w.names) > 0

@@ -296,7 +296,7 @@ func batchDone(sb *store.Batch, err error) {
 		h.q.unhide(h.seq)
 	}
 	if w.sched != nil {
-		w.b.sched.committed(w.sched)
+		w.b.sched.committed(w.sched, sb)
 	}
 	w.finish(nil)
 }

@@ -6,6 +6,7 @@ import (
 
 	"treadmq/broker"
 	"treadmq/broker/stomp/frame"
+	"treadmq/broker/stomp/sendheader"
 )
 
 // handleSend carries out SEND. STOMP 1.2, SEND.
@@ -14,9 +15,18 @@ func (s *session) handleSend(f *frame.Frame) error {
 	if err := h.read(f); err != nil {
 		return err
 	}
+	if (h.has(hSchedule) || string(h.destination) == schedulesDest) && isSchedulerRequest(f, &h) {
+		return s.handleScheduler(f, &h)
+	}
 	dests, err := s.sendDests(&h)
 	if err != nil {
 		return err
+	}
+	var when *broker.Schedule
+	if h.has(hSchedule) {
+		if when, err = sendheader.ReadSchedule(headerGetter(f)); err != nil {
+			return badHeader(err)
+		}
 	}
 	if h.has(hHint) {
 		if err := s.declare(f, dests); err != nil {
@@ -28,10 +38,14 @@ func (s *session) handleSend(f *frame.Frame) error {
 		return err
 	}
 	if h.has(hTransaction) {
-		return s.sendInTx(&h, dests, m)
+		return s.sendInTx(&h, dests, m, when)
 	}
 	t := s.gather()
-	err = t.work.Send(dests, m)
+	if when == nil {
+		err = t.work.Send(dests, m)
+	} else {
+		err = t.work.Schedule(dests, m, when)
+	}
 	switch {
 	case err == nil:
 		if h.has(hReceipt) {
@@ -54,12 +68,16 @@ func goneTemp(err error, dests []broker.Destination) bool {
 	return len(dests) == 1 && dests[0].Kind.IsTemporary() && errors.As(err, &e) && e.Code == broker.CodeNoDestination
 }
 
-func (s *session) sendInTx(h *sendHeaders, dests []broker.Destination, m *broker.Message) error {
+func (s *session) sendInTx(h *sendHeaders, dests []broker.Destination, m *broker.Message, when *broker.Schedule) error {
 	tx, err := s.openTx(h.transaction)
 	if err != nil {
 		return err
 	}
-	err = tx.Send(dests, m)
+	if when == nil {
+		err = tx.Send(dests, m)
+	} else {
+		err = tx.Schedule(dests, m, when)
+	}
 	if goneTemp(err, dests) && !h.has(hReceipt) {
 		s.srv.stats.Dropped.Add(1)
 		err = nil

@@ -31,6 +31,7 @@ const (
 	hContentType      = sendheader.ContentType
 	hMsgType          = sendheader.MsgType
 	hHint             = sendheader.Hint
+	hSchedule         = sendheader.Schedule
 	hNotOffered       = sendheader.NotOffered
 	hJMSPriority      = sendheader.JMSPriority
 	hJMSExpiration    = sendheader.JMSExpiration

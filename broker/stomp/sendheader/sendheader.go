@@ -27,7 +27,8 @@ const (
 	GroupSeq
 	ContentType
 	MsgType
-	Hint // what a queue is to be like that this SEND makes
+	Hint     // what a queue is to be like that this SEND makes
+	Schedule // one of those that say when it is delivered; see ReadSchedule
 	NotOffered
 	// The JMS names of some of them, which count only if the STOMP name is not there.
 	JMSPriority
@@ -92,8 +93,9 @@ func Of(name []byte) ID {
 	case "x-message-ttl", "x-expires", "x-max-length", "x-max-length-bytes", "x-overflow", "x-dead-letter-exchange",
 		"x-dead-letter-routing-key", "auto-delete":
 		return Hint
-	case "AMQ_SCHEDULED_DELAY", "AMQ_SCHEDULED_TIME", "AMQ_SCHEDULED_PERIOD", "AMQ_SCHEDULED_REPEAT", "AMQ_SCHEDULED_CRON",
-		"AMQ_SCHEDULER_ACTION", "_AMQ_SCHED_DELIVERY", "x-delay", "x-deliver-at", "x-dedup-id", "_AMQ_DUPL_ID",
+	case Delay, Period, Repeat, Cron, Time, XDelay, DeliverAt, ARTTime, CronZone, Until, ScheduleID, SchedulerAction:
+		return Schedule
+	case "x-dedup-id", "_AMQ_DUPL_ID",
 		"x-producer-id", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
 		"x-reply-timeout":
 		return NotOffered
