@@ -44,7 +44,7 @@ func (j *Journal) ReadBatches(dst []byte, at store.Position, limit int) ([]byte,
 // with FlagSegment begins a new segment here too. Before an error nothing of the
 // offending batch was written. Sync is the caller's. The list of the journal's epochs
 // comes back with those that begin in the batches.
-func (j *Journal) AppendRaw(at store.Position, batches []byte, epochs EpochList) (EpochList, error) {
+func (j *Journal) AppendRaw(at store.Position, batches []byte, epochs store.EpochList) (store.EpochList, error) {
 	if at != j.out || at != j.next {
 		return epochs, fmt.Errorf("append copied batches at %d: the journal ends at %d", at, j.out)
 	}
@@ -59,7 +59,7 @@ func (j *Journal) AppendRaw(at store.Position, batches []byte, epochs EpochList)
 		if err := j.appendBatch(&h, batches[:h.Length]); err != nil {
 			return epochs, err
 		}
-		epochs = epochs.See(&h)
+		epochs = epochs.Add(h.Epoch, h.Position)
 		batches = batches[h.Length:]
 	}
 	return epochs, nil

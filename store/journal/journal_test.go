@@ -60,7 +60,7 @@ func write(t testing.TB, j *Journal, e store.Epoch, value string) store.Position
 func TestCopyAndTruncate(t *testing.T) {
 	fs := vfs.NewMem()
 	a, b := mustOpen(t, fs, "/a", nil), mustOpen(t, fs, "/b", nil)
-	ea := EpochList{}.Add(1, 0)
+	ea := store.EpochList{}.Add(1, 0)
 	for i := range 30 {
 		write(t, a, 1, strings.Repeat("x", i*40))
 	}
@@ -71,7 +71,7 @@ func TestCopyAndTruncate(t *testing.T) {
 	for range 10 {
 		write(t, b, 2, strings.Repeat("lost", 200))
 	}
-	at, ok := Divergence(ea, a.End(), eb, b.End())
+	at, ok := store.Divergence(ea, a.End(), eb, b.End())
 	if !ok || at != common {
 		t.Fatalf("they part at %d (%t), want %d", at, ok, common)
 	}
@@ -120,7 +120,7 @@ func TestCopyAndTruncate(t *testing.T) {
 }
 
 // copyAll copies from one journal to another what it lacks.
-func copyAll(t *testing.T, from, to *Journal, epochs EpochList) EpochList {
+func copyAll(t *testing.T, from, to *Journal, epochs store.EpochList) store.EpochList {
 	t.Helper()
 	for {
 		b, err := from.ReadBatches(nil, to.End(), 1000)
@@ -156,13 +156,13 @@ func TestAppendRawRefuses(t *testing.T) {
 			t.Fatalf("byte %d: something was written", i)
 		}
 	}
-	if _, err := b.AppendRaw(0, raw, EpochList{{6, 0}}); err == nil {
+	if _, err := b.AppendRaw(0, raw, store.EpochList{}.Add(6, 0)); err == nil {
 		t.Fatal("a lower epoch was taken")
 	}
 	if _, err := b.AppendRaw(7, raw, nil); err == nil {
 		t.Fatal("taken at another position")
 	}
-	if _, err := b.AppendRaw(0, raw, EpochList{{5, 0}}); err != nil {
+	if _, err := b.AppendRaw(0, raw, store.EpochList{}.Add(5, 0)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -171,9 +171,9 @@ func TestAppendRawRefuses(t *testing.T) {
 // from a common history.
 func TestDivergence(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var common EpochList
+		var common store.EpochList
 		pos, epoch := store.Position(0), store.Epoch(0)
-		next := func(l EpochList) EpochList {
+		next := func(l store.EpochList) store.EpochList {
 			epoch += store.Epoch(rapid.IntRange(1, 3).Draw(t, "epoch"))
 			l = l.Add(epoch, pos)
 			pos += store.Position(rapid.IntRange(1, 100).Draw(t, "bytes"))
@@ -183,8 +183,8 @@ func TestDivergence(t *testing.T) {
 			common = next(common)
 		}
 		fork := pos
-		grow := func() (EpochList, store.Position) {
-			l := append(EpochList{}, common...)
+		grow := func() (store.EpochList, store.Position) {
+			l := append(store.EpochList{}, common...)
 			pos = fork
 			for range rapid.IntRange(0, 3).Draw(t, "own") {
 				l = next(l)
@@ -193,7 +193,7 @@ func TestDivergence(t *testing.T) {
 		}
 		a, aEnd := grow()
 		b, bEnd := grow()
-		got, ok := Divergence(a, aEnd, b, bEnd)
+		got, ok := store.Divergence(a, aEnd, b, bEnd)
 		if !ok || got != fork {
 			t.Fatalf("%v to %d and %v to %d part at %d (%t), want %d", a, aEnd, b, bEnd, got, ok, fork)
 		}
@@ -385,7 +385,7 @@ func TestChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.AppendRaw(at, raw, EpochList{{1, 0}}); err == nil || !strings.Contains(err.Error(), "chain") {
+	if _, err := a.AppendRaw(at, raw, store.EpochList{}.Add(1, 0)); err == nil || !strings.Contains(err.Error(), "chain") {
 		t.Fatalf("append: %v", err)
 	}
 }

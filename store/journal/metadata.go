@@ -28,7 +28,7 @@ func (a LaneID) Compare(b LaneID) int {
 // Metadata is what each segment opens with: everything small that a reader of
 // the segment needs when earlier ones are gone. It is the state at the segment's start.
 type Metadata struct {
-	Epochs  EpochList
+	Epochs  store.EpochList
 	NextSeq store.Seq
 	Catalog map[string][]byte
 	Marks   map[LaneID]store.Seq
@@ -102,7 +102,7 @@ func (r *reader) metadata() *Metadata {
 	m := NewMetadata()
 	m.NextSeq = store.Seq(r.u64())
 	for n := r.count(); n > 0 && !r.bad; n-- {
-		m.Epochs = append(m.Epochs, EpochStart{store.Epoch(r.uvarint()), store.Position(r.uvarint())})
+		m.Epochs = append(m.Epochs, store.EpochStart{Epoch: store.Epoch(r.uvarint()), Start: store.Position(r.uvarint())})
 	}
 	for n := r.count(); n > 0 && !r.bad; n-- {
 		k := string(r.take(r.uvarint()))

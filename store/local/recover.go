@@ -153,15 +153,15 @@ func (s *Store) encodeEpochs() []byte {
 	return b
 }
 
-func decodeEpochs(b []byte) (journal.EpochList, error) {
-	var l journal.EpochList
+func decodeEpochs(b []byte) (store.EpochList, error) {
+	var l store.EpochList
 	for len(b) > 0 {
 		e, n := binary.Uvarint(b)
 		p, m := binary.Uvarint(b[max(n, 0):])
 		if n <= 0 || m <= 0 {
 			return nil, fmt.Errorf("%w: epoch list", index.ErrDamaged)
 		}
-		l = append(l, journal.EpochStart{Epoch: store.Epoch(e), Start: store.Position(p)})
+		l = append(l, store.EpochStart{Epoch: store.Epoch(e), Start: store.Position(p)})
 		b = b[n+m:]
 	}
 	return l, nil

@@ -19,9 +19,9 @@ import (
 type Replica struct {
 	s *Store
 
-	mu     sync.Mutex        // guards epochs and end, and the meta of the store
-	epochs journal.EpochList // of the whole journal, also of what is not committed
-	end    store.Position    // of what is written
+	mu     sync.Mutex      // guards epochs and end, and the meta of the store
+	epochs store.EpochList // of the whole journal, also of what is not committed
+	end    store.Position  // of what is written
 
 	buf []byte         // of Commit
 	rec journal.Record // of Commit
@@ -40,7 +40,7 @@ type ReplicaState struct {
 	Node     string // the folder's identity
 	Cluster  string // the cluster it belongs to, "" if it has never joined
 	Promised store.Epoch
-	Epochs   journal.EpochList
+	Epochs   store.EpochList
 	Start    store.Position // from here on the journal is whole
 	End      store.Position
 	Applied  store.Position // committed as far as is known here
@@ -121,7 +121,7 @@ func (r *Replica) recover(whole bool) error {
 		rec.Clean = s.meta.End
 	}
 	see := func(h *journal.Header, _ []byte) error {
-		r.epochs = r.epochs.See(h)
+		r.epochs = r.epochs.Add(h.Epoch, h.Position)
 		return nil
 	}
 	if err := j.Recover(&rec, see); err != nil {
@@ -227,7 +227,7 @@ func (r *Replica) Append(at store.Position, batches []byte) (store.Position, err
 	return r.s.journal.End(), err
 }
 
-func (r *Replica) moved(epochs journal.EpochList) {
+func (r *Replica) moved(epochs store.EpochList) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.epochs, r.end = epochs, r.s.journal.End()

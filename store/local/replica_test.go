@@ -38,7 +38,7 @@ type testGroup struct {
 	followers []*follower
 	quorum    int // index of the follower that counts
 	feed      Feed
-	epochs    journal.EpochList // of the leader
+	epochs    store.EpochList // of the leader
 	commit    store.Position
 	err       error
 }
@@ -62,7 +62,7 @@ func (g *testGroup) Wait(end store.Position) error {
 // ship makes a follower's journal that of the leader up to a position. Called with mu held.
 func (g *testGroup) ship(f *follower, end store.Position) error {
 	st := f.State()
-	at, ok := journal.Divergence(g.epochs, end, st.Epochs, st.End)
+	at, ok := store.Divergence(g.epochs, end, st.Epochs, st.End)
 	if !ok {
 		at = 0
 	}
@@ -245,7 +245,7 @@ func (m *groupMachine) checkMetadata(t *rapid.T) {
 					want = r.Meta.Clone()
 				}
 				if r.Kind == store.OpEpochStart {
-					want.Epochs = want.Epochs.See(h)
+					want.Epochs = want.Epochs.Add(h.Epoch, h.Position)
 				}
 				want.Apply(r)
 				return nil
@@ -294,7 +294,7 @@ func TestCommittedIsNotRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g.epochs, g.feed = journal.EpochList{}.Add(1, 0), a.Feed()
+	g.epochs, g.feed = store.EpochList{}.Add(1, 0), a.Feed()
 	s, err := a.Lead(1, g, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -340,7 +340,7 @@ func TestSuspect(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	g.epochs, g.feed = journal.EpochList{}.Add(1, 0), a.Feed()
+	g.epochs, g.feed = store.EpochList{}.Add(1, 0), a.Feed()
 	s, err := a.Lead(1, g, nil)
 	if err != nil {
 		t.Fatal(err)

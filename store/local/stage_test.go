@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"treadmq/store"
-	"treadmq/store/journal"
 	"treadmq/store/vfs"
 )
 
@@ -24,7 +23,7 @@ func bigGroup(t *testing.T) (*Store, *testGroup) {
 			t.Fatal(err)
 		}
 	}
-	g.epochs, g.feed = journal.EpochList{}.Add(1, 0), a.Feed()
+	g.epochs, g.feed = store.EpochList{}.Add(1, 0), a.Feed()
 	s, err := a.Lead(1, g, nil)
 	if err != nil {
 		t.Fatal(err)

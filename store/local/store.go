@@ -214,7 +214,7 @@ func (s *Store) use() error {
 // metadata is what a segment that begins at the commit position opens with.
 func (t *tail) metadata() *journal.Metadata {
 	m := journal.NewMetadata()
-	m.Epochs, m.NextSeq = append(journal.EpochList{}, t.epochs...), t.nextSeq
+	m.Epochs, m.NextSeq = append(store.EpochList{}, t.epochs...), t.nextSeq
 	maps.Copy(m.Catalog, t.catalog)
 	for id, l := range t.lanes {
 		if l.mark > 0 {

@@ -198,7 +198,7 @@ type tail struct {
 	frz     *generation // nil when no checkpoint is under way
 	purges  map[store.DestID][]*purge
 	catalog map[string][]byte
-	epochs  journal.EpochList
+	epochs  store.EpochList
 
 	version   uint64         // changes whenever frz goes or a purge is complete: what was read of the index before is out of date
 	pos       store.Position // commit position that this state reflects

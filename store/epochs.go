@@ -1,16 +1,12 @@
-package journal
+package store
 
-import (
-	"slices"
-
-	"treadmq/store"
-)
+import "slices"
 
 // EpochStart says where an epoch's first batch lies: the one with its epoch-start
 // record. The first epoch of all begins at 0, with the first segment's metadata.
 type EpochStart struct {
-	Epoch store.Epoch
-	Start store.Position
+	Epoch Epoch
+	Start Position
 }
 
 // EpochList is the journal's epochs in order: one entry per epoch-start record.
@@ -22,7 +18,7 @@ const MaxEpochs = 4096
 
 // Add appends an epoch whose epoch-start record is the first of the batch at start,
 // dropping the oldest beyond MaxEpochs.
-func (l EpochList) Add(e store.Epoch, start store.Position) EpochList {
+func (l EpochList) Add(e Epoch, start Position) EpochList {
 	if len(l) == 0 {
 		start = 0
 	}
@@ -35,11 +31,8 @@ func (l EpochList) Add(e store.Epoch, start store.Position) EpochList {
 	return append(l, EpochStart{e, start})
 }
 
-// See adds the epoch of a batch if it begins with it.
-func (l EpochList) See(h *Header) EpochList { return l.Add(h.Epoch, h.Position) }
-
 // Last returns the newest epoch, 0 if there is none.
-func (l EpochList) Last() store.Epoch {
+func (l EpochList) Last() Epoch {
 	if len(l) == 0 {
 		return 0
 	}
@@ -47,7 +40,7 @@ func (l EpochList) Last() store.Epoch {
 }
 
 // Truncate forgets the epochs that start at or behind a position.
-func (l EpochList) Truncate(to store.Position) EpochList {
+func (l EpochList) Truncate(to Position) EpochList {
 	for len(l) > 0 && l[len(l)-1].Start >= to {
 		l = l[:len(l)-1]
 	}
@@ -55,7 +48,7 @@ func (l EpochList) Truncate(to store.Position) EpochList {
 }
 
 // endOf returns where epoch e ends in a journal with this list that ends at end.
-func (l EpochList) endOf(i int, end store.Position) store.Position {
+func (l EpochList) endOf(i int, end Position) Position {
 	if i+1 < len(l) {
 		return l[i+1].Start
 	}
@@ -65,7 +58,7 @@ func (l EpochList) endOf(i int, end store.Position) store.Position {
 // Divergence returns the position up to which two journals are certainly the
 // same: the lower end of the newest epoch that both have. ok is false when they
 // share no epoch, which for two non-empty journals means that only a snapshot helps.
-func Divergence(a EpochList, aEnd store.Position, b EpochList, bEnd store.Position) (at store.Position, ok bool) {
+func Divergence(a EpochList, aEnd Position, b EpochList, bEnd Position) (at Position, ok bool) {
 	i, j := len(a)-1, len(b)-1
 	for i >= 0 && j >= 0 {
 		switch {
