@@ -21,7 +21,7 @@ var (
 	stomp11 = []string{"ack-individual", "nack", "heart-beat"}
 	// Headers with the names that ActiveMQ gave them.
 	activeMQ = []string{
-		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local", "amq-durable",
+		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local", "amq-durable", "amq-groups",
 	}
 )
 

@@ -287,6 +287,24 @@ $steps = [
         subscribe($stomp, '/topic/php.durable', 'auto', $durable);
         nothingElse($stomp, 'removed');
     },
+    'amq-groups' => function (): void {
+        $consumers = [connect(), connect()];
+        foreach ($consumers as $stomp) {
+            subscribe($stomp, '/queue/php.groups', 'client', ['activemq.prefetchSize' => '10']);
+        }
+        $sender = connect();
+        foreach (range(0, 5) as $i) {
+            send($sender, '/queue/php.groups', "m$i", ['JMSXGroupID' => 'AB'[$i % 2]]);
+        }
+        foreach ($consumers as $stomp) {
+            $group = null;
+            foreach ([0, 2, 4] as $i) {
+                $frame = message($stomp);
+                $group ??= $frame->headers['JMSXGroupID'];
+                equal('message', [$frame->headers['JMSXGroupID'], $frame->body], [$group, 'm' . ($group === 'A' ? $i : $i + 1)]);
+            }
+        }
+    },
     'reconnect-term' => fn () => reconnect('term'),
     'reconnect-kill' => fn () => reconnect('kill'),
 ];

@@ -489,6 +489,25 @@ def amq_durable():
         nothing_else(s, "removed")
 
 
+@step("amq-groups")
+def amq_groups():
+    """A group is its consumer's as long as it has messages: here until the first acknowledgement."""
+    with Session() as one, Session() as two:
+        for s in (one, two):
+            s.subscribe("/queue/py.groups", ack="client")
+        for i in range(10):
+            one.send("/queue/py.groups", str(i), JMSXGroupID="AB"[i % 2])
+        got = {}
+        for s in (one, two):
+            for i in range(5):
+                m = s.inbox.message()
+                got.setdefault(m.headers["JMSXGroupID"], []).append((s, m.body, m.headers.get("JMSXGroupFirstForConsumer")))
+        for group, first in (("A", 0), ("B", 1)):
+            equal([body for _, body, _ in got[group]], [str(i) for i in range(first, 10, 2)], "order of group " + group)
+            equal(len({s for s, _, _ in got[group]}), 1, "consumers of group " + group)
+            equal([f for _, _, f in got[group]], ["true"] + [None] * 4, "JMSXGroupFirstForConsumer of group " + group)
+
+
 def main():
     for name, run in steps:
         run()

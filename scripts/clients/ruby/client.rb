@@ -403,6 +403,20 @@ STEPS = {
     end
   },
 
+  'amq-groups' => lambda {
+    Session.open do |one|
+      Session.open do |two|
+        both = [one, two]
+        both.each { |s| s.subscribe('/queue/ruby.groups', 'client') }
+        6.times { |i| one.send('/queue/ruby.groups', i.to_s, 'JMSXGroupID': %w[A B][i % 2]) }
+        got = both.map { |s| Array.new(3) { s.message } }
+        got.each { |list| equal('groups of a consumer', list.map { |m| m.headers['JMSXGroupID'] }.uniq.size, 1) }
+        equal('order', got.map { |list| list.map(&:body) }.sort, [%w[0 2 4], %w[1 3 5]])
+        both.zip(got) { |s, list| s.ack(list.last) }
+      end
+    end
+  },
+
   # Header lines that end in CR LF, and STOMP in the place of CONNECT.
   'crlf' => lambda {
     Session.open(usecrlf: true, stompconn: true) do |s|
