@@ -112,9 +112,10 @@ func clients(bin string) []client {
 		{
 			name: "spring", command: java("SpringRelay"),
 			needs:  javaNeeds,
-			config: "[[policy]]\nqueue = \">\"\ngcInactiveDestinations = true\ninactiveTimeoutBeforeGC = \"1s\"\n",
+			config: "[[policy]]\nqueue = \"spring.>\"\ngcInactiveDestinations = true\ninactiveTimeoutBeforeGC = \"1s\"\n",
 			only: []string{
-				"relay-available", "topic", "application", "queue", "user-destination", "user-queue-vanishes", "user-on-other-server",
+				"relay-available", "topic", "application", "queue", "user-destination", "user-queue-vanishes", "user-queue-auto-delete",
+				"user-on-other-server",
 				"error-frame", "heart-beat", "reconnect-term", "reconnect-kill",
 			},
 		},

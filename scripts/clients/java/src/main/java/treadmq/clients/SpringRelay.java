@@ -45,6 +45,7 @@ public final class SpringRelay {
         steps.add("queue", SpringRelay::queue);
         steps.add("user-destination", SpringRelay::userDestination);
         steps.add("user-queue-vanishes", SpringRelay::vanish);
+        steps.add("user-queue-auto-delete", SpringRelay::autoDelete);
         steps.add("user-on-other-server", SpringRelay::otherServer);
         steps.add("error-frame", SpringRelay::errorFrame);
         steps.add("heart-beat", SpringRelay::heartBeat);
@@ -198,7 +199,7 @@ public final class SpringRelay {
         }
     }
 
-    /** The queues behind user destinations go when their sessions do, by policy or by the subscriber's wish. */
+    /** The queues behind user destinations go when their sessions do: the policy collects what is empty and unused. */
     private static void vanish() throws Exception {
         String collected;
         String kept;
@@ -215,6 +216,18 @@ public final class SpringRelay {
             two.expect("still there");
         }
         ask("gone " + kept);
+    }
+
+    /** The same by the subscriber's wish, for a queue that no policy is about: also with messages in it. */
+    private static void autoDelete() throws Exception {
+        Browser one = new Browser(server, "one");
+        one.subscribe("/user/queue/once.replies", "auto-delete", "true", "ack", "client");
+        String queue = "once.replies-user" + one.id;
+        server.template().convertAndSendToUser("one", "/queue/once.replies", "unanswered");
+        one.expect("unanswered");
+        ask("count " + queue + " 1");
+        one.close();
+        ask("gone " + queue);
     }
 
     /** A message to a user who is connected to another server finds the way over the broker. */
