@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 type users struct {
 	mu    sync.Mutex
 	roles map[string][]string
+	stamp string // of all users
 	wait  time.Duration
 }
 
@@ -49,7 +50,7 @@ func (u *users) Authenticate(name, password, _ string) (admin.User, bool, time.D
 	if !ok || password != name+"-pw" {
 		return admin.User{}, false, u.wait
 	}
-	return admin.User{Name: name, Roles: roles}, true, u.wait
+	return admin.User{Name: name, Roles: roles, Stamp: u.stamp}, true, u.wait
 }
 
 // lookup makes users a UserSource too.
@@ -59,7 +60,7 @@ func (u lookup) Lookup(name string) (admin.User, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	roles, ok := u.roles[name]
-	return admin.User{Name: name, Roles: roles}, ok
+	return admin.User{Name: name, Roles: roles, Stamp: u.stamp}, ok
 }
 
 // rig is a console on a real broker.

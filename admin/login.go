@@ -54,7 +54,7 @@ func (s *Server) identify(r *http.Request, need permission) (*http.Request, erro
 	}
 	u := User{Name: name, Roles: strings.Split(s.sessions.GetString(ctx, sessionRoles), "\n")}
 	if source, ok := s.opt.Auth.(UserSource); ok {
-		if u, ok = source.Lookup(name); !ok {
+		if u, ok = source.Lookup(name); !ok || u.Stamp != s.sessions.GetString(ctx, sessionStamp) {
 			return r, s.sessions.Destroy(ctx)
 		}
 	}
@@ -130,6 +130,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.sessions.Put(ctx, sessionUser, u.Name)
+	s.sessions.Put(ctx, sessionStamp, u.Stamp)
 	s.sessions.Put(ctx, sessionRoles, strings.Join(u.Roles, "\n"))
 	s.audit(withUser(r, u), "login", "console", nil)
 	http.Redirect(w, r, s.opt.PathPrefix+next, http.StatusSeeOther)

@@ -15,6 +15,7 @@ import (
 type User struct {
 	Name  string
 	Roles []string // RoleAdmin, RoleUser, RoleViewer; others mean nothing here
+	Stamp string   // another one ends the user's sessions: the password was changed. Empty where that cannot be told
 }
 
 // Authenticator checks logins. It is called from many goroutines and may take its time.
@@ -24,9 +25,9 @@ type Authenticator interface {
 	Authenticate(user, password, remote string) (u User, ok bool, wait time.Duration)
 }
 
-// UserSource is what an Authenticator may offer besides: the present roles of a
-// user, asked for at each request of a session, so that a user who was removed is
-// out at once.
+// UserSource is what an Authenticator may offer besides: the present roles and stamp of
+// a user, asked for at each request of a session, so that who was removed, or whose
+// password was changed, is out at once.
 type UserSource interface {
 	Lookup(user string) (User, bool)
 }

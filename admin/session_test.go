@@ -98,6 +98,19 @@ func TestRolesAreAskedForAgain(t *testing.T) {
 	c.get("/admin/").must(t, http.StatusSeeOther)
 }
 
+// A changed password ends the sessions of before, and of nobody who logs in afterwards.
+func TestChangedPasswordEndsSessions(t *testing.T) {
+	r := newRig(t, func(o *admin.Options) { o.Auth = lookup{o.Auth.(*users)} })
+	before := r.loggedIn("alice")
+	before.get("/admin/").must(t, http.StatusOK)
+	r.users.mu.Lock()
+	r.users.stamp = "changed"
+	r.users.mu.Unlock()
+	before.get("/admin/").must(t, http.StatusSeeOther)
+	before.get("/api/v1/queues").must(t, http.StatusUnauthorized)
+	r.loggedIn("alice").get("/admin/").must(t, http.StatusOK)
+}
+
 // jar is a browser without a network, for tests with a fake clock.
 type jar struct {
 	s       *admin.Server

@@ -94,6 +94,7 @@ func (s *sessionStore) Delete(token string) error {
 const (
 	sessionUser  = "user"
 	sessionRoles = "roles" // separated by line feeds
+	sessionStamp = "stamp" // User.Stamp at the login
 	sessionFlash = "flash" // a message for the next page
 )
 

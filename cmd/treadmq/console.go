@@ -84,11 +84,11 @@ type webUsers struct{ *users }
 // Authenticate implements admin.Authenticator.
 func (u webUsers) Authenticate(user, password, remote string) (admin.User, bool, time.Duration) {
 	found, ok, wait := u.login(user, password, remote)
-	return admin.User{Name: found.Name, Roles: found.Roles}, ok, wait
+	return admin.User{Name: found.Name, Roles: found.Roles, Stamp: found.Stamp}, ok, wait
 }
 
 // Lookup implements admin.UserSource.
 func (u webUsers) Lookup(name string) (admin.User, bool) {
 	found, ok := u.realm.Lookup(name)
-	return admin.User{Name: found.Name, Roles: found.Roles}, ok
+	return admin.User{Name: found.Name, Roles: found.Roles, Stamp: found.Stamp}, ok
 }

@@ -3,6 +3,10 @@ package realm
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +32,7 @@ const unsettled = 2 * time.Second
 type User struct {
 	Name  string
 	Roles []string // as in the file, without repetition; not to be changed
+	Stamp string   // another one when the password's entry has changed; it tells nothing else, and lasts as long as the Realm
 }
 
 // Has reports whether the user has a role.
@@ -63,6 +68,8 @@ type Realm struct {
 
 	compare func(hash, password []byte) error // bcrypt; a field so that tests can count
 
+	secret []byte // of stamps
+
 	users atomic.Pointer[table] // replaced as a whole by Refresh
 
 	mu     sync.Mutex // guards what follows; held while the file is read
@@ -74,7 +81,8 @@ type Realm struct {
 // Open reads the realm file. An entry that does not work is no error, see
 // [Realm.Problems]; a missing file is, and matches [fs.ErrNotExist].
 func Open(path string) (*Realm, error) {
-	r := &Realm{path: path, gate: make(chan struct{}, comparisons()), compare: bcrypt.CompareHashAndPassword}
+	r := &Realm{path: path, gate: make(chan struct{}, comparisons()), compare: bcrypt.CompareHashAndPassword, secret: make([]byte, sha256.Size)}
+	rand.Read(r.secret)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	stat, data, err := readRealm(path)
@@ -123,11 +131,24 @@ func (r *Realm) Refresh() (changed bool, err error) {
 // take makes data the users that count. The caller holds mu.
 func (r *Realm) take(stat fs.FileInfo, data []byte) {
 	t := parseTable(decodeText(data))
+	for name, e := range t.entries {
+		e.user.Stamp = r.stamp(e.credential)
+		t.entries[name] = e
+	}
 	if stat.Mode().Perm()&0o007 != 0 {
 		t.weak = append(t.weak, Weakness{Text: fmt.Sprintf("the file may be read or written by every user of this machine (mode %04o): chmod 600 it", stat.Mode().Perm())})
 	}
 	r.users.Store(t)
 	r.stat, r.data, r.readAt = stat, data, time.Now()
+}
+
+// stamp tells one stored password from another and nothing about them.
+func (r *Realm) stamp(c credential) string {
+	mac := hmac.New(sha256.New, r.secret)
+	mac.Write([]byte(c.kind))
+	mac.Write([]byte{0})
+	mac.Write(c.stored)
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 func sameFile(a, b fs.FileInfo) bool {

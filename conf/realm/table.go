@@ -65,7 +65,7 @@ func (t *table) add(p property, last map[string]int) {
 	case err != nil:
 		t.problem(p.line, name, err.Error())
 	default:
-		t.entries[name] = entry{p.line, User{name, splitRoles(roles)}, c}
+		t.entries[name] = entry{p.line, User{Name: name, Roles: splitRoles(roles)}, c}
 	}
 }
 
