@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -14,9 +15,16 @@ import (
 type ledger struct {
 	t        *testing.T
 	mu       sync.Mutex
+	changed  *sync.Cond      // on mu: sent or consumed grew
 	seen     map[string]int  // deliveries that a consumer looked at
 	consumed map[string]bool // acknowledged, and the commit said so
 	sent     map[string]bool // sent, and the commit said so
+}
+
+func newLedger(t *testing.T) *ledger {
+	l := &ledger{t: t, seen: map[string]int{}, consumed: map[string]bool{}, sent: map[string]bool{}}
+	l.changed = sync.NewCond(&l.mu)
+	return l
 }
 
 func (l *ledger) delivered(d *broker.Delivery) {
@@ -41,6 +49,7 @@ func (l *ledger) done(ids []string) {
 		}
 		l.consumed[id] = true
 	}
+	l.changed.Broadcast()
 }
 
 func (l *ledger) accepted(ids []string) {
@@ -49,6 +58,7 @@ func (l *ledger) accepted(ids []string) {
 	for _, id := range ids {
 		l.sent[id] = true
 	}
+	l.changed.Broadcast()
 }
 
 func (l *ledger) missing() int {
@@ -57,14 +67,17 @@ func (l *ledger) missing() int {
 	return len(l.sent) - len(l.consumed)
 }
 
-// waitForBacklog lets messages pile up, so that they are read from the stores.
-func (l *ledger) waitForBacklog(n int, allSent chan struct{}) {
-	for l.missing() < n {
-		select {
-		case <-allSent:
-			return
-		case <-time.After(time.Millisecond):
-		}
+// await waits until so many messages are missing as ok wants, or ctx ends.
+func (l *ledger) await(ctx context.Context, ok func(missing int) bool) {
+	defer context.AfterFunc(ctx, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.changed.Broadcast()
+	})()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ctx.Err() == nil && !ok(len(l.sent)-len(l.consumed)) {
+		l.changed.Wait()
 	}
 }
 
@@ -346,12 +359,13 @@ func TestStress(t *testing.T) {
 		p.DeadLetter.Strategy = broker.DeadLetterDiscard
 		r.policy = func(broker.Destination) broker.Policy { return p }
 	})
-	l := &ledger{t: t, seen: map[string]int{}, consumed: map[string]bool{}, sent: map[string]bool{}}
+	l := newLedger(t)
 	each := 4000
 	if testing.Short() {
 		each = 500
 	}
-	stop, allSent := make(chan struct{}), make(chan struct{})
+	stop := make(chan struct{})
+	sending, allSent := context.WithCancel(t.Context())
 	var producers, others sync.WaitGroup
 	for i := range 4 {
 		producers.Go(func() { newWorker(r, l, uint64(i)).produce(fmt.Sprint(i), each) })
@@ -359,7 +373,7 @@ func TestStress(t *testing.T) {
 	for i := range 6 {
 		others.Go(func() {
 			for n := uint64(0); ; n++ {
-				l.waitForBacklog(each/4, allSent)
+				l.await(sending, func(missing int) bool { return missing >= each/4 }) // so that they are read from the stores
 				select {
 				case <-stop:
 					return
@@ -374,12 +388,11 @@ func TestStress(t *testing.T) {
 	others.Go(func() { disturb(r, stop) })
 	begun := time.Now()
 	producers.Wait()
-	close(allSent)
+	allSent()
 	t.Logf("sent after %v, %d left", time.Since(begun), l.missing())
-	deadline := time.Now().Add(30 * time.Second)
-	for l.missing() > 0 && time.Now().Before(deadline) && !t.Failed() {
-		time.Sleep(5 * time.Millisecond) // the consumers need the processor
-	}
+	patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	l.await(patience, func(missing int) bool { return missing == 0 || t.Failed() })
 	t.Logf("consumed after %v", time.Since(begun))
 	close(stop)
 	others.Wait()
