@@ -21,6 +21,11 @@ const (
 	permManage                   // create, purge, delete, close
 )
 
+// String is the permission's name in the API.
+func (p permission) String() string {
+	return [...]string{"public", "login", "view", "body", "send", "manage"}[p]
+}
+
 // granted are the permissions of each role. This is the only place that says so.
 func granted(role string) []permission {
 	switch role {

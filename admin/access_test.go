@@ -44,27 +44,46 @@ var whoMay = map[string]string{
 	"GET /admin/connection/close":   "a",
 	"POST /admin/connection/close":  "a",
 
-	"GET /api/v1/overview":                       "auv",
-	"GET /api/v1/queues":                         "auv",
-	"GET /api/v1/queues/{name}":                  "auv",
-	"PUT /api/v1/queues/{name}":                  "a",
-	"DELETE /api/v1/queues/{name}":               "a",
-	"POST /api/v1/queues/{name}/purge":           "a",
-	"GET /api/v1/queues/{name}/messages":         "auv",
-	"POST /api/v1/queues/{name}/messages":        "au",
-	"GET /api/v1/topics":                         "auv",
-	"GET /api/v1/topics/{name}":                  "auv",
-	"DELETE /api/v1/topics/{name}":               "a",
-	"POST /api/v1/topics/{name}/messages":        "au",
-	"GET /api/v1/subscriptions":                  "auv",
-	"GET /api/v1/subscriptions/{name}":           "auv",
-	"PUT /api/v1/subscriptions/{name}":           "a",
-	"DELETE /api/v1/subscriptions/{name}":        "a",
-	"POST /api/v1/subscriptions/{name}/purge":    "a",
-	"GET /api/v1/subscriptions/{name}/messages":  "auv",
-	"POST /api/v1/subscriptions/{name}/messages": "au",
-	"GET /api/v1/connections":                    "auv",
-	"DELETE /api/v1/connections/{serial}":        "a",
+	"GET /api/v1/subscriptions":                                        "auv",
+	"GET /api/v1/subscriptions/{name}":                                 "auv",
+	"PUT /api/v1/subscriptions/{name}":                                 "a",
+	"DELETE /api/v1/subscriptions/{name}":                              "a",
+	"POST /api/v1/subscriptions/{name}/purge":                          "a",
+	"GET /api/v1/subscriptions/{name}/messages":                        "auv",
+	"POST /api/v1/subscriptions/{name}/messages":                       "au",
+	"GET /api/v1/openapi.json":                                         "-",
+	"GET /api/v1/overview":                                             "auv",
+	"GET /api/v1/queues":                                               "auv",
+	"GET /api/v1/queues/{name}":                                        "auv",
+	"PUT /api/v1/queues/{name}":                                        "a",
+	"DELETE /api/v1/queues/{name}":                                     "a",
+	"POST /api/v1/queues/{name}/purge":                                 "a",
+	"POST /api/v1/queues/{name}/pause":                                 "a",
+	"POST /api/v1/queues/{name}/resume":                                "a",
+	"POST /api/v1/queues/{name}/actions":                               "a",
+	"GET /api/v1/queues/{name}/messages":                               "auv",
+	"POST /api/v1/queues/{name}/messages":                              "au",
+	"GET /api/v1/queues/{name}/messages/{at}":                          "auv",
+	"DELETE /api/v1/queues/{name}/messages/{at}":                       "a",
+	"GET /api/v1/deadletters":                                          "auv",
+	"GET /api/v1/topics":                                               "auv",
+	"GET /api/v1/topics/{name}":                                        "auv",
+	"DELETE /api/v1/topics/{name}":                                     "a",
+	"POST /api/v1/topics/{name}/messages":                              "au",
+	"GET /api/v1/connections":                                          "auv",
+	"GET /api/v1/connections/{serial}":                                 "auv",
+	"DELETE /api/v1/connections/{serial}":                              "a",
+	"DELETE /api/v1/connections/{serial}/subscriptions/{subscription}": "a",
+	"GET /api/v1/consumers":                                            "auv",
+	"GET /api/v1/policies":                                             "auv",
+	"GET /api/v1/users":                                                "a",
+	"GET /api/v1/roles":                                                "auv",
+	"GET /api/v1/config":                                               "a",
+	"GET /api/v1/audit":                                                "a",
+	"GET /api/v1/jobs":                                                 "auv",
+	"GET /api/v1/jobs/{id}":                                            "auv",
+	"DELETE /api/v1/jobs/{id}":                                         "a",
+	"GET /api/v1/events":                                               "auv",
 }
 
 // form is one that every POST of the pages understands.
@@ -122,7 +141,7 @@ func checkRoute(t *testing.T, r *rig, method, path, query, user, how string, may
 	if method == http.MethodDelete || strings.Contains(path, "delete") || strings.Contains(path, "purge") {
 		name, queue = "none", "name=none"
 	}
-	path = strings.NewReplacer("{name}", name, "{serial}", "999", "{file}", "console.css").Replace(path)
+	path = strings.NewReplacer("{name}", name, "{serial}", "999", "{subscription}", "9", "{id}", "999", "{at}", "5.1", "{file}", "console.css").Replace(path)
 	kind, body := "application/x-www-form-urlencoded", form
 	if strings.HasPrefix(path, "/api/") {
 		kind, body = "application/json", `{"body":"y"}`
@@ -164,7 +183,7 @@ func TestNoGetChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = r.s.Walk(func(method, path string) {
-		if method != http.MethodGet {
+		if method != http.MethodGet || path == "/api/v1/events" { // that one does not end
 			return
 		}
 		path = strings.NewReplacer("{name}", "q", "{file}", "console.css").Replace(path)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 
 	"github.com/gorilla/mux"
@@ -73,38 +74,51 @@ func (s *Server) topicPageOf(q listQuery) (listPage[topicView], error) {
 	return pageOf(views, q, topicFigures())
 }
 
-func (s *Server) apiQueues(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseListQuery(r.URL.Query())
+// queueList is the list of queues that a query asks for.
+func (s *Server) queueList(v url.Values) (any, error) {
+	q, err := parseListQuery(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	page, err := s.queuePageOf(q)
-	if err != nil {
-		return err
-	}
-	if r.URL.Query().Get("history") == "true" {
+	if err == nil && v.Get("history") == "true" {
 		for i := range page.Items {
 			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
 		}
 	}
-	return writeJSON(w, http.StatusOK, page)
+	return page, err
+}
+
+func (s *Server) apiQueues(w http.ResponseWriter, r *http.Request) error {
+	return answer(w, r, s.queueList)
+}
+
+// answer writes what a query asks for.
+func answer(w http.ResponseWriter, r *http.Request, find func(url.Values) (any, error)) error {
+	v, err := find(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, v)
+}
+
+// topicList is the list of topics that a query asks for.
+func (s *Server) topicList(v url.Values) (any, error) {
+	q, err := parseListQuery(v)
+	if err != nil {
+		return nil, err
+	}
+	page, err := s.topicPageOf(q)
+	if err == nil && v.Get("history") == "true" {
+		for i := range page.Items {
+			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
+		}
+	}
+	return page, err
 }
 
 func (s *Server) apiTopics(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseListQuery(r.URL.Query())
-	if err != nil {
-		return err
-	}
-	page, err := s.topicPageOf(q)
-	if err != nil {
-		return err
-	}
-	if r.URL.Query().Get("history") == "true" {
-		for i := range page.Items {
-			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
-		}
-	}
-	return writeJSON(w, http.StatusOK, page)
+	return answer(w, r, s.topicList)
 }
 
 // apiQueueDest is the queue that a path of the API names.
@@ -175,6 +189,9 @@ func (s *Server) apiQueueDelete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if dryRun(r) {
+		return s.apiWouldRemove(w, d, true)
+	}
 	if err := s.deleteQueue(r, d, r.URL.Query().Get("force") == "true"); err != nil {
 		return err
 	}
@@ -191,41 +208,60 @@ func (s *Server) apiQueuePurge(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) apiPurge(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
+	if dryRun(r) {
+		return s.apiWouldRemove(w, d, false)
+	}
 	n, err := s.purgeQueue(r, d)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, map[string]int64{"removed": n})
+	return writeJSON(w, http.StatusOK, removedView{Removed: n})
 }
 
-func (s *Server) apiMessages(w http.ResponseWriter, r *http.Request) error {
+// removedView says how many messages are gone, or would be.
+type removedView struct {
+	Removed int64 `json:"removed"`
+	DryRun  bool  `json:"dryRun,omitempty"`
+}
+
+// dryRun reports whether a change is only to be tried.
+func dryRun(r *http.Request) bool { return r.URL.Query().Get("dry_run") == "true" }
+
+// apiWouldRemove says what a purge or, with held, a deletion would remove now.
+func (s *Server) apiWouldRemove(w http.ResponseWriter, d broker.Destination, held bool) error {
+	info, err := s.b.Queue(d)
+	if err != nil {
+		return err
+	}
+	n := info.Messages
+	if !held {
+		n -= info.InFlight
+	}
+	return writeJSON(w, http.StatusOK, removedView{n, true})
+}
+
+// apiQueuePause and apiQueueResume stop and start the deliveries of a queue.
+func (s *Server) apiQueuePause(w http.ResponseWriter, r *http.Request) error {
+	return s.apiPause(w, r, true)
+}
+
+func (s *Server) apiQueueResume(w http.ResponseWriter, r *http.Request) error {
+	return s.apiPause(w, r, false)
+}
+
+func (s *Server) apiPause(w http.ResponseWriter, r *http.Request, paused bool) error {
 	d, err := s.apiQueueDest(r)
 	if err != nil {
 		return err
 	}
-	return s.apiBrowse(w, r, d)
-}
-
-func (s *Server) apiBrowse(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
-	query := r.URL.Query()
-	limit, err := limitOf(query)
+	if err := s.pauseQueue(r, d, paused); err != nil {
+		return err
+	}
+	info, err := s.b.Queue(d)
 	if err != nil {
 		return err
 	}
-	body := query.Get("body") == "true"
-	if body && !userOf(r).may(permBody) {
-		return s.forbidden(r, permBody)
-	}
-	release, err := s.takeHeavy(r.Context())
-	if err != nil {
-		return err
-	}
-	defer release()
-	page, err := s.browse(d, query.Get("cursor"), limit, body)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, page)
+	return writeJSON(w, http.StatusOK, s.queueView(&info))
 }
 
 func (s *Server) apiQueueSend(w http.ResponseWriter, r *http.Request) error {
@@ -258,7 +294,12 @@ func (s *Server) apiSend(w http.ResponseWriter, r *http.Request, d broker.Destin
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusCreated, map[string]string{"id": id})
+	return writeJSON(w, http.StatusCreated, sentView{id})
+}
+
+// sentView is the answer to a message that was taken.
+type sentView struct {
+	ID string `json:"id"`
 }
 
 // readJSON reads a request's body, strictly.
@@ -314,19 +355,6 @@ func (s *Server) apiTopicDelete(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (s *Server) connections() []connectionView {
-	infos := s.b.Connections()
-	views := make([]connectionView, len(infos))
-	for i := range infos {
-		views[i] = connectionViewOf(&infos[i])
-	}
-	return views
-}
-
-func (s *Server) apiConnections(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, map[string]any{"items": s.connections()})
 }
 
 func (s *Server) apiConnectionClose(w http.ResponseWriter, r *http.Request) error {

@@ -48,6 +48,8 @@ func (s *Server) messageView(m *broker.Browsed, withBody bool) messageView {
 type browsePage struct {
 	Items []messageView `json:"items"`
 	Next  string        `json:"next"` // empty at the end
+	// Looked is how many messages a search has looked at, whether they matched or not.
+	Looked int `json:"looked,omitempty"`
 }
 
 // browse returns up to max messages behind a cursor. Nothing about them changes.

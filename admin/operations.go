@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -101,6 +102,26 @@ func (s *Server) closeConnection(r *http.Request, serial uint64, reason string) 
 	}
 	if !s.b.Kill(serial, text) {
 		return broker.Errorf(broker.CodeNoDestination, "there is no connection %d; it may have ended by itself", serial)
+	}
+	return nil
+}
+
+// pauseQueue stops or resumes the deliveries of a queue.
+func (s *Server) pauseQueue(r *http.Request, d broker.Destination, paused bool) error {
+	action := "resume"
+	if paused {
+		action = "pause"
+	}
+	err := s.b.Pause(d, paused)
+	s.audit(r, action, destPath(d), err)
+	return err
+}
+
+// closeSubscription ends one subscription of a connection.
+func (s *Server) closeSubscription(r *http.Request, conn uint64, serial uint32) (err error) {
+	defer func() { s.audit(r, "close-subscription", fmt.Sprintf("%d/%d", conn, serial), err) }()
+	if !s.b.CloseSubscription(conn, serial) {
+		return broker.Errorf(broker.CodeNoSubscription, "the connection %d has no subscription %d; it may have ended by itself", conn, serial)
 	}
 	return nil
 }

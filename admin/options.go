@@ -32,6 +32,44 @@ type UserSource interface {
 	Lookup(user string) (User, bool)
 }
 
+// UserLister is what an Authenticator may offer besides: the users for people to look at.
+type UserLister interface {
+	Users() []UserInfo
+	// Problems are lines of the realm that cannot be used, in words.
+	Problems() []string
+}
+
+// UserInfo is a user of the realm, without the password.
+type UserInfo struct {
+	Name  string   `json:"name"`
+	Roles []string `json:"roles"`
+	Weak  string   `json:"weak,omitempty"` // why the password is easily read or guessed
+}
+
+// PolicyRule is a rule of the configuration.
+type PolicyRule struct {
+	Kind     string          `json:"kind"` // "queue" or "topic"
+	Pattern  string          `json:"pattern"`
+	Where    string          `json:"where"` // file and line
+	Settings []PolicySetting `json:"settings"`
+}
+
+// PolicySetting is a key that holds and where its value comes from.
+type PolicySetting struct {
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"` // "default" or a rule
+}
+
+// ConfigEntry is a key of the configuration.
+type ConfigEntry struct {
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Default string `json:"default"`
+	Origin  string `json:"origin"`
+	Doc     string `json:"doc"`
+}
+
 // Listener is an address the broker can be reached at.
 type Listener struct {
 	Name    string `json:"name"`
@@ -60,6 +98,12 @@ type Options struct {
 	Ready func() (ok bool, reasons []string)
 	// Policy returns what holds for a destination, to be shown. Default: not shown.
 	Policy func(broker.Destination) broker.Policy
+	// Rules are the policies of the configuration; Settings is what holds for one
+	// destination and where each of it comes from. Default: none, not shown.
+	Rules    func() []PolicyRule
+	Settings func(broker.Destination) []PolicySetting
+	// Config lists the keys of the configuration, without secrets. Default: not shown.
+	Config func() []ConfigEntry
 
 	Logger *slog.Logger // default: discard
 	// Audit gets a line for each change. Default: Logger.
@@ -100,6 +144,7 @@ const (
 	maxRequestHeaders = 32 << 10         // bytes
 	maxHeld           = 64               // logins whose answers are held back at the same time
 	maxLoginWait      = 10 * time.Second // for which one is
+	maxStreams        = 64               // streams of events at the same time
 	maxHeavy          = 4                // requests that carry bodies of messages at the same time
 	maxSendHeaders    = 1000             // headers of a message
 	maxPage           = 1000             // items of a page of a list

@@ -184,21 +184,16 @@ func (s *Server) topicPage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, "topic", "topic.title", topicData{detail, s.liveURL("/api/v1/topics", d)})
 }
 
-type connectionsData struct {
-	Items []connectionView
-	Total int
-}
-
-// shownConnections bounds the page of connections.
-const shownConnections = 500
-
 func (s *Server) connectionsPage(w http.ResponseWriter, r *http.Request) error {
-	list := s.connections()
-	data := connectionsData{Items: list, Total: len(list)}
-	if len(list) > shownConnections {
-		data.Items = list[:shownConnections]
+	q, err := parseListQuery(r.URL.Query())
+	if err != nil {
+		return err
 	}
-	return s.render(w, r, http.StatusOK, "connections", "connections.title", data)
+	list, err := s.connectionPage(q)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "connections", "connections.title", newListData(s.ui, "/admin/connections", q, list))
 }
 
 type closeData struct {
@@ -210,12 +205,11 @@ func (s *Server) connectionClosePage(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return badRequest("A connection has a number.")
 	}
-	for _, c := range s.connections() {
-		if c.Serial == serial {
-			return s.render(w, r, http.StatusOK, "close", "close.title", closeData{c})
-		}
+	c, err := s.connection(serial)
+	if err != nil {
+		return err
 	}
-	return broker.Errorf(broker.CodeNoDestination, "there is no connection %d; it may have ended by itself", serial)
+	return s.render(w, r, http.StatusOK, "close", "close.title", closeData{c})
 }
 
 func (s *Server) connectionClose(w http.ResponseWriter, r *http.Request) error {

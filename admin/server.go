@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -25,6 +26,11 @@ type Server struct {
 	rates    *sampler
 	handler  http.Handler
 	http     *http.Server
+	audits   auditLog
+	jobs     *jobs
+	streams  chan struct{} // a slot for each stream of events
+	stopping chan struct{} // closed when Shutdown begins
+	endOnce  sync.Once     // guards that
 	held     chan struct{} // a slot for each login whose answer is held back
 	heavy    chan struct{} // a slot for each request that carries bodies
 }
@@ -35,7 +41,8 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: o, b: o.Broker, log: o.Logger, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy)}
+	s := &Server{opt: o, b: o.Broker, log: o.Logger, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy),
+		jobs: newJobs(), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{})}
 	if s.ui, err = loadUI(o.UI, o.PathPrefix); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
@@ -52,6 +59,7 @@ func New(o Options) (*Server, error) {
 		MaxHeaderBytes:    maxRequestHeaders,
 		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
+	s.http.RegisterOnShutdown(s.endStreams)
 	s.rates = newSampler(o.Broker, o.SampleInterval)
 	s.rates.start()
 	return s, nil
@@ -73,6 +81,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
+	s.jobs.close()
 	s.rates.close()
 	return err
 }

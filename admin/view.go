@@ -82,6 +82,8 @@ type subscriptionView struct {
 	Ack          string   `json:"ack"` // "auto" or "client"
 	Exclusive    bool     `json:"exclusive"`
 	Priority     int      `json:"priority"`
+	Selector     string   `json:"selector,omitempty"`
+	Waiting      bool     `json:"waiting"` // holds as much as it asked for
 	Delivered    uint64   `json:"delivered"`
 	Acked        uint64   `json:"acked"`
 	Dropped      uint64   `json:"dropped"`
@@ -209,7 +211,7 @@ func subscriptionViews(list []broker.SubscriptionInfo) []subscriptionView {
 	for _, i := range list {
 		v := subscriptionView{
 			Connection: i.Connection, Serial: i.Serial, ID: i.ID, Prefetch: i.Prefetch, InFlight: i.InFlight, Backlog: i.Backlog,
-			Ack: "client", Exclusive: i.Exclusive, Priority: i.Priority, Delivered: i.Delivered, Acked: i.Acked, Dropped: i.Dropped,
+			Ack: "client", Exclusive: i.Exclusive, Priority: i.Priority, Selector: i.Selector, Waiting: i.NoCredit, Delivered: i.Delivered, Acked: i.Acked, Dropped: i.Dropped,
 		}
 		if i.Auto {
 			v.Ack = "auto"

@@ -428,3 +428,6 @@ func (m *Matcher) Matches(x *Browsed) bool {
 	}
 	return m.f.matches(m.b, x.Message, x.Dest, x.Attempts, x.Expiration, x.Overlay)
 }
+
+// NextSeq is a lower bound of the sequence number that the next message gets.
+func (b *Broker) NextSeq() store.Seq { return b.store.NextSeq() }

@@ -191,3 +191,14 @@ func (p Policy) Equal(other Policy) bool {
 	}
 	return true
 }
+
+// Settings lists the keys that the rule sets.
+func (r Rule) Settings() []Setting {
+	var all []Setting
+	for _, k := range policyKeys() {
+		if slices.Contains(r.set, k.name) {
+			all = append(all, Setting{Key: k.name, Value: k.bind(&r.values).text(), Origin: r.String()})
+		}
+	}
+	return all
+}

@@ -24,7 +24,7 @@ func (n *node) openConsole() error {
 	}
 	srv, err := admin.New(admin.Options{
 		Broker: n.broker, Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
-		Ready:       n.ready,
+		Ready: n.ready, Rules: n.rules, Settings: n.settings, Config: n.configEntries,
 		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins,
 		Secure: c.HTTPS || n.webTLS != nil,
 	})

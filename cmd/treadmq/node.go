@@ -54,6 +54,7 @@ type node struct {
 	failed    chan error // a listener ended by itself
 	stopping  atomic.Bool
 	policies  atomic.Pointer[func(broker.Destination) broker.Policy]
+	inForce   atomic.Pointer[conf.Config] // what the console shows: cfg, or what was reloaded of it
 }
 
 // runServer runs a broker in the foreground until a signal ends it, or its store fails.
@@ -159,6 +160,7 @@ func (n *node) openBroker(seq *atomic.Uint64) error {
 	fn := policies(n.cfg)
 	n.policies.Store(&fn)
 	routes := routing(n.cfg)
+	n.inForce.Store(n.cfg)
 	b, err := broker.New(broker.Options{
 		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn, Routing: &routes,
 		MemoryLimit: int64(n.cfg.Memory.Limit), MaxTransactions: c.MaxTransactions, MaxTxOps: c.MaxTransactionOps,
@@ -304,6 +306,7 @@ func (n *node) reload() {
 	} else {
 		fn := policies(cfg)
 		n.policies.Store(&fn)
+		n.inForce.Store(cfg)
 		n.broker.SetPolicy(fn)
 		if err := n.broker.SetRouting(routing(cfg)); err != nil {
 			n.log.Error("reload: the forwards stay as they were", "err", err)

@@ -1,0 +1,289 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write openapi.json anew")
+
+// apiDoc describes a route of the API.
+type apiDoc struct {
+	summary string
+	query   []string // names of parameters, see queryParams
+	in      any      // what the request's body is
+	out     any      // what the answer is; nil: nothing
+	status  string   // of success; "" = 200
+	also    map[string]any
+}
+
+var listParams = []string{"filter", "name", "sort", "order", "limit", "cursor"}
+
+// queryParams are the parameters in queries: a schema and words each.
+var queryParams = map[string][2]string{
+	"filter":   {"string", "Part of the name, in any case; of connections also user, address and client id"},
+	"name":     {"string", "The whole name"},
+	"sort":     {"string", "A figure of the items; default name"},
+	"order":    {"string", "asc or desc"},
+	"limit":    {"integer", "Most items of a page, 1 to 1000; default 100"},
+	"cursor":   {"string", "Where to go on: next of the page before"},
+	"history":  {"boolean", "With what happened lately"},
+	"kind":     {"string", "queue or temp-queue, topic or temp-topic; default: whichever is there"},
+	"force":    {"boolean", "Also while consumers are subscribed"},
+	"dry_run":  {"boolean", "Only say what would be done"},
+	"body":     {"boolean", "With bodies; needs the permission body"},
+	"selector": {"string", "Only messages that the selector lets through, as in SUBSCRIBE"},
+	"text":     {"string", "Only messages whose body holds this; needs the permission body"},
+	"reason":   {"string", "What the client is told"},
+	"of":       {"string", "What to watch: overview, queues, queue, topics, connections, consumers or jobs. Other parameters are those of that list; queue takes name and kind"},
+}
+
+var apiDocs = map[string]apiDoc{
+	"GET /api/v1/openapi.json": {summary: "This description", out: map[string]any{}},
+	"GET /api/v1/overview":     {summary: "The broker as a whole: role, figures, store, alarms in words", out: overviewView{}},
+	"GET /api/v1/events":       {summary: "Server-sent events: the JSON of a list or of one item, whenever it has changed", query: []string{"of"}},
+
+	"GET /api/v1/queues":                         {summary: "List queues", query: append(slices.Clone(listParams), "history"), out: listPage[queueView]{}},
+	"GET /api/v1/queues/{name}":                  {summary: "One queue with its consumers, policy, oldest message and why it does not move", query: []string{"kind"}, out: queueDetail{}},
+	"PUT /api/v1/queues/{name}":                  {summary: "Create a queue; 200 if it was there", out: queueView{}, status: "201", also: map[string]any{"200": queueView{}}},
+	"DELETE /api/v1/queues/{name}":               {summary: "Delete a queue with its messages", query: []string{"force", "dry_run"}, status: "204", also: map[string]any{"200": removedView{}}},
+	"POST /api/v1/queues/{name}/purge":           {summary: "Remove every message that no consumer holds", query: []string{"kind", "dry_run"}, out: removedView{}},
+	"POST /api/v1/queues/{name}/pause":           {summary: "Stop deliveries until resumed or restarted; messages are still taken", query: []string{"kind"}, out: queueView{}},
+	"POST /api/v1/queues/{name}/resume":          {summary: "Go on with deliveries", query: []string{"kind"}, out: queueView{}},
+	"GET /api/v1/queues/{name}/messages":         {summary: "Look at messages; nothing is consumed", query: []string{"kind", "cursor", "limit", "body", "selector", "text"}, out: browsePage{}},
+	"POST /api/v1/queues/{name}/messages":        {summary: "Send a message; the answer comes when it is stored", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
+	"GET /api/v1/queues/{name}/messages/{at}":    {summary: "One message, by the cursor of a list", query: []string{"kind"}, out: messageView{}},
+	"DELETE /api/v1/queues/{name}/messages/{at}": {summary: "Delete one message", query: []string{"kind"}, status: "204"},
+	"POST /api/v1/queues/{name}/actions":         {summary: "Delete, move, copy or retry messages: those named, or all that match. What ends within 2 s is answered with its result, the rest with 202 and a job", query: []string{"kind"}, in: bulkAction{}, out: jobView{}, also: map[string]any{"202": jobView{}}},
+	"GET /api/v1/deadletters":                    {summary: "Dead letters grouped by origin and reason", out: deadView{}},
+
+	"GET /api/v1/topics":                  {summary: "List topics", query: append(slices.Clone(listParams), "history"), out: listPage[topicView]{}},
+	"GET /api/v1/topics/{name}":           {summary: "One topic with its subscribers and policy", query: []string{"kind"}, out: topicDetail{}},
+	"DELETE /api/v1/topics/{name}":        {summary: "Forget a topic that nobody is subscribed to", status: "204"},
+	"POST /api/v1/topics/{name}/messages": {summary: "Publish a message", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
+
+	"GET /api/v1/subscriptions":                  {summary: "List durable subscriptions", query: listParams, out: listPage[durableView]{}},
+	"GET /api/v1/subscriptions/{name}":           {summary: "One durable subscription with its consumers and policy", out: durableDetail{}},
+	"PUT /api/v1/subscriptions/{name}":           {summary: "Create a durable subscription, or change its topics or selector", in: newDurable{}, out: durableView{}, status: "201", also: map[string]any{"200": durableView{}}},
+	"DELETE /api/v1/subscriptions/{name}":        {summary: "Delete a durable subscription with its messages", query: []string{"force"}, status: "204"},
+	"POST /api/v1/subscriptions/{name}/purge":    {summary: "Remove every message that no consumer holds", query: []string{"dry_run"}, out: removedView{}},
+	"GET /api/v1/subscriptions/{name}/messages":  {summary: "Look at messages; nothing is consumed", query: []string{"cursor", "limit", "body", "selector", "text"}, out: browsePage{}},
+	"POST /api/v1/subscriptions/{name}/messages": {summary: "Send a message to a durable subscription alone", in: outgoing{}, out: sentView{}, status: "201"},
+
+	"GET /api/v1/connections":                                          {summary: "List connections", query: listParams, out: listPage[connectionView]{}},
+	"GET /api/v1/connections/{serial}":                                 {summary: "One connection", out: connectionView{}},
+	"DELETE /api/v1/connections/{serial}":                              {summary: "Close a connection", query: []string{"reason"}, status: "204"},
+	"DELETE /api/v1/connections/{serial}/subscriptions/{subscription}": {summary: "End a subscription; the client is not told, what it holds goes back", status: "204"},
+	"GET /api/v1/consumers":                                            {summary: "List the subscriptions of all connections", query: listParams, out: listPage[subscriptionView]{}},
+
+	"GET /api/v1/policies":     {summary: "The rules of the configuration", out: items[PolicyRule]{}},
+	"GET /api/v1/config":       {summary: "The keys of the configuration and where they come from, without secrets", out: items[ConfigEntry]{}},
+	"GET /api/v1/users":        {summary: "Users of the realm, without passwords", out: usersView{}},
+	"GET /api/v1/roles":        {summary: "Roles and what they may", out: items[roleView]{}},
+	"GET /api/v1/audit":        {summary: "The latest changes, newest first", query: []string{"limit"}, out: items[auditEntry]{}},
+	"GET /api/v1/jobs":         {summary: "Bulk actions under way and ended, newest first", out: items[jobView]{}},
+	"GET /api/v1/jobs/{id}":    {summary: "One bulk action", out: jobView{}},
+	"DELETE /api/v1/jobs/{id}": {summary: "Cancel a bulk action; what it has done stays done", out: jobView{}},
+}
+
+// TestOpenAPI: the file describes the routes, all of them and no others, and is
+// what the types say. go test ./admin -run TestOpenAPI -args -update writes it anew.
+func TestOpenAPI(t *testing.T) {
+	known := map[string]bool{}
+	for _, rt := range apiRoutes() {
+		key := rt.method + " " + rt.path
+		known[key] = true
+		if _, ok := apiDocs[key]; !ok {
+			t.Errorf("%s is not described in apiDocs of this test", key)
+		}
+	}
+	for key := range apiDocs {
+		if !known[key] {
+			t.Errorf("there is no route %s", key)
+		}
+	}
+	if t.Failed() {
+		return
+	}
+	want := describe()
+	if *update {
+		if err := os.WriteFile("openapi.json", want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if !bytes.Equal(want, openAPI) {
+		t.Error("openapi.json is not what routes and types say; write it anew with: go test ./admin -run TestOpenAPI -args -update")
+	}
+}
+
+type object = map[string]any
+
+func describe() []byte {
+	schemas := object{}
+	paths := object{}
+	for _, rt := range apiRoutes() {
+		doc := apiDocs[rt.method+" "+rt.path]
+		path, _ := paths[rt.path].(object)
+		if path == nil {
+			path = object{}
+			paths[rt.path] = path
+		}
+		path[strings.ToLower(rt.method)] = operation(rt, doc, schemas)
+	}
+	ref(reflect.TypeFor[problem](), schemas)
+	file := object{
+		"openapi": "3.1.0",
+		"info": object{
+			"title": "TreadMQ", "version": "1",
+			"description": "What the console and the command line use. Nothing that is described here changes within version 1; fields may be added. Destinations' names are percent-encoded in paths.",
+			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
+		},
+		"servers":  []any{object{"url": "/"}},
+		"security": []any{object{"basic": []any{}}, object{"session": []any{}}},
+		"paths":    paths,
+		"components": object{
+			"schemas": schemas,
+			"securitySchemes": object{
+				"basic":   object{"type": "http", "scheme": "basic"},
+				"session": object{"type": "apiKey", "in": "cookie", "name": "treadmq-…", "description": "The session of the console; each broker has a name of its own for it"},
+			},
+		},
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(file); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+var pathParam = regexp.MustCompile(`\{(\w+)\}`)
+
+func operation(rt route, doc apiDoc, schemas object) object {
+	id := strings.ToLower(rt.method) + strings.NewReplacer("/api/v1", "", "/", "_", "{", "", "}", "", ".", "_").Replace(rt.path)
+	op := object{"operationId": id, "summary": doc.summary, "x-permission": rt.need.String()}
+	if rt.need == permPublic {
+		op["security"] = []any{}
+	}
+	var params []any
+	for _, m := range pathParam.FindAllStringSubmatch(rt.path, -1) {
+		params = append(params, object{"name": m[1], "in": "path", "required": true, "schema": object{"type": "string"}})
+	}
+	for _, name := range doc.query {
+		p := queryParams[name]
+		params = append(params, object{"name": name, "in": "query", "required": name == "of", "description": p[1], "schema": object{"type": p[0]}})
+	}
+	if params != nil {
+		op["parameters"] = params
+	}
+	if doc.in != nil {
+		op["requestBody"] = object{"required": true, "content": content(doc.in, schemas)}
+	}
+	status := doc.status
+	if status == "" {
+		status = "200"
+	}
+	success := object{"description": "Done"}
+	switch {
+	case strings.HasSuffix(rt.path, "/events"):
+		success["content"] = object{"text/event-stream": object{"schema": object{"type": "string"}}}
+	case doc.out != nil:
+		success["content"] = content(doc.out, schemas)
+	}
+	responses := object{status: success, "default": object{
+		"description": "What went wrong, in words",
+		"content":     object{"application/problem+json": object{"schema": object{"$ref": "#/components/schemas/problem"}}},
+	}}
+	for status, v := range doc.also {
+		responses[status] = object{"description": "Done", "content": content(v, schemas)}
+	}
+	op["responses"] = responses
+	return op
+}
+
+func content(v any, schemas object) object {
+	return object{"application/json": object{"schema": ref(reflect.TypeOf(v), schemas)}}
+}
+
+// ref is the schema of a type; structs have one by name.
+func ref(t reflect.Type, schemas object) object {
+	switch t {
+	case reflect.TypeFor[time.Time]():
+		return object{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[headerList]():
+		return object{"type": "object", "additionalProperties": object{"type": "string"}}
+	case reflect.TypeFor[[]byte]():
+		return object{"type": "string", "contentEncoding": "base64"}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return ref(t.Elem(), schemas)
+	case reflect.String:
+		return object{"type": "string"}
+	case reflect.Bool:
+		return object{"type": "boolean"}
+	case reflect.Float64:
+		return object{"type": "number"}
+	case reflect.Slice:
+		return object{"type": "array", "items": ref(t.Elem(), schemas)}
+	case reflect.Map:
+		return object{"type": "object"}
+	case reflect.Struct:
+		name := schemaName(t)
+		if schemas[name] == nil {
+			schemas[name] = object{}
+			schemas[name] = structSchema(t, schemas)
+		}
+		return object{"$ref": "#/components/schemas/" + name}
+	}
+	return object{"type": "integer"}
+}
+
+func schemaName(t reflect.Type) string {
+	name := regexp.MustCompile(`\[.*[./](\w+)\]$`).ReplaceAllString(t.Name(), "-$1")
+	return strings.TrimSuffix(name, "View")
+}
+
+func structSchema(t reflect.Type, schemas object) object {
+	props := object{}
+	var required []string
+	var add func(reflect.Type)
+	add = func(t reflect.Type) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if f.Anonymous {
+				add(f.Type)
+				continue
+			}
+			tag, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if !f.IsExported() || tag == "-" || tag == "" {
+				continue
+			}
+			props[tag] = ref(f.Type, schemas)
+			if options == "" && f.Type.Kind() != reflect.Pointer {
+				required = append(required, tag)
+			}
+		}
+	}
+	add(t)
+	slices.Sort(required)
+	s := object{"type": "object", "properties": props}
+	if required != nil && t != reflect.TypeFor[outgoing]() && t != reflect.TypeFor[bulkAction]() {
+		s["required"] = required
+	}
+	if t == reflect.TypeFor[bulkAction]() {
+		s["required"] = []string{"action"}
+	}
+	return s
+}
