@@ -4,10 +4,14 @@ work of a durable STOMP queue (parse, group commit, deliver, nothing else). Both
 in turn, several rounds, on this machine; the ratio of each round is what counts.
 
     scripts/bench/run.py [--rounds 5] [--only p2p,one] [--deep] [--floor DIR] [--messages 200000]
+    scripts/bench/run.py --against OTHER/treadmq [--rounds 5] [--only p2p,topic]
 
 --floor is the folder with the floor's Go source (default ../shared/bench/limit; without
 it the loads are run on TreadMQ alone). --deep adds 10 million queued messages, one old
 message behind a million, and 10,000 idle connections: some minutes.
+
+--against measures what a change costs: the same loads on another build of TreadMQ, in
+turn, and the broker's CPU per message of this build as a ratio of the other's.
 """
 import argparse, json, os, re, shutil, signal, socket, statistics, subprocess, sys, tempfile, time
 
@@ -93,8 +97,8 @@ def disk_rate(folder):
     return rate
 
 
-def start_ours(folder, *more):
-    return Server([BIN, "console", "--data", os.path.join(folder, "data"), "--realm", os.path.join(folder, "realm"),
+def start_ours(folder, *more, binary=None):
+    return Server([binary or BIN, "console", "--data", os.path.join(folder, "data"), "--realm", os.path.join(folder, "realm"),
                    "--stomp", "127.0.0.1:0", "--console", "", *more], cwd=folder)
 
 
@@ -142,6 +146,32 @@ def compare(args, work):
         unit = " MB/s" if against == "disk" else "/s"
         print(f"{text:<50} {m(ours):>9,.0f}{unit} " + (f"{m(theirs):>9,.0f}{unit} {m(ratios):>6.2f}" if theirs else f"{'':>11} {'':>6}") +
               f" {m(cpu):>7.2f} " + (f"{m(fcpu):>6.2f}" if fcpu else f"{'':>6}") + "   " + " ".join(f"{x:.2f}" for x in ratios), flush=True)
+
+
+def compare_builds(args, work):
+    """CPU per message of this build over that of another, in pairs, each first in turn."""
+    print(f"{'load':<50} {'us CPU':>7} {'other':>7} {'ratio':>6} {'rate':>6}   ratios of the rounds")
+    for name, (text, _, flags) in loads(args.messages).items():
+        if args.only and name not in args.only:
+            continue
+        cpu, rate = {BIN: [], args.against: []}, {BIN: [], args.against: []}
+        for i in range(args.rounds):
+            pair = [BIN, args.against]
+            for binary in pair if i % 2 == 0 else reversed(pair):
+                folder = tempfile.mkdtemp(dir=work)
+                server = start_ours(folder, binary=binary)
+                try:
+                    r = bench(server, *flags)
+                finally:
+                    server.end()
+                cpu[binary].append(r["cpu"])
+                rate[binary].append(r["rate"])
+                shutil.rmtree(folder)
+        m = statistics.median
+        ratios = [a / b for a, b in zip(cpu[BIN], cpu[args.against])]
+        rates = [a / b for a, b in zip(rate[BIN], rate[args.against])]
+        print(f"{text:<50} {m(cpu[BIN]):>7.2f} {m(cpu[args.against]):>7.2f} {m(ratios):>6.3f} {m(rates):>6.2f}   " +
+              " ".join(f"{x:.3f}" for x in ratios), flush=True)
 
 
 def free_port():
@@ -204,6 +234,7 @@ def main():
     p.add_argument("--only", type=lambda s: s.split(","))
     p.add_argument("--deep", action="store_true")
     p.add_argument("--floor", default=os.path.join(ROOT, "..", "shared", "bench", "limit"))
+    p.add_argument("--against", metavar="BINARY")
     args = p.parse_args()
     BIN = os.path.join(ROOT, "bin", "treadmq")
     if not os.path.exists(BIN):
@@ -211,6 +242,8 @@ def main():
     work = tempfile.mkdtemp(prefix="treadmq-bench-")
     try:
         print(f"# {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {subprocess.run([BIN, 'version'], stdout=subprocess.PIPE, text=True).stdout.splitlines()[0]}")
+        if args.against:
+            return compare_builds(args, work)
         compare(args, work)
         if args.deep:
             deep(work)
