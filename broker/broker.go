@@ -128,7 +128,10 @@ type Broker struct {
 
 	parkMu sync.Mutex // guards Conn.parked
 
-	sched   *scheduler
+	sched      *scheduler
+	advisories advisories
+	producers  producers
+
 	timers  *timers
 	aux     *tasks
 	loaders chan struct{}
@@ -157,6 +160,7 @@ func New(o Options) (*Broker, error) {
 		return nil, err
 	}
 	b.connGone = sync.NewCond(&b.connMu)
+	b.advisories.events = make(chan advisory, maxAdvisories)
 	b.policyFn.Store(&o.Policy)
 	b.sched = newScheduler(b)
 	if err := b.recover(); err != nil {
@@ -167,6 +171,7 @@ func New(o Options) (*Broker, error) {
 	b.spawn(b.timers.run)
 	b.spawn(b.aux.run)
 	b.spawn(b.sweep)
+	b.spawn(b.tellAdvisories)
 	b.spawn(b.sched.run)
 	b.readAllLastValues()
 	return b, nil

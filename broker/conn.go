@@ -79,6 +79,7 @@ func (b *Broker) Connect(o ConnOptions) (*Conn, error) {
 	c.serial = b.nconns
 	c.auto = c.NewWork()
 	b.conns[c.serial] = c
+	b.advise(advisory{what: "Connection", plain: true, event: "started", conn: c})
 	return c, nil
 }
 
@@ -106,6 +107,8 @@ func (c *Conn) Close() {
 	c.mu.Unlock()
 	c.returnAll(back)
 	c.b.dropParked(c)
+	c.b.producerGone(c)
+	defer c.b.advise(advisory{what: "Connection", plain: true, event: "stopped", conn: c})
 	for _, s := range subs {
 		s.Close()
 	}

@@ -68,6 +68,7 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 	}
 	w.targets = append(w.targets, t)
 	w.remove(q, e)
+	w.b.advise(advisory{what: "MessageDLQd", about: q.dest, msgID: e.id, why: reason})
 	return true
 }
 

@@ -16,6 +16,8 @@ const (
 	TempTopic Kind = 4
 	// DurableSub is a durable subscription: a queue that topics feed.
 	DurableSub Kind = 5
+	// Service is what the broker itself answers: what is sent there is a request and is not kept, see SendTarget.
+	Service Kind = 200
 )
 
 func (k Kind) String() string {

@@ -69,6 +69,7 @@ func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 	wild := slices.Clone(b.wild)
 	b.destMu.Unlock()
 	b.log.Info("queue created", "dest", d.Name)
+	b.adviseDestination(d, "created")
 	for _, s := range wild {
 		if s.wants(d) {
 			_ = b.attachQueue(s, q) // it may be deleted already, or be somebody's own
@@ -78,6 +79,7 @@ func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 }
 
 func (b *Broker) createTemp(d Destination, c *Conn) {
+	b.adviseDestination(d, "created")
 	b.destMu.Lock()
 	defer b.destMu.Unlock()
 	if d.Kind == TempTopic {
@@ -91,6 +93,7 @@ func (b *Broker) createTemp(d Destination, c *Conn) {
 }
 
 func (b *Broker) deleteTemp(d Destination) {
+	b.adviseDestination(d, "deleted")
 	b.destMu.Lock()
 	q := b.queues[d]
 	delete(b.queues, d)
@@ -141,6 +144,9 @@ func (b *Broker) topicFor(d Destination) (*topic, error) {
 	t = newTopic(b, d, nil)
 	t.fan.Store(b.topicFan(d))
 	b.topics[d] = t
+	if !isAdvisory(d) {
+		b.adviseDestination(d, "created")
+	}
 	for _, s := range b.wild {
 		if s.wants(d) {
 			t.add(s)
@@ -152,7 +158,7 @@ func (b *Broker) topicFor(d Destination) (*topic, error) {
 // wants reports whether one of the subscription's patterns matches.
 func (s *Subscription) wants(d Destination) bool {
 	for _, p := range s.patterns {
-		if p.Kind == d.Kind && MatchName(p.Name, d.Name) {
+		if p.Kind == d.Kind && MatchName(p.Name, d.Name) && (mayHear(p) || !isAdvisory(d)) {
 			return true
 		}
 	}
@@ -340,8 +346,12 @@ func (b *Broker) attachQueue(s *Subscription, q *queue) error {
 		q.addConsumer(s)
 		q.dispatch(&k)
 	}
+	n := len(q.subs)
 	q.mu.Unlock()
 	k.flush()
+	if add {
+		b.adviseConsumer(q.dest, s, "started", n)
+	}
 	return nil
 }
 
@@ -354,7 +364,9 @@ func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {
 	for _, q := range queues {
 		q.mu.Lock()
 		q.removeConsumer(s)
+		n := len(q.subs)
 		q.mu.Unlock()
+		b.adviseConsumer(q.dest, s, "stopped", n)
 		q.left()
 	}
 	for _, t := range topics {

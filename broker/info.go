@@ -21,6 +21,7 @@ type QueueInfo struct {
 	Bytes        int64
 	MemoryBytes  int64
 	Consumers    int
+	Producers    int // connections that have sent to it
 	Parked       int // sends that wait for room
 	Paused       bool
 	Hints        Hints  // what its first client asked for
@@ -39,6 +40,7 @@ type TopicInfo struct {
 	Owner       uint64
 	Created     time.Time
 	Subscribers int
+	Producers   int    // connections that have sent to it
 	Feeds       int    // durable subscriptions, consumer queues and forwards that get its messages
 	Published   uint64 // since the start
 	Delivered   uint64
@@ -134,7 +136,7 @@ func (q *queue) info() QueueInfo {
 	defer q.mu.Unlock()
 	i := QueueInfo{
 		Destination: q.dest, ID: q.id, Created: q.created, Messages: q.depth.Load(), InFlight: q.inflight,
-		Delayed: q.delayed, Bytes: q.bytes.Load(), MemoryBytes: q.mem.Load(), Consumers: len(q.subs),
+		Delayed: q.delayed, Bytes: q.bytes.Load(), MemoryBytes: q.mem.Load(), Consumers: len(q.subs), Producers: q.b.producers.count(q.dest),
 		Parked: len(q.parked), Paused: q.paused, Hints: q.hints,
 		Enqueued: q.stats.enqueued, Dequeued: q.stats.dequeued, Dispatched: q.stats.dispatched,
 		Redelivered: q.stats.redelivered, Expired: q.stats.expired, DeadLettered: q.stats.deadLettered, Dropped: q.stats.dropped,
@@ -162,7 +164,7 @@ func (b *Broker) Topics(filter func(Destination) bool) []TopicInfo {
 
 func (t *topic) info() TopicInfo {
 	subs := *t.subs.Load()
-	i := TopicInfo{Destination: t.dest, Created: t.created, Subscribers: len(subs),
+	i := TopicInfo{Destination: t.dest, Created: t.created, Subscribers: len(subs), Producers: t.b.producers.count(t.dest),
 		Published: t.published.Load(), Delivered: t.delivered.Load(), Dropped: t.dropped.Load()}
 	if f := t.fan.Load(); f != nil {
 		i.Feeds = len(f.feeds)

@@ -182,6 +182,7 @@ func (b *Broker) deleteQueue(d Destination, mayDelete func(*queue) error, done f
 		s.lost(q)
 	}
 	b.log.Info(d.Kind.String()+" deleted", "dest", d.Name)
+	b.adviseDestination(d, "deleted")
 	return nil
 }
 
@@ -259,5 +260,6 @@ func (b *Broker) DeleteTopic(d Destination) error {
 		return Errorf(CodeInUse, "the topic %q has %d subscribers; end them first", d.Name, len(*t.subs.Load()))
 	}
 	delete(b.topics, d)
+	b.adviseDestination(d, "deleted")
 	return nil
 }

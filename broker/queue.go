@@ -33,6 +33,7 @@ type queue struct {
 	mem           atomic.Int64 // bytes of messages in memory
 	depth         atomic.Int64 // visible messages: ready, in flight, delayed, paged
 	bytes         atomic.Int64
+	fullTold      atomic.Int64 // when it was last told that the queue is full, s since 1970
 	// deleted is set before reserved is looked at; senders reserve before they look at it.
 	deleted atomic.Bool
 
@@ -143,6 +144,9 @@ func (q *queue) count(size int64) {
 	q.depth.Add(1)
 	q.bytes.Add(size)
 	q.stats.enqueued++
+	if len(q.subs) == 0 {
+		q.b.advise(advisory{what: "NoConsumer", about: q.dest})
+	}
 }
 
 // arrive makes a committed message visible. q.mu is held.

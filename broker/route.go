@@ -82,6 +82,11 @@ func (b *Broker) routeOne(from, c *Conn, dst []route, d Destination, m *Message,
 			return b.spread(from, dst, d, m, lim)
 		}
 		return append(dst, route{t: t}), nil
+	case Service:
+		if lim != limitsProbe { // a transaction asks when it commits
+			b.serve(d, m)
+		}
+		return dst, nil
 	}
 	return dst, Errorf(CodeBadDestination, "kind %d of destination cannot be sent to", d.Kind)
 }
@@ -114,6 +119,7 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 	if q.reserveWithin(p, size, lim) {
 		return route{q: q}, nil
 	}
+	q.adviseFull(p)
 	onFull := p.OnFull
 	if lim == limitsFeed && (onFull == FullBlock || onFull == FullFail) {
 		onFull = FullDeadLetter

@@ -121,6 +121,7 @@ func (q *queue) settled(st *settle) {
 			q.stats.dropped++
 		case reasonExpired:
 			q.stats.expired++
+			q.b.advise(advisory{what: "Expired", about: q.dest, msgID: e.id})
 		default:
 			q.stats.deadLettered++
 		}

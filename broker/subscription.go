@@ -58,6 +58,8 @@ type Subscription struct {
 	delivered   uint64
 	acked       uint64
 	evictedErr  bool
+	slow        bool // messages were dropped for it, and none was fed since
+	hears       bool // listens to advisories; does not change after Subscribe
 }
 
 // Delivery is a message on its way to a client.
@@ -140,6 +142,7 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		if IsPattern(d.Name) && !o.Browser {
 			s.patterns = append(s.patterns, d)
 		}
+		s.hears = s.hears || mayHear(d)
 	}
 	c.mu.Lock()
 	if c.closed {
@@ -149,6 +152,7 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	c.nsubs++
 	s.serial = c.nsubs
 	c.subs = append(c.subs, s)
+	c.b.listen(s)
 	c.mu.Unlock()
 	attach := c.b.attach
 	if o.Browser {
@@ -164,6 +168,9 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if gone { // with its connection, perhaps before it was listed everywhere
 		c.b.detach(s, nil, nil)
 		return nil, Errorf(CodeClosing, "the connection is closed")
+	}
+	if s.hears { // too late to hear of the start
+		c.b.advise(advisory{what: "MasterBroker", plain: true, event: "started"})
 	}
 	return s, nil
 }
@@ -219,6 +226,7 @@ func (s *Subscription) Close() {
 	s.backlog.clear()
 	queues, topics := s.queues, s.topics
 	c.mu.Unlock()
+	c.b.deaf(s)
 
 	c.returnAll(back)
 	c.b.detach(s, queues, topics) // now the next exclusive consumer finds all in order

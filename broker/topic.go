@@ -45,6 +45,7 @@ func (t *topic) add(s *Subscription) {
 	if add {
 		subs := append(slices.Clone(*t.subs.Load()), s)
 		t.subs.Store(&subs)
+		t.b.adviseConsumer(t.dest, s, "started", len(subs))
 	}
 }
 
@@ -53,6 +54,7 @@ func (t *topic) remove(s *Subscription) {
 	defer t.mu.Unlock()
 	subs := slices.DeleteFunc(slices.Clone(*t.subs.Load()), func(x *Subscription) bool { return x == s })
 	t.subs.Store(&subs)
+	t.b.adviseConsumer(t.dest, s, "stopped", len(subs))
 }
 
 // publish hands a message to every subscription.
@@ -60,9 +62,14 @@ func (t *topic) publish(from *Conn, m *Message, over []byte, k *wakes) {
 	t.published.Add(1)
 	exp := m.Expiration()
 	if exp != 0 && exp <= t.b.now().UnixMilli() {
+		t.b.advise(advisory{what: "Expired", about: t.dest, msgID: m.id})
 		return
 	}
-	for _, s := range *t.subs.Load() {
+	subs := *t.subs.Load()
+	if len(subs) == 0 {
+		t.b.advise(advisory{what: "NoConsumer", about: t.dest, msgID: m.id})
+	}
+	for _, s := range subs {
 		if s.opt.NoLocal && s.c == from {
 			continue
 		}
@@ -91,6 +98,9 @@ func (s *Subscription) publish(p pendingMessage, k *wakes) {
 	}
 	dropped := s.backlog.push(p)
 	t.dropped.Add(uint64(dropped))
+	if dropped > 0 {
+		s.adviseDropped(t, dropped)
+	}
 	if dropped > 0 && s.backlog.evict == EvictDisconnect && !s.evictedErr {
 		s.evictedErr = true
 		sink := c.opt.Sink
@@ -121,6 +131,7 @@ func (s *Subscription) feed(k *wakes) {
 	}
 	now := int64(0)
 	for s.started && s.backlog.len() > 0 && s.credit > 0 && s.creditBytes > 0 {
+		s.slow = false
 		p := s.backlog.pop()
 		if p.exp != 0 {
 			if now == 0 {

@@ -78,7 +78,12 @@ func parseDest(text string, bare broker.Kind, wildcards bool, t temps) (destHead
 		if err != nil {
 			return destHeader{}, err
 		}
-		if err := broker.CheckName(d.Name, wildcards); err != nil {
+		if !wildcards {
+			if d, err = broker.SendTarget(d); err != nil {
+				return destHeader{}, err
+			}
+		}
+		if err := broker.CheckName(d.Name, wildcards || d.Kind == broker.Service); err != nil {
 			return destHeader{}, err
 		}
 		h.dests = append(h.dests, d)

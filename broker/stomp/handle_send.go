@@ -3,6 +3,7 @@ package stomp
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"treadmq/broker"
 	"treadmq/broker/stomp/frame"
@@ -136,6 +137,12 @@ func (s *session) sendDests(h *sendHeaders) ([]broker.Destination, error) {
 	if err := s.mustExist(parsed.present); err != nil {
 		return nil, err
 	}
+	if slices.ContainsFunc(parsed.dests, func(d broker.Destination) bool { return d.Kind == broker.Service }) {
+		s.flush() // the answer knows of what came before
+		s.out.drained()
+		return parsed.dests, nil
+	}
+	s.conn.Produces(parsed.dests)
 	if h.has(hDestinationType) || len(parsed.present) > 0 || len(h.destination) > maxCachedDest {
 		return parsed.dests, nil
 	}

@@ -161,6 +161,15 @@ func (o *output) room(limit int) {
 	}
 }
 
+// drained waits until the bursts that were flushed are done.
+func (o *output) drained() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.open) > 0 && !o.over() {
+		o.cond.Wait()
+	}
+}
+
 // over reports whether waiting has become pointless. o.mu is held.
 func (o *output) over() bool { return o.err != nil || o.failed != nil || o.killed }
 

@@ -1,0 +1,248 @@
+package broker
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Names that the broker answers, as ActiveMQ's statistics plug-in.
+const (
+	statisticsPrefix       = "ActiveMQ.Statistics."
+	statisticsBroker       = statisticsPrefix + "Broker"
+	statisticsDestination  = statisticsPrefix + "Destination"
+	statisticsSubscription = statisticsPrefix + "Subscription"
+	statisticsEnd          = statisticsDestination + ".List.End.With.Null"
+)
+
+// maxAnswers bounds the answers to one request.
+const maxAnswers = 10_000
+
+// SendTarget says what a client's SEND to d means: names that the broker answers itself become services, and
+// advisories are the broker's own to send.
+func SendTarget(d Destination) (Destination, error) {
+	switch {
+	case d.Kind != Queue && d.Kind != Topic || !hasPrefixFold(d.Name, "ActiveMQ."):
+		return d, nil
+	case isAdvisory(d):
+		return d, Errorf(CodeNotAuthorized, "%s is a topic on which the broker tells what happens; nobody else sends there", d.Name)
+	case hasPrefixFold(d.Name, statisticsPrefix):
+		return Destination{Service, d.String()}, nil
+	}
+	return d, nil
+}
+
+// serve answers a request for statistics. Without a reply-to it is ignored.
+func (b *Broker) serve(d Destination, m *Message) {
+	reply, ok := m.ReplyTo()
+	if !ok || reply.Kind == 0 || hasPrefixFold(reply.Name, statisticsPrefix) || isAdvisory(reply) {
+		return
+	}
+	kind, name := Queue, strings.TrimPrefix(d.Name, "queue://")
+	if topic, found := strings.CutPrefix(d.Name, "topic://"); found {
+		kind, name = Topic, topic
+	}
+	var answers []any
+	switch {
+	case hasPrefixFold(name, statisticsDestination):
+		query := name[len(statisticsDestination):]
+		end := m.hasProperty(statisticsEnd)
+		if rest, found := strings.CutSuffix(query, statisticsEnd); found {
+			query, end = rest, true
+		}
+		answers = b.destinationStatistics(Destination{kind, strings.Trim(query, ".")})
+		if end {
+			answers = append(answers, struct{}{})
+		}
+	case hasPrefixFold(name, statisticsSubscription):
+		answers = b.subscriptionStatistics()
+	case hasPrefixFold(name, statisticsBroker):
+		answers = []any{b.statistics()}
+	}
+	b.answer(reply, m, answers)
+}
+
+// hasPrefixFold ignores case, as ActiveMQ does with these names.
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}
+
+// hasProperty reports whether the message has a property, whatever its value.
+func (m *Message) hasProperty(name string) bool {
+	for it := m.Properties(); it.Next(); {
+		if string(it.Name) == name {
+			return true
+		}
+	}
+	return false
+}
+
+// answer sends JSON bodies to where the request wants them, and drops what there is no room for.
+func (b *Broker) answer(to Destination, request *Message, bodies []any) {
+	w := b.internalWork()
+	correlation, correlated := request.Field(FieldCorrelationID)
+	for _, body := range bodies[:min(len(bodies), maxAnswers)] {
+		var bl Builder
+		bl.Reset()
+		bl.Kind, bl.Timestamp = BodyText, b.now().UnixMilli()
+		bl.SetField(FieldType, []byte("Advisory"))
+		bl.SetField(FieldContentType, []byte("application/json"))
+		if correlated {
+			bl.SetField(FieldCorrelationID, correlation)
+		}
+		text, err := json.Marshal(body)
+		if err != nil {
+			b.log.Error("statistics cannot be written as JSON", "err", err)
+			continue
+		}
+		if err := w.Send([]Destination{to}, bl.Build(to, text)); err != nil {
+			b.log.Debug("an answer was dropped", "dest", to.String(), "err", err)
+			break
+		}
+	}
+	w.Flush(nil)
+}
+
+// Figures in JSON, with the names that ActiveMQ's statistics have. What is not measured is left out.
+type statisticsHead struct {
+	BrokerName string `json:"brokerName"`
+	BrokerID   string `json:"brokerId"`
+}
+
+type statisticsCounts struct {
+	Size               int64   `json:"size"`
+	EnqueueCount       uint64  `json:"enqueueCount"`
+	DequeueCount       uint64  `json:"dequeueCount"`
+	DispatchCount      uint64  `json:"dispatchCount"`
+	ExpiredCount       uint64  `json:"expiredCount"`
+	InflightCount      int64   `json:"inflightCount"`
+	AverageMessageSize float64 `json:"averageMessageSize"`
+	MemoryPercentUsage int64   `json:"memoryPercentUsage"`
+	MemoryUsage        int64   `json:"memoryUsage"`
+	MemoryLimit        int64   `json:"memoryLimit"`
+	ConsumerCount      int     `json:"consumerCount"`
+	ProducerCount      int     `json:"producerCount"`
+}
+
+func (b *Broker) statisticsHead() statisticsHead { return statisticsHead{b.node, b.node} }
+
+func percent(part, whole int64) int64 {
+	if whole <= 0 {
+		return 0
+	}
+	return part * 100 / whole
+}
+
+func average(bytes, n int64) float64 {
+	if n <= 0 {
+		return 0
+	}
+	return float64(bytes) / float64(n)
+}
+
+func (i *QueueInfo) statistics(limit int64) statisticsCounts {
+	return statisticsCounts{
+		Size: i.Messages, EnqueueCount: i.Enqueued, DequeueCount: i.Dequeued, DispatchCount: i.Dispatched, ExpiredCount: i.Expired,
+		InflightCount: i.InFlight, AverageMessageSize: average(i.Bytes, i.Messages), MemoryUsage: i.MemoryBytes, MemoryLimit: limit,
+		MemoryPercentUsage: percent(i.MemoryBytes, limit), ConsumerCount: i.Consumers, ProducerCount: i.Producers,
+	}
+}
+
+func (i *TopicInfo) statistics() statisticsCounts {
+	return statisticsCounts{Size: int64(i.Backlog), EnqueueCount: i.Published, DequeueCount: i.Delivered, DispatchCount: i.Delivered,
+		ConsumerCount: i.Subscribers, ProducerCount: i.Producers}
+}
+
+// statistics are the figures of the whole broker.
+func (b *Broker) statistics() any {
+	var sum statisticsCounts
+	var bytes int64
+	for _, i := range b.Queues(nil) {
+		bytes += i.Bytes
+		sum.add(i.statistics(0))
+	}
+	for _, i := range b.Topics(nil) {
+		sum.add(i.statistics())
+	}
+	st := b.store.Stats()
+	sum.AverageMessageSize = average(bytes, sum.Size)
+	sum.MemoryUsage, sum.MemoryLimit = b.mem.Load(), b.memLimit
+	sum.MemoryPercentUsage = percent(sum.MemoryUsage, sum.MemoryLimit)
+	limit := st.DiskBytes + max(st.FreeDisk, 0)
+	return struct {
+		statisticsHead
+		statisticsCounts
+		StorePercentUsage int64 `json:"storePercentUsage"`
+		StoreUsage        int64 `json:"storeUsage"`
+		StoreLimit        int64 `json:"storeLimit"`
+	}{b.statisticsHead(), sum, percent(st.DiskBytes, limit), st.DiskBytes, limit}
+}
+
+func (c *statisticsCounts) add(o statisticsCounts) {
+	c.Size += o.Size
+	c.EnqueueCount += o.EnqueueCount
+	c.DequeueCount += o.DequeueCount
+	c.DispatchCount += o.DispatchCount
+	c.ExpiredCount += o.ExpiredCount
+	c.InflightCount += o.InflightCount
+	c.ConsumerCount += o.ConsumerCount
+	c.ProducerCount += o.ProducerCount
+}
+
+// destinationStatistics are the figures of each destination that a name or pattern means.
+func (b *Broker) destinationStatistics(query Destination) (all []any) {
+	type figures struct {
+		statisticsHead
+		DestinationName string `json:"destinationName"`
+		statisticsCounts
+	}
+	wanted := func(d Destination) bool {
+		return d.Kind == query.Kind && (d.Name == query.Name || IsPattern(query.Name) && MatchName(query.Name, d.Name))
+	}
+	if query.Kind == Topic {
+		for _, i := range b.Topics(wanted) {
+			all = append(all, figures{b.statisticsHead(), i.Destination.String(), i.statistics()})
+		}
+		return all
+	}
+	for _, i := range b.Queues(wanted) {
+		all = append(all, figures{b.statisticsHead(), i.Destination.String(), i.statistics(b.policyOf(i.Destination).MemoryLimit)})
+	}
+	return all
+}
+
+// subscriptionStatistics are the figures of each subscription.
+func (b *Broker) subscriptionStatistics() (all []any) {
+	type figures struct {
+		statisticsHead
+		DestinationName     string `json:"destinationName"`
+		ClientID            string `json:"clientId"`
+		ConnectionID        string `json:"connectionId"`
+		SessionID           int64  `json:"sessionId"`
+		Selector            string `json:"selector"`
+		EnqueueCounter      uint64 `json:"enqueueCounter"`
+		DequeueCounter      uint64 `json:"dequeueCounter"`
+		DispatchedCounter   uint64 `json:"dispatchedCounter"`
+		DispatchedQueueSize int    `json:"dispatchedQueueSize"`
+		PrefetchSize        int    `json:"prefetchSize"`
+		Exclusive           bool   `json:"exclusive"`
+		SlowConsumer        bool   `json:"slowConsumer"`
+	}
+	for _, c := range b.Connections() {
+		for _, s := range c.Subscriptions {
+			names := make([]string, 0, len(s.Destinations))
+			for _, d := range s.Destinations {
+				names = append(names, d.String())
+			}
+			slices.Sort(names)
+			all = append(all, figures{
+				statisticsHead: b.statisticsHead(), DestinationName: strings.Join(names, ","), ClientID: c.ConnOptions.ClientID,
+				ConnectionID: strconv.FormatUint(c.Serial, 10), SessionID: int64(s.Serial), Selector: s.Selector,
+				EnqueueCounter: s.Delivered + uint64(s.Backlog), DequeueCounter: s.Acked, DispatchedCounter: s.Delivered,
+				DispatchedQueueSize: s.InFlight, PrefetchSize: s.Prefetch, Exclusive: s.Exclusive, SlowConsumer: s.Backlog > 0,
+			})
+		}
+	}
+	return all
+}

@@ -1,0 +1,104 @@
+package stomp
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// ask sends a request for statistics and returns n answers.
+func (c *client) ask(destination, headers string, n int) []map[string]any {
+	c.t.Helper()
+	c.send("SEND\ndestination:" + destination + "\nreply-to:/temp-queue/stats\ncorrelation-id:7\n" + headers + "\n\x00")
+	var all []map[string]any
+	for range n {
+		g := c.expect("MESSAGE")
+		var body map[string]any
+		if err := json.Unmarshal([]byte(g.body), &body); err != nil || g.get("correlation-id") != "7" || g.get("content-type") != "application/json" {
+			c.t.Fatalf("%v: %v", err, g)
+		}
+		all = append(all, body)
+	}
+	return all
+}
+
+// As monitoring scripts written for ActiveMQ ask.
+func TestStatistics(t *testing.T) {
+	r := newRig(t)
+	c := r.connected("client-id:monitor\n")
+	c.send("SUBSCRIBE\nid:s\ndestination:/temp-queue/stats\nreceipt:1\n\n\x00")
+	c.expectReceipt("1")
+	for i := range 3 {
+		c.send(fmt.Sprintf("SEND\ndestination:/queue/q.%d\nreceipt:x\n\nbody\x00", i%2))
+		c.expectReceipt("x")
+	}
+	c.send("SEND\ndestination:/topic/t\n\nbody\x00")
+
+	for _, destination := range []string{"/queue/ActiveMQ.Statistics.Broker", "/topic/ActiveMQ.Statistics.Broker", "ActiveMQ.Statistics.Broker"} {
+		s := c.ask(destination, "", 1)[0]
+		if s["brokerName"] != "test" || s["size"].(float64) < 3 || s["enqueueCount"].(float64) < 4 || s["storeUsage"].(float64) <= 0 || s["producerCount"].(float64) < 3 {
+			t.Fatalf("%v", s)
+		}
+	}
+	s := c.ask("/queue/ActiveMQ.Statistics.Destination.q.0", "", 1)[0]
+	for key, want := range map[string]any{"destinationName": "queue://q.0", "size": 2.0, "enqueueCount": 2.0, "dequeueCount": 0.0,
+		"dispatchCount": 0.0, "expiredCount": 0.0, "inflightCount": 0.0, "consumerCount": 0.0, "producerCount": 1.0} {
+		if s[key] != want {
+			t.Errorf("%s is %v, want %v", key, s[key], want)
+		}
+	}
+	names := func(all []map[string]any) (list []string) {
+		for _, s := range all {
+			name, _ := s["destinationName"].(string)
+			list = append(list, name)
+		}
+		return list
+	}
+	for _, x := range []struct {
+		destination, headers string
+		want                 []string
+	}{
+		{"ActiveMQ.Statistics.Destination.q.>", "", []string{"queue://q.0", "queue://q.1"}},
+		{"/topic/ActiveMQ.Statistics.Destination.>", "", []string{"topic://t"}},
+		{"/queue/ActiveMQ.Statistics.Destination.q.1", "ActiveMQ.Statistics.Destination.List.End.With.Null:true\n", []string{"queue://q.1", ""}},
+		{"/queue/ActiveMQ.Statistics.Destination.noneActiveMQ.Statistics.Destination.List.End.With.Null", "", []string{""}},
+	} {
+		if got := names(c.ask(x.destination, x.headers, len(x.want))); !slices.Equal(got, x.want) {
+			t.Errorf("%s: %q, want %q", x.destination, got, x.want)
+		}
+	}
+	s = c.ask("/queue/ActiveMQ.Statistics.Subscription", "", 1)[0]
+	if s["clientId"] != "monitor" || s["prefetchSize"] != 100.0 || s["exclusive"] != false {
+		t.Errorf("%v", s)
+	}
+	// In a transaction the answer comes with the commit; without reply-to there is none; nothing was made of the names.
+	c.send("BEGIN\ntransaction:t\n\n\x00SEND\ntransaction:t\ndestination:ActiveMQ.Statistics.Broker\nreply-to:/temp-queue/stats\n\n\x00" +
+		"SEND\ndestination:/queue/ActiveMQ.Statistics.Broker\nreceipt:none\n\n\x00")
+	c.expectReceipt("none")
+	c.send("COMMIT\ntransaction:t\n\n\x00")
+	c.expect("MESSAGE")
+	for _, q := range r.b.Queues(nil) {
+		if d := q.Destination; d.Name == "ActiveMQ.Statistics.Broker" {
+			t.Errorf("there is a queue %s", d.Name)
+		}
+	}
+}
+
+func TestAdvisoryOverSTOMP(t *testing.T) {
+	r := newRig(t)
+	l := r.connected("")
+	l.send("SUBSCRIBE\nid:a\ndestination:/topic/ActiveMQ.Advisory.Consumer.Queue.orders\nreceipt:1\n\n\x00")
+	l.expectReceipt("1")
+	c := r.connected("client-id:worker\n")
+	c.send("SUBSCRIBE\nid:1\ndestination:/queue/orders\n\n\x00")
+	g := l.expect("MESSAGE")
+	for name, want := range map[string]string{"destination": "/topic/ActiveMQ.Advisory.Consumer.Queue.orders", "consumerCount": "1",
+		"clientId": "worker", "type": "Advisory", "originDestination": "/queue/orders", "originBrokerName": "test", "event": "started"} {
+		if g.get(name) != want {
+			t.Errorf("%s is %q, want %q: %v", name, g.get(name), want, g)
+		}
+	}
+	c.send("SEND\ndestination:/topic/ActiveMQ.Advisory.Consumer.Queue.orders\nreceipt:x\n\nforged\x00")
+	c.expectError("not-authorized")
+}
