@@ -30,6 +30,8 @@ one body on a line.`,
 	f.register(cmd)
 	cmd.Flags().IntVarP(&o.count, "count", "n", 0, "at most this many (default all)")
 	cmd.Flags().BoolVar(&o.body, "body", false, "with bodies")
+	cmd.Flags().StringVar(&o.Selector, "selector", "", "only messages that the selector lets through")
+	cmd.Flags().StringVar(&o.Text, "text", "", "only messages whose body holds this")
 	outputFlag(cmd, formatTable, formatRaw)
 	return cmd
 }
@@ -37,6 +39,7 @@ one body on a line.`,
 type browseOptions struct {
 	count int
 	body  bool
+	api.Search
 }
 
 func browse(cmd *cobra.Command, f *apiFlags, o *browseOptions, text string) error {
@@ -59,7 +62,7 @@ func browse(cmd *cobra.Command, f *apiFlags, o *browseOptions, text string) erro
 	}
 	p := newPrinter(cmd, columns...)
 	n := 0
-	err = c.Messages(cmd.Context(), name, o.body || raw, func(m api.Item) (bool, error) {
+	err = c.Find(cmd.Context(), name, o.Search, o.body || raw, func(m api.Item) (bool, error) {
 		n++
 		if raw {
 			p.w.Write(bodyOf(m))

@@ -42,6 +42,9 @@ func splitDestination(text string) (kind, name string, err error) {
 
 // nameOf is the name of a destination that must be of one kind.
 func nameOf(kind, text string) (string, error) {
+	if kind == "connection" { // its number
+		return text, nil
+	}
 	if kind == "subscription" {
 		name := strings.TrimPrefix(text, "/dsub/")
 		if name == "" {

@@ -91,7 +91,7 @@ func TestSameCursorEnds(t *testing.T) {
 		n++
 		answer(w, map[string]any{"items": []any{}, "next": "same"})
 	})
-	if err := c.Messages(t.Context(), "q", false, func(Item) (bool, error) { return true, nil }); err != nil || n != 2 {
+	if err := c.Find(t.Context(), "q", Search{}, false, func(Item) (bool, error) { return true, nil }); err != nil || n != 2 {
 		t.Errorf("%d requests, %v", n, err)
 	}
 }

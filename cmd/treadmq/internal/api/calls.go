@@ -69,16 +69,6 @@ func (c *Client) Destinations(ctx context.Context, kind string, l List, each fun
 	return c.pages(ctx, path(kind), q, each)
 }
 
-// Messages calls each for every message of a queue, oldest first, without consuming
-// any, until each returns false or an error.
-func (c *Client) Messages(ctx context.Context, queue string, bodies bool, each func(Item) (bool, error)) error {
-	q := url.Values{}
-	if bodies {
-		q.Set("body", "true")
-	}
-	return c.pages(ctx, path("queues", queue, "messages"), q, each)
-}
-
 func (c *Client) pages(ctx context.Context, path string, q url.Values, each func(Item) (bool, error)) error {
 	if c.Limit > 0 {
 		q.Set("limit", strconv.Itoa(c.Limit))
@@ -140,4 +130,73 @@ func (c *Client) Purge(ctx context.Context, queue string) (removed int64, err er
 func (c *Client) Overview(ctx context.Context) (item Item, err error) {
 	err = c.do(ctx, http.MethodGet, path("overview"), nil, nil, &item)
 	return item, err
+}
+
+// Search says which messages of a queue are meant.
+type Search struct{ Selector, Text string }
+
+// Find calls each for every message of a queue that matches, oldest first, without
+// consuming any, until each returns false or an error.
+func (c *Client) Find(ctx context.Context, queue string, s Search, bodies bool, each func(Item) (bool, error)) error {
+	q := url.Values{}
+	if bodies {
+		q.Set("body", "true")
+	}
+	for k, v := range map[string]string{"selector": s.Selector, "text": s.Text} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	return c.pages(ctx, path("queues", queue, "messages"), q, each)
+}
+
+// Action is something to do with messages of a queue, as the API takes it.
+type Action struct {
+	Action   string `json:"action"`
+	To       string `json:"to,omitempty"`
+	Selector string `json:"selector,omitempty"`
+	Text     string `json:"text,omitempty"`
+	Limit    int64  `json:"limit,omitempty"`
+	Rate     int    `json:"rate,omitempty"`
+	DryRun   bool   `json:"dryRun,omitempty"`
+}
+
+// Act begins an action. The answer is its job, perhaps ended already.
+func (c *Client) Act(ctx context.Context, queue string, a Action) (job Item, err error) {
+	err = c.do(ctx, http.MethodPost, path("queues", queue, "actions"), nil, a, &job)
+	return job, err
+}
+
+// Job asks how far an action is.
+func (c *Client) Job(ctx context.Context, id string) (job Item, err error) {
+	err = c.do(ctx, http.MethodGet, path("jobs", id), nil, nil, &job)
+	return job, err
+}
+
+// CancelJob ends an action; what it has done stays done.
+func (c *Client) CancelJob(ctx context.Context, id string) (job Item, err error) {
+	err = c.do(ctx, http.MethodDelete, path("jobs", id), nil, nil, &job)
+	return job, err
+}
+
+// Pause stops a queue's deliveries, or resumes them.
+func (c *Client) Pause(ctx context.Context, queue string, paused bool) (item Item, err error) {
+	verb := "resume"
+	if paused {
+		verb = "pause"
+	}
+	err = c.do(ctx, http.MethodPost, path("queues", queue, verb), nil, struct{}{}, &item)
+	return item, err
+}
+
+// DeadLetters asks for groups of dead letters.
+func (c *Client) DeadLetters(ctx context.Context) (items []Item, err error) {
+	var p page
+	err = c.do(ctx, http.MethodGet, path("deadletters"), nil, nil, &p)
+	return p.Items, err
+}
+
+// CloseConnection ends a connection; its client is told why.
+func (c *Client) CloseConnection(ctx context.Context, serial, reason string) error {
+	return c.do(ctx, http.MethodDelete, path("connections", serial), url.Values{"reason": {reason}}, nil, nil)
 }

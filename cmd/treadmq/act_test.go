@@ -1,0 +1,57 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestMoveCopyRetry(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, "one\ntwo\nthree\n", "send", "act.from", "--lines").want(t, 0)
+	o := b.run(t, "", "move", "act.from", "act.to", "--text", "t", "--dry-run", "-o", "csv").want(t, 0)
+	if o.stdout != "queue,action,done,inFlight,noOrigin,state\nact.from,move,2,0,0,done\n" {
+		t.Errorf("%s", o.stdout)
+	}
+	b.run(t, "", "move", "act.from", "act.to", "--text", "t", "--limit", "1").want(t, 0)
+	b.run(t, "", "copy", "queue:act.from", "/queue/act.to").want(t, 0)
+	if o := b.run(t, "", "browse", "act.to", "-o", "raw").want(t, 0); o.stdout != "two\none\nthree\n" {
+		t.Errorf("%q", o.stdout)
+	}
+	if o := b.run(t, "", "browse", "act.to", "--text", "hre", "-o", "raw").want(t, 0); o.stdout != "three\n" {
+		t.Errorf("%q", o.stdout)
+	}
+	o = b.run(t, "", "dlq", "retry", "act.to", "-o", "csv").want(t, 0)
+	if !strings.Contains(o.stdout, "act.to,retry,0,0,3,done") {
+		t.Errorf("%s", o.stdout)
+	}
+	b.run(t, "", "dlq", "ls").want(t, 0)
+	b.run(t, "", "move", "act.none", "act.to").want(t, exitFailure).says(t, "treadmq queue ls")
+	b.run(t, "", "move", "act.to", "act.to").want(t, exitData).says(t, "already")
+	b.run(t, "", "copy", "act.to", "x", "--selector", "a =").want(t, exitData).says(t, "selector")
+}
+
+func TestPauseAndConnections(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, "x", "send", "act.paused").want(t, 0)
+	b.run(t, "", "queue", "pause", "act.paused").want(t, 0)
+	if o := b.run(t, "", "queue", "show", "act.paused", "-o", "jsonl").want(t, 0); !strings.Contains(o.stdout, `"paused":true`) {
+		t.Errorf("%s", o.stdout)
+	}
+	b.run(t, "", "queue", "resume", "act.paused").want(t, 0)
+	cmd, _ := b.follow(t, "act.conn", "--follow")
+	serial := ""
+	eventually(t, "the connection", func() bool {
+		o := b.run(t, "", "conn", "ls", "-o", "csv").want(t, 0)
+		for line := range strings.Lines(o.stdout) {
+			if strings.Contains(line, "STOMP") {
+				serial, _, _ = strings.Cut(line, ",")
+			}
+		}
+		return serial != ""
+	})
+	b.run(t, "", "conn", "show", serial).want(t, 0)
+	b.run(t, "", "conn", "close", serial, "--reason", "test").want(t, 0)
+	cmd.Process.Kill()
+	cmd.Wait()
+	b.run(t, "", "conn", "close", "99999").want(t, exitFailure)
+}
