@@ -119,6 +119,9 @@ func (w *Work) Send(dests []Destination, m *Message) error {
 func (w *Work) add(routes []route, m *Message) {
 	first := len(w.targets)
 	var refs []store.NewRef
+	if len(routes) > 1 {
+		refs = make([]store.NewRef, 0, len(routes))
+	}
 	for _, r := range routes {
 		if m.id == 0 && !r.stored(m) {
 			m.id = w.b.nextID()
