@@ -25,6 +25,9 @@ type ConnOptions struct {
 	Local    string
 	User     string
 	ClientID string
+	// StealID ends the connection that has the client id. Without it the newcomer is
+	// refused.
+	StealID bool
 	TLS      bool
 	Sink     Sink
 }
@@ -70,8 +73,8 @@ func (b *Broker) Connect(o ConnOptions) (*Conn, error) {
 		return nil, Errorf(CodeClosing, "the broker is shutting down")
 	}
 	if o.ClientID != "" {
-		if other := b.clientIDs[o.ClientID]; other != nil {
-			return nil, Errorf(CodeInUse, "the client id %q is in use by the connection from %s", o.ClientID, other.opt.Remote)
+		if err := b.awaitClientID(&o); err != nil {
+			return nil, err
 		}
 		b.clientIDs[o.ClientID] = c
 	}
@@ -81,6 +84,45 @@ func (b *Broker) Connect(o ConnOptions) (*Conn, error) {
 	b.conns[c.serial] = c
 	b.advise(advisory{what: "Connection", plain: true, event: "started", conn: c})
 	return c, nil
+}
+
+// How long a newcomer waits for the connection that has its client id: one that was
+// just closed is often still being taken down when its client is back.
+const (
+	clientIDGrace = 500 * time.Millisecond
+	clientIDSteal = 10 * time.Second // it was told to go
+)
+
+// awaitClientID waits until nobody has the client id. connMu is held, but not while
+// it waits.
+func (b *Broker) awaitClientID(o *ConnOptions) error {
+	other := b.clientIDs[o.ClientID]
+	if other == nil {
+		return nil
+	}
+	patience := clientIDGrace
+	if o.StealID {
+		patience = clientIDSteal
+		other.opt.Sink.Kill(Errorf(CodeInUse, "a connection from %s has taken over the client id %q", o.Remote, o.ClientID))
+	}
+	late := false // guarded by connMu
+	timer := time.AfterFunc(patience, func() {
+		b.connMu.Lock()
+		defer b.connMu.Unlock()
+		late = true
+		b.connGone.Broadcast()
+	})
+	defer timer.Stop()
+	for b.clientIDs[o.ClientID] == other && !late && !b.closing {
+		b.connGone.Wait()
+	}
+	switch now := b.clientIDs[o.ClientID]; {
+	case b.closing:
+		return Errorf(CodeClosing, "the broker is shutting down")
+	case now != nil:
+		return Errorf(CodeInUse, "the client id %q is in use by the connection from %s", o.ClientID, now.opt.Remote)
+	}
+	return nil
 }
 
 // Serial is the connection's number, unique while the broker runs.

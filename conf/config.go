@@ -57,6 +57,7 @@ type Stomp struct {
 	MaxTransactionOps        int
 	MaxTransactionBytes      Size
 	ErrorPolicy              string // strict, soft
+	ClientIDConflict         string // reject, steal
 	WebSocket                WebSocket
 	TLS                      StompTLS
 }
@@ -208,6 +209,7 @@ func Default() *Config {
 			MaxTransactionOps:   65536,
 			MaxTransactionBytes: 128 * MiB,
 			ErrorPolicy:         "strict",
+			ClientIDConflict:    "reject",
 			TLS:                 StompTLS{ClientAuth: "none", CertUser: "none", MinVersion: "1.2"},
 		},
 		Store: Store{

@@ -182,7 +182,7 @@ func (n *node) openStomp() error {
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxSubscriptions: c.MaxSubscriptions,
 		ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout, OutboundLimit: int(c.OutboundLimit),
 		UnfinishedLimit: int64(c.UnfinishedLimit), HeartBeatMin: c.HeartBeatMin, HeartBeatMax: c.HeartBeatMax,
-		SoftErrors: c.ErrorPolicy == "soft", Logger: n.log,
+		SoftErrors: c.ErrorPolicy == "soft", StealClientID: c.ClientIDConflict == "steal", Logger: n.log,
 	})
 	if err != nil {
 		return err
