@@ -28,8 +28,8 @@ type ConnOptions struct {
 	// StealID ends the connection that has the client id. Without it the newcomer is
 	// refused.
 	StealID bool
-	TLS      bool
-	Sink     Sink
+	TLS     bool
+	Sink    Sink
 }
 
 // Conn is one client connection: the owner of subscriptions, transactions and
