@@ -1,0 +1,158 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"treadmq/ha/internal/mutate"
+)
+
+// refusal keeps a node out of a group that is not its own (invariant 20): the register
+// is missing, foreign, or older than what this node promised. A master that already
+// works goes on, no election and no change happens.
+type refusal struct {
+	on      bool
+	why     string
+	since   time.Duration
+	alarmed bool
+}
+
+func (c *Core) checkRegister() {
+	if c.view == nil {
+		return
+	}
+	why := c.foreign(c.view)
+	f := &c.refusal
+	switch {
+	case why == "":
+		if f.alarmed {
+			c.report(Info, "the register of the group is right again")
+		}
+		*f = refusal{}
+	case !f.on || f.why != why:
+		*f = refusal{on: true, why: why, since: c.now, alarmed: f.alarmed}
+	case !f.alarmed && c.now >= f.since+c.t.Refuse:
+		f.alarmed = true
+		c.report(Alarm, "this node takes no part in elections: %s", why)
+	}
+}
+
+// foreign says why the register is not the one of this node's group.
+func (c *Core) foreign(v *View) string {
+	r := v.Register
+	m := &c.meta
+	switch {
+	case v.Invalid != "":
+		return "the register cannot be read: " + v.Invalid
+	case r == nil:
+		if m.Cluster != "" || m.Promised != 0 || c.log.End != 0 {
+			return "the register is missing, though this node holds data: if the coordination service lost its data, reseed the group"
+		}
+		return ""
+	case r.Group != c.cfg.Group || r.BrokerName != c.cfg.BrokerName:
+		return fmt.Sprintf("the register belongs to the group %q of the broker %q: check zkPath and brokerName", r.Group, r.BrokerName)
+	case c.broken.Has(mutate.IgnoreForeign):
+		return ""
+	case m.Cluster != "" && r.Cluster != m.Cluster:
+		return fmt.Sprintf("the register belongs to cluster %s, this node's data to %s: check zkPath and the data folder", r.Cluster, m.Cluster)
+	case m.Cluster == "" && c.log.End != 0:
+		return "this node's data belongs to no group: start with an empty folder, or reseed a group from it"
+	case r.Epoch < m.Promised:
+		return "the register is older than what this node has promised: if the coordination service lost its data, reseed the group"
+	case r.Feature > c.cfg.Feature:
+		return fmt.Sprintf("the group uses format %d, this program knows %d: use a newer program", r.Feature, c.cfg.Feature)
+	}
+	return ""
+}
+
+// found makes the register of a new group, with this node as its only voter; the
+// others take the vacant places.
+func (c *Core) found() {
+	if c.view.Register != nil || c.meta.Cluster != "" || c.meta.Promised != 0 || c.log.End != 0 || c.fence.on {
+		return
+	}
+	c.report(Info, "there is no register: this node founds the group")
+	c.propose(changeFound, c.founding(1), nil)
+}
+
+func (c *Core) founding(e Epoch) Register {
+	return Register{Cluster: c.cfg.NewCluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: c.cfg.Replicas,
+		Feature: c.cfg.Feature, Epoch: e, Voters: []Voter{c.self()}}
+}
+
+func (c *Core) self() Voter {
+	return Voter{ID: c.cfg.ID, Name: c.cfg.Name, Addr: c.cfg.Addr, Weight: c.cfg.Weight}
+}
+
+// mayFill says whether this node may take a vacant place. It must be empty: all that
+// was acknowledged is on a quorum of the others, and any two quorums of at most
+// Replicas voters meet.
+func (c *Core) mayFill(r *Register) bool {
+	return len(r.Voters) < r.Replicas && c.place(r) == nil && c.log.End == 0 && !c.meta.Suspect && !c.meta.Corrupt
+}
+
+func (c *Core) fill(r *Register) {
+	if !c.mayFill(r) || c.fence.on || r.Epoch != c.meta.Promised {
+		return
+	}
+	next := *r
+	next.Voters = append(slices.Clone(r.Voters), c.self())
+	c.propose(changeFill, next, nil)
+}
+
+// thinkMeta keeps the durable copy of the voters true, for a reseed.
+func (c *Core) thinkMeta() {
+	r := c.register()
+	if r == nil || c.fence.on || c.saving.op != 0 || c.busy > 0 || r.Epoch != c.meta.Promised {
+		return
+	}
+	if r.Replicas != c.meta.Replicas || r.Feature != c.meta.Feature || !slices.Equal(r.Voters, c.meta.Voters) {
+		c.save(c.metaFor(c.meta.Promised))
+	}
+}
+
+// reseed makes the register anew with an epoch above all promises.
+func (c *Core) reseed(id uint64, lost []NodeID) {
+	next, err := c.reseeded(lost)
+	if err != "" {
+		c.answerOrder(id, err)
+		return
+	}
+	c.report(Warning, "an operator makes the register anew with epoch %d", next.Epoch)
+	c.propose(changeReseed, next, nil)
+	c.change.order = id
+}
+
+func (c *Core) reseeded(lost []NodeID) (Register, string) {
+	v, m := c.view, &c.meta
+	switch {
+	case v == nil || !c.connected || c.change.kind != noChange || c.fence.on:
+		return Register{}, "the coordination service is not reached, try again"
+	case !c.refusal.on:
+		return Register{}, "the register is there and right: nothing to reseed"
+	case m.Cluster == "":
+		if v.Register != nil || v.Invalid != "" {
+			return Register{}, "another group's register is there: give an empty zkPath"
+		}
+		return c.founding(max(m.Promised, c.log.Epochs.Last()) + 1), ""
+	case v.Register != nil && (v.Register.Cluster == m.Cluster) && v.Register.Epoch >= m.Promised:
+		return Register{}, c.refusal.why
+	}
+	highest := m.Promised
+	for _, o := range v.Members {
+		if o.Highest > m.Promised {
+			return Register{}, fmt.Sprintf("node %s (%s) knows a newer epoch: run this there", o.ID, o.Name)
+		}
+	}
+	for _, o := range m.Voters {
+		if v.Member(o.ID) == nil && o.ID != c.cfg.ID && !slices.Contains(lost, o.ID) {
+			return Register{}, fmt.Sprintf("node %s (%s) is missing: start it, or name it as lost", o.ID, o.Name)
+		}
+	}
+	if v.Register != nil {
+		highest = max(highest, v.Register.Epoch)
+	}
+	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: m.Replicas,
+		Feature: m.Feature, Epoch: highest + 1, Voters: slices.Clone(m.Voters)}, ""
+}
