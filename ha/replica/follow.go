@@ -307,7 +307,7 @@ func (c *Core) data(d *Data) {
 	f.next = d.End
 	c.busy++
 	c.emit(AppendData{c.nextOp(), f.link, d.Pos, d.End})
-	c.hearCommit(d.Commit, d.Active)
+	c.hearCommit(d.Commit, false)
 }
 
 // hearCommit takes the commit position that the master told. It holds for this log as

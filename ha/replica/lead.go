@@ -158,7 +158,7 @@ func (c *Core) watchQuorum() {
 // thinkLease makes the lease again when the session that held it is gone, if the
 // register still says that this node is the master.
 func (c *Core) thinkLease() {
-	if c.view == nil || c.view.Lease != nil || !c.connected || c.change.kind != noChange || c.plan.phase >= planChanging {
+	if c.view == nil || c.view.Lease != nil || !c.connected || c.change.kind != noChange || c.plan.phase >= planChanging || c.now < c.answer.wait {
 		return
 	}
 	a := Reclaim{Session: c.session, Version: c.view.Version, Lease: Lease{Node: c.cfg.ID, Addr: c.cfg.Addr}}

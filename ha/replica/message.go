@@ -58,7 +58,6 @@ type Data struct {
 	Session  uint64
 	Pos, End Position
 	Commit   Position
-	Active   bool
 }
 
 // Ack says, follower to master: my log below Written is the one of the master of

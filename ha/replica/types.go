@@ -133,7 +133,6 @@ type View struct {
 	Invalid  string    // why the register cannot be read; then Register is nil
 	Version  coord.Version
 	Lease    *Lease   // nil if nobody holds it
-	Own      bool     // the lease belongs to this session
 	Members  []Member // in order of ID
 	Marks    []NodeID // nodes that died of a failed sync
 }

@@ -30,7 +30,6 @@ const (
 	CommitAlone                       // commit counts the master alone
 	IgnoreCorrupt                     // a damaged node counts like any other
 	OldMaster                         // a follower accepts a master below its promise
-	RetrySync                         // a failed sync is followed by another
 	KeepAppending                     // the log grows while voters change
 )
 
