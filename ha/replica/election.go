@@ -213,7 +213,7 @@ func (c *Core) thinkElection() {
 		c.found()
 	case c.place(r) == nil:
 		c.fill(r)
-	case c.fence.on || r.Epoch < c.meta.Promised || r.Epoch == c.lead.epoch && !c.elect.ordered:
+	case c.fence.on || r.Epoch < c.meta.Promised || c.lead.epoch != 0 && !c.elect.ordered:
 	case r.Master == "" && c.thinkClaim(r):
 	default:
 		if why := c.bumpReason(r); why != "" {

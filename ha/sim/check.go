@@ -11,7 +11,7 @@ type checker struct {
 	made      []madeAt  // every batch that a master made
 	newest    []int32   // of made, by position
 	receipted uint32    // highest epoch that gave a receipt
-	lastEpoch replica.Epoch
+	promises  []promise
 }
 
 // mastery is the registered master of an epoch, and the process that claimed it.
@@ -64,7 +64,7 @@ func (w *World) checkRegister(n *node, old, r *replica.Register) {
 	default:
 		w.checkVoters(n, r)
 	}
-	c.lastEpoch = max(c.lastEpoch, r.Epoch)
+	w.checkComplete(n, r.Epoch)
 }
 
 // grows says that voters were only added, in vacant places.
@@ -77,40 +77,40 @@ func grows(old, r *replica.Register) bool {
 	return len(r.Voters) <= r.Replicas && r.Replicas == old.Replicas
 }
 
-// checkClaim looks at the promises that a claim rests on.
+// promise is what a voter has published, ever.
+type promise struct {
+	id         replica.NodeID
+	any, sound Epoch // highest epoch; sound: while its data was not in doubt
+}
+
+// Epoch is the core's.
+type Epoch = replica.Epoch
+
+func (c *checker) promise(id replica.NodeID) *promise {
+	for i := range c.promises {
+		if c.promises[i].id == id {
+			return &c.promises[i]
+		}
+	}
+	c.promises = append(c.promises, promise{id: id})
+	return &c.promises[len(c.promises)-1]
+}
+
+// checkClaim looks at the promises that a claim rests on (17).
 func (w *World) checkClaim(r *replica.Register) {
 	promised, sound := 0, 0
 	for i := range r.Voters {
-		n := w.byID(r.Voters[i].ID)
-		if n == nil {
-			continue
+		p := w.check.promise(r.Voters[i].ID)
+		if p.any >= r.Epoch {
+			promised++
 		}
-		d := n.disk
-		if d.meta.Promised < r.Epoch {
-			continue
-		}
-		promised++
-		if !d.meta.Suspect && !d.meta.Corrupt {
+		if p.sound >= r.Epoch {
 			sound++
 		}
 	}
-	// A promise that was counted may be of a disk that was lost since.
-	lost := w.lostVoters(r)
-	if sound+lost < r.Quorum() && promised < r.Replicas {
+	if sound < r.Quorum() && promised < r.Replicas {
 		w.violated(17, "epoch %d is claimed with %d sound promises of %d voters", r.Epoch, sound, len(r.Voters))
 	}
-}
-
-// lostVoters counts voters whose disk is gone, or was found damaged since it promised.
-func (w *World) lostVoters(r *replica.Register) int {
-	lost := 0
-	for i := range r.Voters {
-		n := w.byID(r.Voters[i].ID)
-		if n == nil || n.disk.meta.Corrupt && n.damaged || n.disk.meta.Suspect && n.damaged {
-			lost++
-		}
-	}
-	return lost
 }
 
 // checkVoters: a quorum of the new voters holds the master's whole log.
@@ -128,7 +128,7 @@ func (w *World) checkVoters(n *node, r *replica.Register) {
 	}
 }
 
-// checkWinner: the master's log holds all that was ever committed (3 and 12).
+// checkWinner: a master acts on its own definite claim, and a durable promise (3, 4).
 func (w *World) checkWinner(n *node, e replica.Epoch) {
 	c := &w.check
 	if m := c.master(e); m.id != n.disk.id || m.gen != n.gen {
@@ -137,6 +137,11 @@ func (w *World) checkWinner(n *node, e replica.Epoch) {
 	if n.disk.meta.Promised != e {
 		w.violated(4, "%s is master of epoch %d and has promised %d", n.disk.id, e, n.disk.meta.Promised)
 	}
+}
+
+// checkComplete: who wins has all that was ever committed (12).
+func (w *World) checkComplete(n *node, e replica.Epoch) {
+	c := &w.check
 	if !w.swarm.mode.Replicated() {
 		return
 	}
@@ -174,23 +179,10 @@ func (w *World) checkAppended(n *node, es []entry) {
 		if e.epoch < prev || e.epoch > prev && !e.start {
 			w.violated(10, "%s: a batch of epoch %d comes after epoch %d", d.id, e.epoch, prev)
 		}
-		if i == 0 && w.follows(pos, e) != d.chainAt(pos) && w.opt.Broken == 0 {
+		if i == 0 && e.prev != d.chainAt(pos) {
 			w.violated(9, "%s: the batches at %d do not continue its log", d.id, pos)
 		}
 	}
-}
-
-// follows returns the chain value in front of a batch; 0 if unknown.
-func (w *World) follows(pos int, e entry) uint64 {
-	if pos == 0 {
-		return 0
-	}
-	for _, n := range w.nodes {
-		if d := n.disk; len(d.log) > pos && d.log[pos].chain == e.chain {
-			return d.chainAt(pos)
-		}
-	}
-	return w.nodes[0].disk.chainAt(-1)
 }
 
 // checkCommit compares what a node takes for committed with what anybody ever did (9,
@@ -272,6 +264,16 @@ func (w *World) checkAck(n *node, a *replica.Ack) {
 	}
 	if p := int(a.Written); len(m.disk.log) < p || m.disk.chainAt(p) != d.chainAt(p) {
 		w.violated(7, "%s acknowledges %d, where its log is not the master's", d.id, p)
+	}
+}
+
+// promises notes a promise when it is sent off: it stays true whatever happens to the
+// node before it arrives.
+func (w *World) promises(n *node, m *replica.Member) {
+	p := w.check.promise(m.ID)
+	p.any = max(p.any, m.Promised)
+	if !n.disk.meta.Suspect && !n.disk.meta.Corrupt {
+		p.sound = max(p.sound, m.Promised)
 	}
 }
 

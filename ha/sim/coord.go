@@ -146,6 +146,9 @@ func (w *World) expire(s replica.SessionID) {
 
 // toCoord sends a request to the service.
 func (w *World) toCoord(n *node, a replica.Action) {
+	if p, ok := a.(replica.Publish); ok {
+		w.promises(n, &p.Member)
+	}
 	n.coordAt = max(n.coordAt, w.now+w.coordDelay())
 	w.at(n.coordAt, kCoord, n).act = a
 }

@@ -9,6 +9,7 @@ import (
 // before it, as the journal's does.
 type entry struct {
 	chain uint64
+	prev  uint64 // chain of the entry before
 	epoch uint32
 	asked uint32 // highest epoch that had given a receipt when the entry was made
 	start bool   // of its epoch
@@ -74,16 +75,14 @@ func nextChain(prev uint64, epoch uint32, content uint64) uint64 {
 }
 
 // losePower takes what was not synced: all of it, or all behind some point.
-func (w *World) losePower(d *disk) (lost bool) {
+func (w *World) losePower(d *disk) {
 	if d.stable >= len(d.log) {
-		return false
+		return
 	}
 	keep := d.stable
 	if w.chance(0.5) {
 		keep = d.stable + w.rnd.IntN(len(d.log)-d.stable+1)
 	}
-	lost = keep < len(d.log)
 	d.truncate(keep)
 	d.stable = keep
-	return lost
 }

@@ -73,7 +73,7 @@ func drawSwarm(r *rand.Rand, nodes int) Swarm {
 		diskMin: ms / 10, diskMax: pick(1, 10, 50) * ms, diskSlow: some(0.3, 0.01), syncFails: some(0.1, 0.005),
 		zkMin: ms, zkMax: pick(5, 30, 100) * ms, session: pick(2000, 6000) * ms,
 		staleReads: some(0.5, 0.1, 0.5), lostReplies: some(0.4, 0.05, 0.3), tailMoves: some(0.4, 0.05, 0.4),
-		proposeEvery: pick(20, 60, 200) * ms, faultEvery: pick(100, 300, 800) * ms,
+		proposeEvery: pick(60, 200, 600) * ms, faultEvery: pick(100, 300, 800) * ms,
 		mode: replica.QuorumDisk, timing: replica.DefaultTiming(), replace: r.IntN(2) == 0, stopOnLoss: r.IntN(8) == 0, founded: r.IntN(10) > 0}
 	switch r.IntN(10) {
 	case 0:
@@ -277,8 +277,8 @@ func (w *World) powerAll() {
 // survives the loss of more than a minority.
 func (w *World) mayDamage(n *node) bool {
 	r := w.zk.reg
-	if n.damaged || r == nil || w.swarm.wipedCoord {
-		return n.damaged
+	if r == nil || w.swarm.wipedCoord {
+		return false
 	}
 	lost := 1
 	for i := range r.Voters {
@@ -287,7 +287,7 @@ func (w *World) mayDamage(n *node) bool {
 			lost++
 		}
 	}
-	return lost <= r.Replicas-r.Quorum() && !w.changing()
+	return lost <= len(r.Voters)-r.Quorum() && !w.changing()
 }
 
 // changing says that voters may be changing.
@@ -308,9 +308,6 @@ func (w *World) wipe(n *node) {
 	w.crash(n, true)
 	w.stats.Wipes++
 	id, meta := n.disk.id, n.disk.meta
-	if w.zk.reg.Voter(id) == nil {
-		n.damaged = false
-	}
 	n.lost++
 	n.newDisk()
 	n.damaged = false // it is another node; the voter is gone
@@ -343,6 +340,9 @@ func (w *World) flip(n *node) {
 
 // wipeCoord empties the coordination service. Only an operator can help.
 func (w *World) wipeCoord() {
+	if w.stats.Wipes > 0 || slices.ContainsFunc(w.nodes, func(n *node) bool { return n.disk.meta.Cluster == "" }) {
+		return // machines without data would rightly found a new group
+	}
 	w.swarm.wipedCoord = true
 	z := &w.zk
 	for s := replica.SessionID(1); s <= z.sessions; s++ {

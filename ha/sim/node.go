@@ -88,7 +88,7 @@ func (w *World) start(n *node) {
 	if n.noRoom {
 		w.step(n, replica.DiskSpace{Full: true})
 	}
-	w.tellReach(n)
+	w.reachChanged()
 }
 
 // crash ends a process at once. power also takes what was not synced.
@@ -106,16 +106,17 @@ func (w *World) crash(n *node, power bool) {
 	w.stats.Crashes++
 	if power {
 		w.stats.PowerCuts++
-		lost := w.losePower(n.disk)
+		w.losePower(n.disk)
 		if w.swarm.mode.Volatile() {
 			n.disk.meta.Suspect = true // another boot and no clean end
-			n.damaged = n.damaged || lost
+			n.damaged = true
 			w.stats.Suspects++
 		}
 	}
 	n.disk.applied = min(n.disk.applied, len(n.disk.log))
 	n.serving, n.lead, n.leadEpoch = false, 0, 0
 	w.dropLinks(n)
+	w.reachChanged()
 	w.trace("%s CRASH power=%v end=%d stable=%d", n.disk.id, power, len(n.disk.log), n.disk.stable)
 	if n.session != 0 {
 		w.sessionSilent(n)
@@ -260,7 +261,7 @@ func (w *World) output(e *event) {
 		d.stable = len(d.log)
 		w.step(n, replica.Fenced{Op: a.Op, Log: d.state()})
 	case replica.SyncLog:
-		if w.chance(w.swarm.syncFails) && !w.calm {
+		if w.chance(w.swarm.syncFails) && !w.calm && w.mayDamage(n) {
 			w.syncFailed(n)
 			return
 		}
@@ -285,6 +286,10 @@ func (w *World) output(e *event) {
 func (w *World) syncFailed(n *node) {
 	w.losePower(n.disk)
 	n.disk.applied = min(n.disk.applied, len(n.disk.log))
+	n.damaged = true
+	if w.unreachable(n) || n.session == 0 {
+		n.disk.meta.Suspect = true // the shell's own note, where no mark can be left
+	}
 	w.step(n, replica.SyncFailed{Text: "EIO"})
 }
 
@@ -317,7 +322,8 @@ func (w *World) leads(n *node, a replica.Lead) {
 // create makes a batch of this node's own.
 func (w *World) create(n *node, e replica.Epoch, start bool) {
 	d := n.disk
-	en := entry{epoch: uint32(e), start: start, asked: w.check.receipted, chain: nextChain(d.chainAt(len(d.log)), uint32(e), w.rnd.Uint64())}
+	prev := d.chainAt(len(d.log))
+	en := entry{epoch: uint32(e), start: start, asked: w.check.receipted, prev: prev, chain: nextChain(prev, uint32(e), w.rnd.Uint64())}
 	w.checkCreated(n, len(d.log), en)
 	d.add(en)
 }
@@ -334,7 +340,7 @@ func (w *World) wrote(n *node) {
 
 func (w *World) masterSync(n *node) {
 	n.syncing = false
-	if w.chance(w.swarm.syncFails) && !w.calm {
+	if w.chance(w.swarm.syncFails) && !w.calm && w.mayDamage(n) {
 		w.syncFailed(n)
 		return
 	}

@@ -61,6 +61,11 @@ func (w *World) heal() {
 
 // operate is the operator: a group whose coordination service lost its data is seeded anew.
 func (w *World) operate() {
+	for _, n := range w.nodes {
+		if n.up {
+			w.deliver(n, 0, replica.DiskSpace{}) // the shell looks again now and then
+		}
+	}
 	if !w.swarm.wipedCoord {
 		return
 	}
