@@ -23,8 +23,9 @@ const (
 // follow is the follower's side of its one link to a master.
 type follow struct {
 	state   followState
-	epoch   Epoch // of the master that is looked for
-	node    NodeID
+	epoch   Epoch  // of the master that is looked for
+	master  NodeID // of that epoch, "" while there is none
+	node    NodeID // that the link leads to
 	link    LinkID
 	op      Op // Dial, TruncateLog or Fetch under way
 	session uint64
@@ -85,8 +86,8 @@ func (c *Core) thinkFollower() {
 		return
 	}
 	r := c.register()
-	if r != nil && r.Epoch == c.meta.Promised && f.epoch != r.Epoch {
-		f.epoch, f.bad, f.failures, f.alive, f.redial = r.Epoch, false, 0, c.now, c.now
+	if r != nil && r.Epoch == c.meta.Promised && (f.epoch != r.Epoch || f.master != r.Master) {
+		f.epoch, f.master, f.bad, f.failures, f.alive, f.redial = r.Epoch, r.Master, false, 0, c.now, c.now
 	}
 	switch {
 	case f.state == idle:
@@ -99,7 +100,7 @@ func (c *Core) thinkFollower() {
 	default:
 		c.progress()
 	}
-	f.bad = f.bad || f.state < streaming && f.epoch != 0 && (f.failures >= 2 || c.now-f.alive > c.t.Silence)
+	f.bad = f.bad || f.state < streaming && f.master != "" && (f.failures >= 2 || c.now-f.alive > c.t.Silence)
 }
 
 func (c *Core) thinkDial(r *Register) {

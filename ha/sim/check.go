@@ -142,8 +142,8 @@ func (w *World) checkWinner(n *node, e replica.Epoch) {
 // checkComplete: who wins has all that was ever committed (12).
 func (w *World) checkComplete(n *node, e replica.Epoch) {
 	c := &w.check
-	if !w.swarm.mode.Replicated() {
-		return
+	if !w.swarm.mode.Replicated() || !w.zk.alive || n.damaged {
+		return // it will not act on it
 	}
 	if k := len(c.committed); len(n.disk.log) < k || k > 0 && n.disk.chainAt(k) != c.committed[k-1] {
 		w.violated(12, "%s is master of epoch %d and lacks what was committed below %d (its log ends at %d)", n.disk.id, e, k, len(n.disk.log))

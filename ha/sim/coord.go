@@ -21,6 +21,7 @@ type coordService struct {
 	view     *replica.View // the present one, until something changes
 	old      [4]*replica.View
 	down     bool
+	alive    bool // the process whose request is carried out
 }
 
 type memberEntry struct {
@@ -164,6 +165,7 @@ func (w *World) coordExec(e *event) {
 		return
 	}
 	ev := replica.Answered{Op: op, Outcome: coord.Unknown}
+	w.zk.alive = sent && n.up
 	if !slices.Contains(w.zk.dead, session) {
 		ev.Outcome, ev.Version = w.coordDo(n, e.act, session)
 	}
