@@ -29,7 +29,9 @@ type saving struct {
 // startFence stops whatever this node does in older epochs.
 func (c *Core) startFence(to Epoch) {
 	c.stepDown("a higher epoch is known")
-	c.dropFollow()
+	if !c.broken.Has(mutate.OldMaster) || c.follow.state != streaming {
+		c.dropFollow()
+	}
 	f := &c.fence
 	f.to, f.on = max(f.to, to), true
 	if f.logOp != 0 {

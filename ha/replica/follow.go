@@ -29,6 +29,7 @@ type follow struct {
 	link    LinkID
 	op      Op // Dial, TruncateLog or Fetch under way
 	session uint64
+	of      Epoch // of the session's master; what was promised
 
 	to     Position // that the log is cut to
 	next   Position // where the next batches must begin
@@ -85,6 +86,10 @@ func (c *Core) thinkFollower() {
 	if c.fence.on || c.lead.epoch != 0 || c.failed {
 		return
 	}
+	if c.broken.Has(mutate.OldMaster) && f.state == streaming && f.of < c.meta.Promised && !c.obsolete() {
+		c.progress()
+		return
+	}
 	r := c.register()
 	if r != nil && r.Epoch == c.meta.Promised && (f.epoch != r.Epoch || f.master != r.Master) {
 		f.epoch, f.master, f.bad, f.failures, f.alive, f.redial = r.Epoch, r.Master, false, 0, c.now, c.now
@@ -110,6 +115,12 @@ func (c *Core) thinkDial(r *Register) {
 	}
 	f.state, f.node, f.op = dialing, r.Master, c.nextOp()
 	c.emit(Dial{f.op, r.Master, c.address(r)})
+}
+
+// obsolete says that another master than the one followed is registered.
+func (c *Core) obsolete() bool {
+	r := c.register()
+	return r == nil || r.Master != "" || c.now-c.follow.heard > c.t.Silence
 }
 
 // address returns where the master's replication port is.
@@ -185,6 +196,7 @@ func (c *Core) greet() {
 		Session: f.session, Promised: c.meta.Promised, LogState: log, Known: c.known,
 		Snapshot: f.snapshot || c.meta.Corrupt, Feature: c.cfg.Feature}})
 	if c.broken.Has(mutate.EarlyAck) {
+		f.of = c.meta.Promised
 		c.sendAck()
 	}
 }
@@ -192,7 +204,7 @@ func (c *Core) greet() {
 func (c *Core) sendAck() {
 	f := &c.follow
 	f.sent = c.now
-	a := &Ack{Group: c.cfg.Group, Epoch: c.meta.Promised, Session: f.session, Written: c.log.End, Stable: c.log.Stable, Applied: c.log.Applied}
+	a := &Ack{Group: c.cfg.Group, Epoch: f.of, Session: f.session, Written: c.log.End, Stable: c.log.Stable, Applied: c.log.Applied}
 	if c.broken.Has(mutate.AckUnsynced) {
 		a.Stable = a.Written
 	}
@@ -238,7 +250,7 @@ func (c *Core) welcome(w *Welcome) {
 		c.startFence(w.Epoch) // durable first; then again
 		return
 	}
-	f.commit, f.active = w.Commit, w.Active
+	f.of, f.commit, f.active = w.Epoch, w.Commit, w.Active
 	if w.Active {
 		f.clear = max(w.Commit, 1)
 	}
@@ -298,7 +310,7 @@ func (c *Core) truncated(ev Truncated) {
 func (c *Core) data(d *Data) {
 	f := &c.follow
 	if f.state != streaming && f.state != truncating || d.Session != f.session ||
-		d.Epoch != c.meta.Promised && !c.broken.Has(mutate.OldMaster) {
+		d.Epoch != f.of || f.of != c.meta.Promised && !c.broken.Has(mutate.OldMaster) {
 		return
 	}
 	if d.Pos != f.next || d.End <= d.Pos {

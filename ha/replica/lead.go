@@ -62,10 +62,9 @@ func (c *Core) stepDown(why string) {
 	} else {
 		c.elect.penalty = min(max(2*c.elect.penalty, time.Second), 30*time.Second)
 	}
-	for i := range c.peers {
-		c.emit(Close{c.peers[i].link})
+	for i := 0; i < len(c.peers) && !c.broken.Has(mutate.AnyAck); {
+		c.closePeer(c.peers[i].link)
 	}
-	c.peers = c.peers[:0]
 	c.lead = lead{}
 	c.dropPlan("this node is master no longer")
 	c.startFence(c.meta.Promised)

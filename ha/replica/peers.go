@@ -190,7 +190,7 @@ func (c *Core) ack(p *peer, a *Ack) {
 func (c *Core) beat() {
 	for i := 0; i < len(c.peers); i++ {
 		p := &c.peers[i]
-		if c.now-p.heard > c.t.Silence {
+		if c.now-p.heard > c.t.Silence && !c.broken.Has(mutate.AnyAck) {
 			c.closePeer(p.link)
 			i--
 			continue

@@ -23,6 +23,9 @@ func (c *Core) checkRegister() {
 		return
 	}
 	why := c.foreign(c.view)
+	if r := c.view.Register; why != "" && r != nil && c.broken.Has(mutate.IgnoreForeign) {
+		why, c.meta.Promised, c.meta.Cluster, c.fence.to = "", 0, r.Cluster, 0
+	}
 	f := &c.refusal
 	switch {
 	case why == "":
@@ -52,8 +55,6 @@ func (c *Core) foreign(v *View) string {
 		return ""
 	case r.Group != c.cfg.Group || r.BrokerName != c.cfg.BrokerName:
 		return fmt.Sprintf("the register belongs to the group %q of the broker %q: check zkPath and brokerName", r.Group, r.BrokerName)
-	case c.broken.Has(mutate.IgnoreForeign):
-		return ""
 	case m.Cluster != "" && r.Cluster != m.Cluster:
 		return fmt.Sprintf("the register belongs to cluster %s, this node's data to %s: check zkPath and the data folder", r.Cluster, m.Cluster)
 	case m.Cluster == "" && c.log.End != 0:

@@ -146,7 +146,7 @@ func (w *World) checkComplete(n *node, e replica.Epoch) {
 		return // it will not act on it
 	}
 	if k := len(c.committed); len(n.disk.log) < k || k > 0 && n.disk.chainAt(k) != c.committed[k-1] {
-		w.violated(12, "%s is master of epoch %d and lacks what was committed below %d (its log ends at %d)", n.disk.id, e, k, len(n.disk.log))
+		w.harmed(12, "%s is master of epoch %d and lacks what was committed below %d (its log ends at %d)", n.disk.id, e, k, len(n.disk.log))
 	}
 }
 
@@ -168,21 +168,22 @@ func (w *World) checkCreated(n *node, pos int, en entry) {
 	}
 }
 
-// checkAppended: what a follower appends continues its log (9, 10).
-func (w *World) checkAppended(n *node, es []entry) {
+// checkAppended: what a follower appends continues its log (9, 10). The journal refuses
+// what does not.
+func (w *World) checkAppended(n *node, es []entry) bool {
 	d := n.disk
-	for i, e := range es {
-		pos, prev := len(d.log)+i, uint32(d.epochs.Last())
-		if i > 0 {
-			prev = es[i-1].epoch
-		}
-		if e.epoch < prev || e.epoch > prev && !e.start {
-			w.violated(10, "%s: a batch of epoch %d comes after epoch %d", d.id, e.epoch, prev)
-		}
-		if i == 0 && e.prev != d.chainAt(pos) {
-			w.violated(9, "%s: the batches at %d do not continue its log", d.id, pos)
-		}
+	if es[0].prev != d.chainAt(len(d.log)) {
+		w.violated(9, "%s: the batches at %d do not continue its log", d.id, len(d.log))
+		return false
 	}
+	prev := uint32(d.epochs.Last())
+	for i, e := range es {
+		if e.epoch < prev || e.epoch > prev && !e.start {
+			w.violated(10, "%s: a batch of epoch %d comes after epoch %d, at %d", d.id, e.epoch, prev, len(d.log)+i)
+		}
+		prev = e.epoch
+	}
+	return true
 }
 
 // checkCommit compares what a node takes for committed with what anybody ever did (9,
@@ -205,12 +206,12 @@ func (w *World) checkCommit(n *node, pos int) {
 			c.committed = append(c.committed, e.chain)
 			w.stats.Commits++
 		case c.committed[i] != e.chain:
-			w.violated(9, "%s: two batches were committed at %d", d.id, i)
+			w.harmed(9, "%s: two batches were committed at %d", d.id, i)
 			return
 		}
 		if e := &d.log[i]; n.leadEpoch != 0 && e.epoch == uint32(n.leadEpoch) {
 			if e.asked > e.epoch {
-				w.violated(22, "epoch %d gives a receipt for what was sent after epoch %d gave one", e.epoch, e.asked)
+				w.harmed(22, "epoch %d gives a receipt for what was sent after epoch %d gave one", e.epoch, e.asked)
 			}
 			c.receipted = max(c.receipted, e.epoch)
 		}
@@ -306,7 +307,7 @@ func (w *World) checkCut(n *node, to int, trusted bool) {
 		return
 	}
 	if to < len(c.committed) && to < len(d.log) && d.log[to].chain == c.committed[to] {
-		w.violated(13, "%s cuts what was committed, at %d", d.id, to)
+		w.harmed(13, "%s cuts what was committed, at %d", d.id, to)
 	}
 }
 
@@ -319,7 +320,7 @@ func (w *World) checkInstall(n *node, st *staging, end int) {
 	}
 	for i := min(len(c.committed), len(d.log)); i > end; i-- {
 		if d.log[i-1].chain == c.committed[i-1] && !n.damaged {
-			w.violated(13, "%s installs a log that ends at %d and loses what was committed at %d", d.id, end, i-1)
+			w.harmed(13, "%s installs a log that ends at %d and loses what was committed at %d", d.id, end, i-1)
 			return
 		}
 	}

@@ -258,7 +258,8 @@ func (w *World) cutCoord(n *node) {
 	}
 	n.cutOff = true
 	if n.up && n.session != 0 {
-		w.deliver(n, w.between(10e6, 1e9), replica.Suspended{Session: n.session})
+		n.replyAt = max(n.replyAt, w.now+w.between(10e6, 1e9)) // before any view that shows the end of it
+		w.at(n.replyAt, kDeliver, n).ev = replica.Suspended{Session: n.session}
 		w.sessionSilent(n)
 	}
 }
@@ -340,7 +341,9 @@ func (w *World) flip(n *node) {
 
 // wipeCoord empties the coordination service. Only an operator can help.
 func (w *World) wipeCoord() {
-	if w.stats.Wipes > 0 || slices.ContainsFunc(w.nodes, func(n *node) bool { return n.disk.meta.Cluster == "" }) {
+	if w.opt.Broken.Has(mutate.IgnoreForeign) {
+		// a machine without data founds a new group, which the others join
+	} else if w.stats.Wipes > 0 || slices.ContainsFunc(w.nodes, func(n *node) bool { return n.disk.meta.Cluster == "" }) {
 		return // machines without data would rightly found a new group
 	}
 	w.swarm.wipedCoord = true

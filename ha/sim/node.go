@@ -213,7 +213,6 @@ func (w *World) act(n *node, a replica.Action) {
 	case replica.Fail:
 		if a.Assertion {
 			w.violated(0, "node %s stopped: %s", n.disk.id, a.Text)
-			return
 		}
 		w.crash(n, false)
 		w.at(w.now+w.between(100e6, 3e9), kRestart, n)
@@ -369,11 +368,10 @@ func (w *World) appendData(n *node, a replica.AppendData, es []entry) {
 	switch {
 	case n.noRoom:
 		ev.Failed = replica.NoRoom
-	case int(a.Pos) != len(d.log):
+	case int(a.Pos) != len(d.log) || !w.checkAppended(n, es):
 		ev.Failed = replica.Mismatched
 	default:
 		before := len(d.epochs)
-		w.checkAppended(n, es)
 		d.add(es...)
 		ev.Starts = d.epochs[before:]
 	}
@@ -385,6 +383,7 @@ func (w *World) truncate(n *node, a replica.TruncateLog) {
 	d, to := n.disk, int(a.To)
 	if !a.Trusted && uint32(d.chainAt(to)) != a.Chain {
 		w.violated(9, "%s: the chain at %d is not the master's", d.id, to)
+		w.step(n, replica.Truncated{Op: a.Op, Mismatch: true})
 		return
 	}
 	if to < len(d.log) {

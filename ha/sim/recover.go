@@ -32,7 +32,7 @@ func (w *World) recoverAll() {
 			w.operate()
 		}
 	}
-	if w.fail == "" {
+	if w.fail == "" && !w.opt.Harm {
 		w.fail = fmt.Sprintf("stuck: no working group %v after everything was healed (event %d)", 3*time.Minute, w.stats.Events)
 	}
 }
@@ -102,7 +102,7 @@ func (w *World) same(goal int) bool {
 	for i := range r.Voters {
 		if n := w.byID(r.Voters[i].ID); n != nil && n.told >= goal && len(n.disk.log) >= goal {
 			if w.swarm.mode.Replicated() && n.disk.chainAt(goal) != w.check.committed[goal-1] {
-				w.violated(9, "%s ends with another log", n.disk.id)
+				w.harmed(9, "%s ends with another log", n.disk.id)
 			}
 			have++
 		}

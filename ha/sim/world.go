@@ -22,6 +22,10 @@ type Options struct {
 	Broken mutate.Set
 	Tune   func(*Swarm) // changes the weights that the seed drew
 	Trace  io.Writer    // every event and action in words; nil: none
+
+	// Harm stops a run only when acknowledged data was harmed, not when a rule was
+	// broken: it shows that a rule is needed, not only that it is checked.
+	Harm bool
 }
 
 // Result of a run.
@@ -113,8 +117,17 @@ func Run(opt Options) Result {
 	return Result{w.fail, w.hash, w.stats}
 }
 
+// harmed is a violation that somebody outside of the group can notice.
+func (w *World) harmed(invariant int, format string, args ...any) {
+	harm := w.opt.Harm
+	w.opt.Harm = false
+	w.violated(invariant, format, args...)
+	w.opt.Harm = harm
+}
+
+// violated ends the run.
 func (w *World) violated(invariant int, format string, args ...any) {
-	if w.fail == "" {
+	if w.fail == "" && !w.opt.Harm {
 		w.fail = fmt.Sprintf("invariant %d: %s (event %d, %v)", invariant, fmt.Sprintf(format, args...), w.stats.Events, time.Duration(w.now))
 		w.trace("VIOLATION %s", w.fail)
 	}
@@ -259,4 +272,24 @@ func (w *World) dispatch(e *event) {
 // deliver schedules an event for a node.
 func (w *World) deliver(n *node, delay int64, ev replica.Event) {
 	w.at(w.now+delay, kDeliver, n).ev = ev
+}
+
+// Add sums up.
+func (s *Stats) Add(o Stats) {
+	s.Events += o.Events
+	s.Epochs += o.Epochs
+	s.Commits += o.Commits
+	s.Truncations += o.Truncations
+	s.Snapshots += o.Snapshots
+	s.Installs += o.Installs
+	s.VoterChanges += o.VoterChanges
+	s.Handovers += o.Handovers
+	s.Crashes += o.Crashes
+	s.PowerCuts += o.PowerCuts
+	s.Wipes += o.Wipes
+	s.Flips += o.Flips
+	s.Suspects += o.Suspects
+	s.Expiries += o.Expiries
+	s.LostReplies += o.LostReplies
+	s.Reclaims += o.Reclaims
 }
