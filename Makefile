@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help build run test unit check clients browser crash-short crash fuzz bench dist clean
+.PHONY: help build run test unit check clients browser crash-short crash sim-short sim fuzz bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 14
@@ -21,7 +21,7 @@ test: ## install what the tests need, then run all of them
 	scripts/deps.sh
 	$(MAKE) check
 	$(MAKE) build
-	$(MAKE) clients crash-short browser
+	$(MAKE) sim-short clients crash-short browser
 
 check: ## format, vet, staticcheck, unit tests with the race detector, short fuzz
 	scripts/deps.sh check zookeeper
@@ -41,6 +41,13 @@ fuzz: ## every fuzz target for FUZZTIME (3000x; for example 30s)
 clients: ## real clients in other languages against a real broker
 	scripts/deps.sh clients
 	go test -tags clients -count=1 -timeout 10m ./scripts/clients
+
+# Without the race detector: the core has one goroutine, and this way there is time for rare histories.
+sim-short: ## simulated groups of 3 and of 5 brokers, 25,000 seeds each, and every safety rule broken once
+	go test ./ha/sim -count=1 -timeout 15m -seeds 25000
+
+sim: ## the same with a million seeds each
+	go test ./ha/sim -count=1 -timeout 12h -seeds 1000000
 
 crash-short: ## 5 rounds of kill -9 under load
 	CRASH_ROUNDS=5 go test -tags crash -count=1 -timeout 10m ./scripts/crash

@@ -352,7 +352,7 @@ func (c *Core) thinkMark() {
 	c.report(Alarm, "this node died of a failed sync: what was not synced for certain is cut off, and it does not vote until it has caught up")
 	c.dropFollow()
 	c.meta.Suspect = true
-	if c.known == c.log.Applied && c.lead.epoch == 0 {
+	if c.follow.session == 0 && c.known == c.log.Applied { // else all that is here was written since
 		c.busy++
 		c.emit(TruncateLog{Op: c.nextOp(), To: c.log.Applied, Trusted: true})
 	}

@@ -35,7 +35,7 @@ func (c *Core) led(ev Led) {
 	if ev.Op != c.lead.op || c.lead.epoch == 0 {
 		return // the fence that followed tells the log's state
 	}
-	if !c.assert(c.lead.epoch > c.log.Epochs.Last() && ev.Start == c.log.End, 10, "an epoch begins at the end of the log") && !c.broken.Has(mutate.ResumeEpoch) {
+	if !c.assert(c.lead.epoch > c.log.Epochs.Last() && ev.Start >= c.log.End && ev.End > ev.Start, 10, "an epoch begins at the end of the log") && !c.broken.Has(mutate.ResumeEpoch) {
 		return
 	}
 	c.log.Epochs = c.log.Epochs.Add(c.lead.epoch, ev.Start)
@@ -121,7 +121,7 @@ func (c *Core) advance() {
 		c.report(Info, "epoch %d: this node serves clients", l.epoch)
 		c.emit(Serve{l.epoch})
 	}
-	if l.serving && c.meta.Suspect && c.active() && c.saving.op == 0 && !c.fence.on {
+	if l.serving && c.meta.Suspect && c.active() && c.saving.op == 0 && !c.fence.on && !c.marked() {
 		m := c.meta
 		m.Suspect = false // its log is the group's
 		c.save(m)

@@ -301,9 +301,9 @@ func (w *World) checkLease(n *node) {
 }
 
 // checkCut: nothing committed is cut (13).
-func (w *World) checkCut(n *node, to int, trusted bool) {
+func (w *World) checkCut(n *node, to int) {
 	c, d := &w.check, n.disk
-	if !w.swarm.mode.Replicated() || trusted && w.opt.Broken == 0 || n.damaged {
+	if !w.swarm.mode.Replicated() || n.damaged {
 		return
 	}
 	if to < len(c.committed) && to < len(d.log) && d.log[to].chain == c.committed[to] {

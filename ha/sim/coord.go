@@ -190,8 +190,6 @@ func request(a replica.Action) (replica.Op, replica.SessionID) {
 		return a.Op, a.Session
 	case replica.Publish:
 		return a.Op, a.Session
-	case replica.MarkSuspect:
-		return a.Op, a.Session
 	case replica.Unmark:
 		return a.Op, a.Session
 	}

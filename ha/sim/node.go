@@ -183,7 +183,11 @@ func (w *World) act(n *node, a replica.Action) {
 		w.onDisk(n, a, nil)
 	case replica.Commit:
 		w.committed(n, int(a.Pos))
-	case replica.Change, replica.Reclaim, replica.Publish, replica.MarkSuspect, replica.Unmark:
+	case replica.MarkSuspect:
+		if !w.unreachable(n) { // the shell waits for it before it ends
+			w.coordDo(n, a, n.session)
+		}
+	case replica.Change, replica.Reclaim, replica.Publish, replica.Unmark:
 		w.toCoord(n, a)
 	case replica.OpenSession:
 		w.at(w.now+w.coordDelay(), kOpen, n)
@@ -387,7 +391,7 @@ func (w *World) truncate(n *node, a replica.TruncateLog) {
 		return
 	}
 	if to < len(d.log) {
-		w.checkCut(n, to, a.Trusted)
+		w.checkCut(n, to)
 		d.truncate(to)
 		w.stats.Truncations++
 	}

@@ -11,11 +11,11 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 150, "seeds to simulate, for each size of the group")
-	first = flag.Uint64("first", 0, "first seed")
-	steps = flag.Int("steps", 1200, "events per seed before everything is healed")
-	size  = flag.Int("nodes", 0, "size of the group; 0: 3 and 5")
-	trace = flag.String("trace", "", "file for the history of the first seed")
+	seeds   = flag.Int("seeds", 150, "seeds to simulate, for each size of the group")
+	first   = flag.Uint64("first", 0, "first seed")
+	steps   = flag.Int("steps", 1200, "events per seed before everything is healed")
+	size    = flag.Int("nodes", 0, "size of the group; 0: 3 and 5")
+	history = flag.String("history", "", "file for the history of the first seed")
 )
 
 // search runs seeds on all processors until stop says so, and returns the sum of their statistics.
@@ -65,7 +65,7 @@ func TestSeeds(t *testing.T) {
 		sum := search(*seeds, *first, Options{Nodes: nodes, Steps: *steps}, func(seed uint64, r Result) bool {
 			if r.Violation != "" {
 				bad++
-				t.Errorf("%d nodes, seed %d: %s\nsee it with: go test ./ha/sim -run TestSeeds -nodes %d -first %d -seeds 1 -steps %d -trace FILE",
+				t.Errorf("%d nodes, seed %d: %s\nsee it with: go test ./ha/sim -run TestSeeds -nodes %d -first %d -seeds 1 -steps %d -history FILE",
 					nodes, seed, r.Violation, nodes, seed, *steps)
 			}
 			return bad >= 10
@@ -74,8 +74,8 @@ func TestSeeds(t *testing.T) {
 		if *seeds >= 150 && (sum.Epochs < *seeds || sum.Commits < 10**seeds || sum.Installs == 0 || sum.VoterChanges == 0 || sum.Truncations == 0) {
 			t.Errorf("the runs exercise too little: %+v", sum)
 		}
-		if *trace != "" {
-			out, err := os.Create(*trace)
+		if *history != "" {
+			out, err := os.Create(*history)
 			if err != nil {
 				t.Fatal(err)
 			}
