@@ -1,37 +1,73 @@
 package sim
 
 import (
-	"fmt"
 	"testing"
 
 	"treadmq/ha/internal/mutate"
 )
 
-func elections(s *Swarm) {
-	*s = Swarm{netMin: 1e5, netMax: 5e6, diskMin: 1e5, diskMax: 5e6, zkMin: 1e6, zkMax: 2e7, session: 2e9, proposeEvery: 6e7, faultEvery: 25e7,
-		mode: s.mode, timing: s.timing, founded: true, spare: s.spare, staleReads: s.staleReads, lostReplies: s.lostReplies}
-	for f, x := range map[fault]int{fKill: 4, fPower: 2, fPause: 3, fCutOne: 6, fIsolate: 8, fHeal: 10, fReset: 3, fCoordCut: 3, fCoordHeal: 6, fExpire: 3, fElect: 6, fHandover: 2} {
-		s.weights[f] = x
-	}
+// mutation is a safety rule that is switched off, and how long a search for the
+// violation may take.
+type mutation struct {
+	name   string
+	rule   mutate.Set
+	tune   func(*Swarm) // nil: the weights that the seeds draw
+	budget int          // seeds
 }
 
-func TestMut(t *testing.T) {
-	names := []string{"CompareLength", "NoFence", "AnyPromise", "NoTruncation", "TruncateToCommit", "EarlyAck", "CommitOldEpochs", "ResumeEpoch", "ReclaimBlindly", "AckUnsynced", "IgnoreSuspect", "VotersBlindly", "VolatilePromise", "AnyAck", "ActOnUnknown", "TruncateCommitted", "WipedVotes", "InstallEarly", "IgnoreForeign", "ServeEarly", "CommitAlone", "IgnoreCorrupt", "OldMaster", "KeepAppending"}
-	for i, name := range names {
-		for _, nodes := range []int{3, 5} {
-			for _, tune := range []func(*Swarm){nil, elections} {
-				found, first, at := 0, uint64(0), ""
-				n := 0
-				search(*seeds, 0, Options{Nodes: nodes, Steps: 1200, Broken: mutate.Set(1) << i, Harm: true, Tune: tune}, func(s uint64, r Result) bool {
-					n++
-					if r.Violation != "" {
-						found++
-						first, at = s, r.Violation
+// elections has masters that are cut off with a tail of their own, time and again.
+func elections(s *Swarm) {
+	s.netMin, s.netMax, s.netSlow, s.netSlowBy = 1e5, 5e6, 0, 0
+	s.diskMin, s.diskMax, s.diskSlow, s.syncFails = 1e5, 5e6, 0, 0
+	s.zkMin, s.zkMax, s.session = 1e6, 2e7, 2e9
+	s.proposeEvery, s.faultEvery, s.founded = 6e7, 25e7, true
+	s.weights = [faults]int{fKill: 4, fPower: 2, fPause: 3, fCutOne: 6, fIsolate: 8, fHeal: 10, fReset: 3,
+		fCoordCut: 3, fCoordHeal: 6, fExpire: 3, fElect: 6, fHandover: 2}
+}
+
+var mutations = []mutation{
+	{"the longest log wins (2.5)", mutate.CompareLength, elections, 6000},
+	{"measure without a fence (2.5)", mutate.NoFence, nil, 100},
+	{"any promise counts (2.5)", mutate.AnyPromise, nil, 200},
+	{"no truncation (2.4)", mutate.NoTruncation, nil, 1000},
+	{"truncate to the own commit (2.4)", mutate.TruncateToCommit, nil, 100},
+	{"ACK before the truncation (2.4)", mutate.EarlyAck, nil, 1000},
+	{"commit older epochs by counting (2.5)", mutate.CommitOldEpochs, nil, 500},
+	{"resume the epoch after a restart (2.5)", mutate.ResumeEpoch, nil, 500},
+	{"make the lease again without a look (2.7)", mutate.ReclaimBlindly, nil, 2000},
+	{"ACK before the sync (2.3)", mutate.AckUnsynced, nil, 100},
+	{"a suspect node votes (2.12)", mutate.IgnoreSuspect, nil, 2000},
+	{"voters change before they hold the log (2.11)", mutate.VotersBlindly, nil, 2000},
+	{"the promise is in memory only (2.5)", mutate.VolatilePromise, nil, 500},
+	{"an unknown answer is taken for success (2.5)", mutate.ActOnUnknown, nil, 1000},
+	{"a wiped node votes (2.12)", mutate.WipedVotes, nil, 4000},
+	{"a snapshot is installed early (2.9)", mutate.InstallEarly, nil, 500},
+	{"a foreign register is believed (invariant 20)", mutate.IgnoreForeign, nil, 1000},
+	{"serve before the start is committed (2.6)", mutate.ServeEarly, nil, 100},
+	{"commit without the others (2.3)", mutate.CommitAlone, nil, 100},
+	{"a damaged node votes (2.13)", mutate.IgnoreCorrupt, nil, 4000},
+	{"follow the old master after a promise (2.5)", mutate.OldMaster, nil, 500},
+	{"append while voters change (2.11)", mutate.KeepAppending, nil, 2000},
+}
+
+// TestMutations: a checker that finds nothing may be broken. Each rule of the protocol is
+// switched off in turn, and the simulation must notice within its budget.
+func TestMutations(t *testing.T) {
+	for _, m := range mutations {
+		t.Run(m.name, func(t *testing.T) {
+			for _, nodes := range sizes() {
+				found, at := "", uint64(0)
+				search(m.budget, 0, Options{Nodes: nodes, Steps: 1200, Broken: m.rule, Tune: m.tune}, func(seed uint64, r Result) bool {
+					if r.Violation != "" && found == "" {
+						found, at = r.Violation, seed
 					}
-					return found >= 5
+					return found != ""
 				})
-				fmt.Printf("%-18s %d nodes directed=%v: %4d of %d, %d %s\n", name, nodes, tune != nil, found, n, first, at)
+				if found == "" {
+					t.Errorf("%d nodes: nothing found in %d seeds", nodes, m.budget)
+				}
+				t.Logf("%d nodes, seed %d: %s", nodes, at, found)
 			}
-		}
+		})
 	}
 }

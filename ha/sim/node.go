@@ -41,9 +41,8 @@ type node struct {
 	fetchConn *conn
 	data      []entry // of the frame that is being delivered
 
-	damaged  bool // acknowledged data is gone from the disk: wiped, corrupt or lost with the power
-	rejoined replica.NodeID
-	noRoom   bool
+	damaged bool // acknowledged data is gone from the disk: wiped, corrupt or lost with the power
+	noRoom  bool
 }
 
 func (w *World) byID(id replica.NodeID) *node {
@@ -99,9 +98,7 @@ func (w *World) crash(n *node, power bool) {
 	n.up = false
 	n.gen++
 	n.paused = false
-	for _, e := range n.deferred {
-		w.free = append(w.free, e)
-	}
+	w.free = append(w.free, n.deferred...)
 	n.deferred = n.deferred[:0]
 	w.stats.Crashes++
 	if power {

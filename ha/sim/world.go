@@ -96,8 +96,6 @@ type World struct {
 	fail  string
 	calm  bool // no more faults
 	cut   [maxNodes][maxNodes]bool
-	reach [maxNodes]bool // nodes whose reachability changed
-	until int64
 }
 
 const maxNodes = 8
