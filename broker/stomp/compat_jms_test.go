@@ -178,3 +178,25 @@ func TestCompatFlow_FullQueue(t *testing.T) {
 		})
 	}
 }
+
+// A negative JMSXGroupSeq ends a group: what comes after it is a new one, and begins when the old one is done.
+func TestCompatFlow_GroupClose(t *testing.T) {
+	r := newRig(t)
+	c := r.connected("")
+	p := r.connected("")
+	c.subscribe("/queue/a", "ack:client-individual\n")
+	p.publish("/queue/a", "JMSXGroupID:g\n", "0")
+	p.publish("/queue/a", "JMSXGroupID:g\nJMSXGroupSeq:-1\n", "1")
+	p.publish("/queue/a", "JMSXGroupID:g\n", "2")
+	list := c.take("0", "1")
+	c.nothing()
+	if first, second := list[0].get("JMSXGroupFirstForConsumer"), list[1].get("JMSXGroupFirstForConsumer"); first != "true" || second != "" {
+		t.Fatal(list)
+	}
+	for _, m := range list {
+		c.send("ACK\nid:" + m.get("ack") + "\n\n\x00")
+	}
+	if m := c.take("2")[0]; m.get("JMSXGroupFirstForConsumer") != "true" {
+		t.Fatal(m)
+	}
+}

@@ -174,3 +174,19 @@ func TestCompatSend_TextOrBytes(t *testing.T) {
 		t.Fatal(diff)
 	}
 }
+
+// In a last-value queue a newer message takes the place of the older one of its key, which the policy's header names, or
+// _AMQ_LVQ_NAME where that is missing.
+func TestCompatSend_LastValue(t *testing.T) {
+	r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) { p.LastValueKey = "stock" }))
+	c := r.connected("")
+	for i := range 10 {
+		c.publish("/queue/prices", "stock:A\n", fmt.Sprint("A", i))
+		c.publish("/queue/prices", "stock:B\n", fmt.Sprint("B", i))
+	}
+	c.publish("/queue/prices", "", "plain")
+	c.publish("/queue/prices", "_AMQ_LVQ_NAME:A\n", "A by the other name")
+	until(t, "only the newest are left", func() bool { return depth(r, "/queue/prices") == 3 })
+	c.subscribe("/queue/prices", "")
+	c.take("B9", "plain", "A by the other name")
+}
