@@ -383,6 +383,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	c := r.basic("alice")
 	c.send("/api/v1/queues/q/messages", `{"body":"x","headers":{"a":"b"}}`)
 	c.send("/api/v1/topics/t/messages", `{"body":"x"}`)
+	c.send("/api/v1/queues/r/messages", `{"body":"x","headers":{"x-delay":"3600000","x-schedule-id":"q"}}`)
 	c.act("q", `{"action":"copy","to":"r"}`)
 	conn := r.subscriber(queue("q"), 1, "")
 	var m messagesJSON

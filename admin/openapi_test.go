@@ -29,21 +29,25 @@ var listParams = []string{"filter", "name", "sort", "order", "limit", "cursor"}
 
 // queryParams are the parameters in queries: a schema and words each.
 var queryParams = map[string][2]string{
-	"filter":   {"string", "Part of the name, in any case; of connections also user, address and client id"},
-	"name":     {"string", "The whole name"},
-	"sort":     {"string", "A figure of the items; default name"},
-	"order":    {"string", "asc or desc"},
-	"limit":    {"integer", "Most items of a page, 1 to 1000; default 100"},
-	"cursor":   {"string", "Where to go on: next of the page before"},
-	"history":  {"boolean", "With what happened lately"},
-	"kind":     {"string", "queue or temp-queue, topic or temp-topic; default: whichever is there"},
-	"force":    {"boolean", "Also while consumers are subscribed"},
-	"dry_run":  {"boolean", "Only say what would be done"},
-	"body":     {"boolean", "With bodies; needs the permission body"},
-	"selector": {"string", "Only messages that the selector lets through, as in SUBSCRIBE"},
-	"text":     {"string", "Only messages whose body holds this; needs the permission body"},
-	"reason":   {"string", "What the client is told"},
-	"of":       {"string", "What to watch: overview, queues, queue, topics, connections, consumers or jobs. Other parameters are those of that list; queue takes name and kind"},
+	"filter":      {"string", "Part of the name, in any case; of connections also user, address and client id"},
+	"name":        {"string", "The whole name"},
+	"sort":        {"string", "A figure of the items; default name"},
+	"order":       {"string", "asc or desc"},
+	"limit":       {"integer", "Most items of a page, 1 to 1000; default 100"},
+	"cursor":      {"string", "Where to go on: next of the page before"},
+	"history":     {"boolean", "With what happened lately"},
+	"kind":        {"string", "queue or temp-queue, topic or temp-topic; default: whichever is there"},
+	"force":       {"boolean", "Also while consumers are subscribed"},
+	"dry_run":     {"boolean", "Only say what would be done"},
+	"body":        {"boolean", "With bodies; needs the permission body"},
+	"selector":    {"string", "Only messages that the selector lets through, as in SUBSCRIBE"},
+	"text":        {"string", "Only messages whose body holds this; needs the permission body"},
+	"reason":      {"string", "What the client is told"},
+	"from":        {"string", "Only what is due then or later: RFC 3339, or ms since 1970"},
+	"to":          {"string", "Only what is due then or earlier"},
+	"destination": {"string", "Only what is delivered there: /queue/NAME or /topic/NAME"},
+	"all":         {"boolean", "Really all, when nothing else is given"},
+	"of":          {"string", "What to watch: overview, queues, queue, topics, connections, consumers or jobs. Other parameters are those of that list; queue takes name and kind"},
 }
 
 var apiDocs = map[string]apiDoc{
@@ -77,6 +81,12 @@ var apiDocs = map[string]apiDoc{
 	"POST /api/v1/subscriptions/{name}/purge":    {summary: "Remove every message that no consumer holds", query: []string{"dry_run"}, out: removedView{}},
 	"GET /api/v1/subscriptions/{name}/messages":  {summary: "Look at messages; nothing is consumed", query: []string{"cursor", "limit", "body", "selector", "text"}, out: browsePage{}},
 	"POST /api/v1/subscriptions/{name}/messages": {summary: "Send a message to a durable subscription alone", in: outgoing{}, out: sentView{}, status: "201"},
+
+	"GET /api/v1/schedules":             {summary: "List schedules in order of their next delivery. A page may have fewer items than were asked for before the end", query: []string{"from", "to", "destination", "limit", "cursor"}, out: schedulePage{}},
+	"DELETE /api/v1/schedules":          {summary: "Cancel the schedules that the parameters choose, or all", query: []string{"from", "to", "destination", "all"}, out: removedView{}},
+	"GET /api/v1/schedules/{name}":      {summary: "One schedule with its message, by its name or id", query: []string{"body"}, out: scheduleDetail{}},
+	"DELETE /api/v1/schedules/{name}":   {summary: "Cancel a schedule", status: "204"},
+	"POST /api/v1/schedules/{name}/run": {summary: "Deliver a schedule's message now; what repeats goes on as it would have without", status: "204"},
 
 	"GET /api/v1/connections":                                          {summary: "List connections", query: listParams, out: listPage[connectionView]{}},
 	"GET /api/v1/connections/{serial}":                                 {summary: "One connection", out: connectionView{}},

@@ -317,40 +317,6 @@ func (s *session) destNames(dests []broker.Destination) string {
 	return string(out)
 }
 
-// scheduleView is a schedule in JSON. The console's API has the same fields.
-type scheduleView struct {
-	ID           string     `json:"id"`
-	Name         string     `json:"name,omitempty"`
-	Destinations []string   `json:"destinations"`
-	Due          time.Time  `json:"due"`
-	Created      time.Time  `json:"created"`
-	Until        *time.Time `json:"until,omitempty"`
-	DelayMs      int64      `json:"delayMs,omitempty"`
-	PeriodMs     int64      `json:"periodMs,omitempty"`
-	Repeat       int64      `json:"repeat,omitempty"`
-	Left         int64      `json:"left,omitempty"`
-	Cron         string     `json:"cron,omitempty"`
-	TimeZone     string     `json:"timeZone,omitempty"`
-	Deliveries   int64      `json:"deliveries"`
-	Size         int        `json:"size"`
-	Persistent   bool       `json:"persistent"`
-}
-
-func (s *session) scheduleView(i *broker.ScheduleInfo) scheduleView {
-	v := scheduleView{
-		ID: i.ID, Name: i.Name, Due: i.Due.UTC(), Created: i.Created.UTC(), DelayMs: i.Delay.Milliseconds(), PeriodMs: i.Period.Milliseconds(),
-		Repeat: i.Repeat, Left: i.Left, Cron: i.Cron, TimeZone: i.Zone, Deliveries: i.Deliveries, Size: i.Size, Persistent: i.Persistent,
-	}
-	for _, d := range i.Destinations {
-		v.Destinations = append(v.Destinations, string(s.aliases.appendDest(nil, d)))
-	}
-	if !i.Until.IsZero() {
-		until := i.Until.UTC()
-		v.Until = &until
-	}
-	return v
-}
-
 // answerList answers with one message: a list in JSON.
 func (s *session) answerList(h *sendHeaders, r *schedulerRequest) error {
 	list, next, err := s.srv.opts.Broker.Schedules(r.query)
@@ -358,11 +324,12 @@ func (s *session) answerList(h *sendHeaders, r *schedulerRequest) error {
 		return err
 	}
 	answer := struct {
-		Schedules []scheduleView `json:"schedules"`
-		Next      string         `json:"next"` // "" at the end
-	}{[]scheduleView{}, next}
+		Schedules []sendheader.ScheduleView `json:"schedules"`
+		Next      string                    `json:"next"` // "" at the end
+	}{[]sendheader.ScheduleView{}, next}
+	path := func(d broker.Destination) string { return string(s.aliases.appendDest(nil, d)) }
 	for i := range list {
-		answer.Schedules = append(answer.Schedules, s.scheduleView(&list[i]))
+		answer.Schedules = append(answer.Schedules, sendheader.NewScheduleView(&list[i], path))
 	}
 	return s.answerJSON(h, r, answer)
 }

@@ -124,7 +124,7 @@ Exit codes: 0 done, 1 failed, 64 wrong usage, 65 bad data, 66 no input,
 	pf.BoolP("verbose", "v", false, "say more on standard error")
 	addAll(root, groupServer, newServerCommands()...)
 	addAll(root, groupClient, newSendCommand(), newRecvCommand(), newBrowseCommand(),
-		newQueueCommand(), newTopicCommand(), newSubCommand(), newMoveCommand(),
+		newQueueCommand(), newTopicCommand(), newSubCommand(), newSchedCommand(), newMoveCommand(),
 		newCopyCommand(), newDLQCommand(), newConnCommand(), newBenchCommand())
 	addAll(root, groupOffline, newConfigCommand(), newRealmCommand(), newStoreCommand())
 	addAll(root, groupOther, newVersionCommand(), newManCommand())

@@ -126,6 +126,55 @@ func (c *Client) Purge(ctx context.Context, queue string) (removed int64, err er
 	return answer.Removed, err
 }
 
+// Schedules chooses schedules. Empty fields mean all.
+type Schedules struct {
+	From, To    string // by the next delivery, both included: ms since 1970 or RFC 3339
+	Destination string // as in SEND
+}
+
+func (s Schedules) values() url.Values {
+	q := url.Values{}
+	for k, v := range map[string]string{"from": s.From, "to": s.To, "destination": s.Destination} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	return q
+}
+
+// Schedules calls each for schedules in order of their next delivery, until each
+// returns false or an error.
+func (c *Client) Schedules(ctx context.Context, s Schedules, each func(Item) (bool, error)) error {
+	return c.pages(ctx, path("schedules"), s.values(), each)
+}
+
+// Schedule asks for one schedule, with the body of its message.
+func (c *Client) Schedule(ctx context.Context, id string) (item Item, err error) {
+	err = c.do(ctx, http.MethodGet, path("schedules", id), url.Values{"body": {"true"}}, nil, &item)
+	return item, err
+}
+
+// CancelSchedule ends one schedule.
+func (c *Client) CancelSchedule(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, path("schedules", id), nil, nil, nil)
+}
+
+// CancelSchedules ends all schedules that s chooses and tells how many.
+func (c *Client) CancelSchedules(ctx context.Context, s Schedules) (removed int64, err error) {
+	q := s.values()
+	q.Set("all", "true")
+	var answer struct {
+		Removed int64 `json:"removed"`
+	}
+	err = c.do(ctx, http.MethodDelete, path("schedules"), q, nil, &answer)
+	return answer.Removed, err
+}
+
+// RunSchedule delivers a schedule's message now.
+func (c *Client) RunSchedule(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodPost, path("schedules", id, "run"), nil, struct{}{}, nil)
+}
+
 // Overview asks for the broker as a whole.
 func (c *Client) Overview(ctx context.Context) (item Item, err error) {
 	err = c.do(ctx, http.MethodGet, path("overview"), nil, nil, &item)
