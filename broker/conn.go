@@ -42,7 +42,8 @@ type Conn struct {
 	since   time.Time
 	auto    *Work // writer's: acknowledgements of auto mode
 	lastDst Destination
-	lastQ   *queue // reader's: what lastDst was resolved to
+	lastQ   *queue      // reader's: what lastDst was resolved to
+	topics  topicPolicy // reader's
 
 	// mu guards what follows and everything of the connection's subscriptions.
 	// Order: queue.mu before Conn.mu.

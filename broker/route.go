@@ -254,8 +254,10 @@ func (c *Conn) Expiry(dests []Destination, expiration, now int64) int64 {
 		var p *Policy
 		if c.lastQ != nil && c.lastDst == d {
 			p = c.lastQ.policy.Load()
-		} else {
+		} else if d.Kind.IsQueue() {
 			p = c.b.policyOf(d)
+		} else {
+			p = c.topics.of(c.b, d)
 		}
 		if expiration == 0 && p.DefaultTTL > 0 {
 			expiration = now + p.DefaultTTL.Milliseconds()
@@ -265,4 +267,19 @@ func (c *Conn) Expiry(dests []Destination, expiration, now int64) int64 {
 		}
 	}
 	return expiration
+}
+
+// topicPolicy remembers the policy of the topic that a connection sent to last.
+type topicPolicy struct {
+	from *func(Destination) Policy // the configuration that it was looked up in
+	dest Destination
+	p    *Policy
+}
+
+func (t *topicPolicy) of(b *Broker, d Destination) *Policy {
+	if from := b.policyFn.Load(); t.from != from || t.dest != d {
+		p := (*from)(d)
+		*t = topicPolicy{from, d, &p}
+	}
+	return t.p
 }
