@@ -131,6 +131,7 @@ type Broker struct {
 	sched      *scheduler
 	advisories advisories
 	producers  producers
+	retained   retaining
 
 	timers  *timers
 	aux     *tasks
@@ -174,6 +175,9 @@ func New(o Options) (*Broker, error) {
 	b.spawn(b.tellAdvisories)
 	b.spawn(b.sched.run)
 	b.readAllLastValues()
+	if err := b.readRetained(); err != nil {
+		return nil, fmt.Errorf("read retained messages: %w", err)
+	}
 	return b, nil
 }
 
@@ -196,6 +200,10 @@ func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 		q.fan.Store(b.queueFan(q)) // mirrorTo
 		q.policyChanged(&k)
 		q.resumeParked()
+	}
+	for d, t := range b.topics {
+		p := fn(d)
+		t.applyPolicy(&p)
 	}
 }
 
@@ -339,6 +347,8 @@ func (b *Broker) recover() error {
 		case string(key) == string(catalogSchedule) && len(value) == 4:
 			b.sched.recover(store.DestID(binary.BigEndian.Uint32(value)))
 			b.nextDest = max(b.nextDest, uint32(b.sched.id()))
+		case string(key) == string(catalogRetained) && len(value) == 4:
+			b.hiddenQueue(store.DestID(binary.BigEndian.Uint32(value)))
 		default:
 			b.log.Warn("the store's catalog has an entry of an unknown kind; it is kept", "key", string(key))
 		}

@@ -31,6 +31,7 @@ type rig struct {
 	policy   func(broker.Destination) broker.Policy
 	memory   int64
 	delayed  int                           // MaxDelayed, 0 = default
+	now      func() time.Time              // nil = time.Now
 	limit    int                           // of destinations, 0 = default
 	routing  *broker.Routing               // nil = default
 	wrapTemp func(store.Store) store.Store // the same for the temporary store
@@ -83,7 +84,7 @@ func (r *rig) open() {
 	if r.wrapTemp != nil {
 		temp = r.wrapTemp(temp)
 	}
-	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed})
+	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed, Now: r.now})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ func (b *Broker) collect(queues []*queue) {
 		if limit <= 0 || t.owner != nil {
 			continue
 		}
-		if n := t.published.Load(); len(*t.subs.Load()) > 0 || n != t.seenPublished {
+		if n := t.published.Load(); len(*t.subs.Load()) > 0 || n != t.seenPublished || t.retains() {
 			t.idleSince, t.seenPublished = now, n
 		}
 		if now.Sub(t.idleSince) >= limit && b.DeleteTopic(t.dest) == nil {

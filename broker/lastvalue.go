@@ -23,7 +23,7 @@ const PropLastValue = "_AMQ_LVQ_NAME"
 // a newer message and the removal of the older never shows both. Guarded by queue.mu.
 type lastValues struct {
 	header  string
-	byDest  bool // the key is the destination that the message was sent to
+	byDest  bool // the hidden queue of retained messages: the key is the topic
 	limit   int
 	newest  map[string]*lastValue
 	keys    map[store.Seq]string   // of the newest
@@ -70,9 +70,6 @@ func (l *lastValues) key(m *Message) string {
 	if m == nil {
 		return ""
 	}
-	if l.byDest {
-		return m.dest.Name
-	}
 	v := m.header(l.header)
 	if len(v) == 0 && l.header != PropLastValue {
 		v = m.header(PropLastValue)
@@ -113,8 +110,8 @@ func (q *queue) readLastValues() {
 	l.reading = true
 	for lane := range store.Lanes {
 		for _, e := range q.lanes[transient][lane].ready.all() {
-			if !e.stored && !l.partial {
-				q.seen(l, e.msg, &lastValue{seq: e.seq, size: e.size, lane: e.lane, src: transient})
+			if !e.stored && !l.partial && e.msg != nil {
+				q.seen(l, e.msg, e.overlay, &lastValue{seq: e.seq, size: e.size, lane: e.lane, src: transient})
 			}
 		}
 	}
@@ -176,7 +173,7 @@ func (q *queue) seenAll(l *lastValues, refs []store.Stored, src source) bool {
 		if err != nil {
 			continue
 		}
-		if q.seen(l, m, &lastValue{seq: r.Seq, loc: r.Loc, size: r.Size, lane: r.Lane, src: src}); l.partial {
+		if q.seen(l, m, r.Overlay, &lastValue{seq: r.Seq, loc: r.Loc, size: r.Size, lane: r.Lane, src: src}); l.partial {
 			return false
 		}
 	}
@@ -185,17 +182,20 @@ func (q *queue) seenAll(l *lastValues, refs []store.Stored, src source) bool {
 
 // arrived is called when an entry has become visible, or came back. q.mu is held.
 func (q *queue) arrived(e *entry, m *Message) {
-	q.seen(q.last, m, &lastValue{seq: e.seq, loc: e.loc, size: e.size, lane: e.lane, src: e.src})
+	q.seen(q.last, m, e.overlay, &lastValue{seq: e.seq, loc: e.loc, size: e.size, lane: e.lane, src: e.src})
 }
 
 // seen notes a message, and takes the older one of its key away. q.mu is held.
-func (q *queue) seen(l *lastValues, m *Message, v *lastValue) {
+func (q *queue) seen(l *lastValues, m *Message, overlay []byte, v *lastValue) {
 	if _, stale := l.stale[v.seq]; stale { // it was superseded before it was visible
 		delete(l.stale, v.seq)
 		q.supersede(l, v)
 		return
 	}
 	key := l.key(m)
+	if l.byDest {
+		key = retainedFor(overlay)
+	}
 	if key == "" {
 		return
 	}
@@ -215,6 +215,10 @@ func (q *queue) seen(l *lastValues, m *Message, v *lastValue) {
 		q.supersede(l, old)
 	}
 	l.newest[key], l.keys[v.seq] = v, key
+	if l.byDest && !m.isKept() {
+		l.left(v.seq)
+		q.supersede(l, v)
+	}
 }
 
 // supersede takes a message off the queue for which there is a newer one. q.mu is held.

@@ -261,5 +261,6 @@ func (b *Broker) DeleteTopic(d Destination) error {
 	}
 	delete(b.topics, d)
 	b.adviseDestination(d, "deleted")
+	b.forgetRetained(t)
 	return nil
 }

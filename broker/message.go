@@ -29,6 +29,8 @@ const (
 	FlagPersistent MessageFlags = 1 << iota // survives a restart
 	FlagHasLength                           // the STOMP sender gave a content-length
 	FlagGroup                               // it has FieldGroup; set by Builder
+	FlagRetain                              // its topic keeps it for those who subscribe later
+	FlagUnretain                            // its topic keeps no message any more
 )
 
 // Field is a message field that not every message has.

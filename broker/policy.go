@@ -95,6 +95,7 @@ type Policy struct {
 	IgnorePriority   bool          // priorities of consumers do not count
 	StrictOrder      bool          // one consumer is filled before the next gets something
 	ConsumersToStart int           // consumers that must be there before a queue without any begins to deliver
+	Recovery         Recovery      // what a topic keeps for subscribers that come later
 	LastValueKey     string        // header: a newer message replaces the older one of its value that nobody has; "" = none
 	LastValueKeys    int           // values, 0 = DefaultLastValues
 	TimeBeforeStart  time.Duration // or so long; with ConsumersToStart alone a second at most
@@ -114,6 +115,7 @@ func DefaultPolicy() Policy {
 		DeadLetter:   DeadLetter{Queue: "ActiveMQ.DLQ", Prefix: "DLQ.", ProcessExpired: true, ProcessNonPersistent: true},
 		PendingLimit: 10_000,
 		PendingBytes: 1 << 20,
+		Recovery:     Recovery{Count: 100, Bytes: 1 << 20, Duration: time.Minute},
 	}
 }
 

@@ -81,7 +81,7 @@ func (b *Broker) routeOne(from, c *Conn, dst []route, d Destination, m *Message,
 		if t.fan.Load() != nil {
 			return b.spread(from, dst, d, m, lim)
 		}
-		return append(dst, route{t: t}), nil
+		return b.routeRetained(append(dst, route{t: t}), t, m)
 	case Service:
 		if lim != limitsProbe { // a transaction asks when it commits
 			b.serve(d, m)

@@ -39,6 +39,9 @@ func (s *spread) visit(d Destination) error {
 		f := t.fan.Load()
 		if f == nil || !f.only {
 			s.dst = append(s.dst, route{t: t, over: s.overlay()})
+			if s.dst, err = s.b.routeRetained(s.dst, t, s.m); err != nil {
+				return err
+			}
 		}
 		was := s.topic
 		s.topic = true

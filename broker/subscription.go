@@ -21,6 +21,7 @@ type SubscribeOptions struct {
 	NoLocal       bool
 	Browser       bool
 	PendingLimit  int    // topics: backlog in messages, 0 = policy
+	Retroactive   bool   // topics: what the topic keeps comes first
 	Most          uint64 // deliveries in all, then it is as after Stop; 0 = no limit
 	// Durable makes it the consumer of a durable subscription, which is made if there is
 	// none. Dests, Selector and NoLocal are not looked at.

@@ -16,9 +16,10 @@ type topic struct {
 	owner   *Conn // of a temporary topic
 	created time.Time
 
-	mu   sync.Mutex // guards changes of subs
-	subs atomic.Pointer[[]*Subscription]
-	fan  atomic.Pointer[fan] // nil: feeds nothing
+	mu      sync.Mutex // guards changes of subs
+	subs    atomic.Pointer[[]*Subscription]
+	fan     atomic.Pointer[fan]     // nil: feeds nothing
+	history atomic.Pointer[history] // nil: keeps nothing; changed under mu
 
 	published, delivered, dropped atomic.Uint64
 
@@ -30,6 +31,8 @@ type topic struct {
 func newTopic(b *Broker, d Destination, owner *Conn) *topic {
 	t := &topic{b: b, dest: d, owner: owner, created: b.now(), idleSince: b.now()}
 	t.subs.Store(new([]*Subscription))
+	p := b.policy(d)
+	t.applyPolicy(&p)
 	return t
 }
 
@@ -42,11 +45,22 @@ func (t *topic) add(s *Subscription) {
 		s.topics = append(s.topics, t)
 	}
 	s.c.mu.Unlock()
-	if add {
-		subs := append(slices.Clone(*t.subs.Load()), s)
-		t.subs.Store(&subs)
-		t.b.adviseConsumer(t.dest, s, "started", len(subs))
+	if !add {
+		return
 	}
+	subs := append(slices.Clone(*t.subs.Load()), s)
+	defer t.b.adviseConsumer(t.dest, s, "started", len(subs))
+	h := t.history.Load()
+	if h == nil {
+		t.subs.Store(&subs)
+		return
+	}
+	var k wakes
+	h.mu.Lock()
+	h.replay(t, s, &k)
+	t.subs.Store(&subs)
+	h.mu.Unlock()
+	k.flush()
 }
 
 func (t *topic) remove(s *Subscription) {
@@ -66,6 +80,9 @@ func (t *topic) publish(from *Conn, m *Message, over []byte, k *wakes) {
 		return
 	}
 	subs := *t.subs.Load()
+	if t.history.Load() != nil || m.Flags()&(FlagRetain|FlagUnretain) != 0 {
+		subs = t.remember(from, pendingMessage{t, m, exp, over})
+	}
 	if len(subs) == 0 {
 		t.b.advise(advisory{what: "NoConsumer", about: t.dest, msgID: m.id})
 	}
