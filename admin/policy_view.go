@@ -94,8 +94,13 @@ func nackName(v broker.Nack) string {
 }
 
 func evictName(v broker.Evict) string {
-	if v == broker.EvictDisconnect {
+	switch v {
+	case broker.EvictDisconnect:
 		return "disconnect"
+	case broker.EvictLowestPriority:
+		return "lowest-priority"
+	case broker.EvictOlderOfKey:
+		return "key"
 	}
 	return "oldest"
 }

@@ -117,8 +117,9 @@ func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.
 	if f.persistent && !d.Kind.IsTemporary() {
 		flags |= broker.FlagPersistent
 	}
-	b.Kind, b.Flags, b.Priority, b.Timestamp = kind, flags, uint8(f.priority), now
-	b.Expiration = conn.Expiry([]broker.Destination{d}, f.expiration, now)
+	b.Kind, b.Priority, b.Timestamp = kind, uint8(f.priority), now
+	b.Flags |= flags
+	b.Expiration, _ = conn.Expiry([]broker.Destination{d}, f.expiration, now)
 	return b.Build(d, body), f.schedule, nil
 }
 
@@ -188,7 +189,7 @@ func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err 
 	case sendheader.User:
 		b.AddString([]byte(h.Name), value)
 	case sendheader.Drop, sendheader.Destination, sendheader.DestinationType, sendheader.Receipt, sendheader.Transaction,
-		sendheader.MsgType, sendheader.Hint, sendheader.Schedule:
+		sendheader.MsgType, sendheader.Timestamp, sendheader.Hint, sendheader.Schedule:
 		// The broker's own, or said by the request itself.
 	case sendheader.CorrelationID:
 		b.SetField(broker.FieldCorrelationID, value)
@@ -202,6 +203,16 @@ func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err 
 		b.SetField(broker.FieldContentType, value)
 	case sendheader.ReplyTo:
 		f.replyTo = h.Value
+	case sendheader.Retain:
+		set, remove, ok := sendheader.IsRetain(h.Value)
+		switch {
+		case !ok:
+			return badRequest("The header " + h.Name + " must be set or remove, not " + strconv.Quote(h.Value) + ".")
+		case set:
+			b.Flags |= broker.FlagRetain
+		case remove:
+			b.Flags |= broker.FlagUnretain
+		}
 	case sendheader.Persistent:
 		f.persistent = !strings.EqualFold(h.Value, "false") && (id != sendheader.JMSDeliveryMode || !sendheader.NonPersistent(value))
 	case sendheader.Priority:

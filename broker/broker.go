@@ -132,6 +132,10 @@ type Broker struct {
 	advisories advisories
 	producers  producers
 	retained   retaining
+	slow       atomic.Uint64              // deliveries that were not acknowledged in time
+	watchMu    sync.Mutex                 // guards watched
+	watched    map[*Subscription]struct{} // have a timeout
+	storeUse   atomic.Int64               // percent of the durable store's disk, as of the last sweep
 
 	timers  *timers
 	aux     *tasks
@@ -205,6 +209,7 @@ func (b *Broker) SetPolicy(fn func(Destination) Policy) {
 		p := fn(d)
 		t.applyPolicy(&p)
 	}
+	b.later(b.applyToSubscriptions)
 }
 
 func (b *Broker) policy(d Destination) Policy { return (*b.policyFn.Load())(d) }

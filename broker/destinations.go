@@ -50,6 +50,10 @@ func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 		b.destMu.Unlock()
 		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some", b.opt.MaxDestinations)
 	}
+	if err := b.mayCreate(d); err != nil {
+		b.destMu.Unlock()
+		return nil, err
+	}
 	b.nextDest++
 	q := b.newQueue(d, store.DestID(b.nextDest))
 	q.setHints(h)
@@ -140,6 +144,9 @@ func (b *Broker) topicFor(d Destination) (*topic, error) {
 	}
 	if len(b.queues)+len(b.topics) >= b.opt.MaxDestinations {
 		return nil, Errorf(CodeLimit, "there are %d destinations already, the most allowed; delete some", b.opt.MaxDestinations)
+	}
+	if err := b.mayCreate(d); err != nil {
+		return nil, err
 	}
 	t = newTopic(b, d, nil)
 	t.fan.Store(b.topicFan(d))

@@ -57,6 +57,8 @@ func (b *Broker) sweep() {
 			}
 		}
 		b.collect(queues)
+		b.storeUse.Store(storeUse(b.store.Stats()))
+		b.checkOverdue()
 	}
 }
 

@@ -207,7 +207,7 @@ func (q *queue) chooseOwner(e *entry) *scan {
 func (s *Subscription) hasRoom() bool {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return !s.closed && s.credit > 0 && s.creditBytes > 0
+	return !s.closed && !s.stopped && s.credit > 0 && s.creditBytes > 0
 }
 
 // giveGrouped offers the message of a group to the one consumer that may have it.

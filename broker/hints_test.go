@@ -33,7 +33,7 @@ func TestHintsNarrowThePolicy(t *testing.T) {
 		}
 		r.restart()
 		c := r.connect() // the other way into the policy
-		if e := c.Expiry([]broker.Destination{d}, 0, 1000); e != 61_000 {
+		if e, _ := c.Expiry([]broker.Destination{d}, 0, 1000); e != 61_000 {
 			t.Fatalf("expires at %d", e)
 		}
 		r.b.SetPolicy(func(broker.Destination) broker.Policy { return r.policy(d) })

@@ -89,6 +89,7 @@ type Totals struct {
 	MemoryBytes  int64
 	MemoryLimit  int64
 	StaleAcks    uint64
+	Overdue      uint64 // deliveries that were not acknowledged in time
 	Messages     int64
 	Enqueued     uint64
 	Dequeued     uint64
@@ -259,7 +260,7 @@ func (b *Broker) Kill(serial uint64, reason string) bool {
 
 // Totals returns figures over the whole broker. O(destinations).
 func (b *Broker) Totals() Totals {
-	t := Totals{Started: b.started, MemoryBytes: b.mem.Load(), MemoryLimit: b.memLimit, StaleAcks: b.stale.Load()}
+	t := Totals{Started: b.started, MemoryBytes: b.mem.Load(), MemoryLimit: b.memLimit, StaleAcks: b.stale.Load(), Overdue: b.slow.Load()}
 	b.connMu.Lock()
 	t.Connections = len(b.conns)
 	b.connMu.Unlock()

@@ -44,8 +44,20 @@ type Evict uint8
 
 // Choices for Evict.
 const (
-	EvictOldest Evict = iota
-	EvictDisconnect
+	EvictOldest         Evict = iota
+	EvictDisconnect           // the subscriber
+	EvictLowestPriority       // the oldest of the lowest priority
+	EvictOlderOfKey           // the oldest with a newer one of the same value of Policy.EvictKey, else the oldest
+)
+
+// Overdue says what happens to a delivery that is not acknowledged in time.
+type Overdue uint8
+
+// Choices for Overdue.
+const (
+	OverdueRequeue Overdue = iota // that message alone goes back to its queue, counted as a delivery
+	OverdueNotify                 // it is logged and counted
+	OverdueClose                  // the connection is closed, with words
 )
 
 // Redelivery is the policy for messages that come back. Names as ActiveMQ's RedeliveryPolicy.
@@ -89,7 +101,9 @@ type Policy struct {
 	PendingLimit  int           // backlog of a topic subscription in messages
 	PendingBytes  int64         // and in bytes
 	Evict         Evict
-	MirrorTo      string // of a queue: a copy of each message goes to the topic of this prefix and its name; "" = none
+	EvictKey      string  // header, for EvictOlderOfKey
+	PendingRate   float64 // backlog as a multiple of the prefetch, instead of PendingLimit; 0 = not
+	MirrorTo      string  // of a queue: a copy of each message goes to the topic of this prefix and its name; "" = none
 
 	AllExclusive     bool          // every consumer is exclusive
 	IgnorePriority   bool          // priorities of consumers do not count
@@ -98,6 +112,15 @@ type Policy struct {
 	Recovery         Recovery      // what a topic keeps for subscribers that come later
 	LastValueKey     string        // header: a newer message replaces the older one of its value that nobody has; "" = none
 	LastValueKeys    int           // values, 0 = DefaultLastValues
+	BrowserPrefetch  int           // default window of a browser in messages, 0 = Prefetch
+	DurablePrefetch  int           // the same of a durable subscription
+	AckTimeout       time.Duration // a message that is not acknowledged for so long is overdue; 0 = none ever is
+	Overdue          Overdue
+	StoreHighWater   int           // no sends when the disk of the store is used up to so many percent; 0 = no limit but the disk's
+	TrustTimestamp   bool          // messages keep the timestamp that the sender gave
+	UserID           bool          // messages get the sender's name
+	MaxDestinations  int           // destinations that CountedBy covers; 0 = no limit
+	CountedBy        string        // pattern
 	TimeBeforeStart  time.Duration // or so long; with ConsumersToStart alone a second at most
 }
 

@@ -103,6 +103,13 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		return route{}, Errorf(CodeStoreFull, "memory for the queue %s is used up and the temporary store takes no more, so the non-persistent message was refused; it may be sent again when there is room", q.dest.Name)
 	}
 	p := q.policy.Load()
+	if p.StoreHighWater > 0 && lim != limitsOff && q.durable && m.Persistent() && b.storeUse.Load() >= int64(p.StoreHighWater) {
+		if lim == limitsFeed {
+			q.drop()
+			return route{}, nil
+		}
+		return route{}, Errorf(CodeStoreFull, "the store's disk is used up to %d %%, the policy of %s allows %d %%; consume some messages, or raise storeUsageHighWaterMark", b.storeUse.Load(), q.dest.Name, p.StoreHighWater)
+	}
 	if p.LastValueKey != "" && lim != limitsOff {
 		if err := q.roomForKey(m); err != nil {
 			if lim == limitsFeed {
@@ -249,7 +256,8 @@ func (q *queue) oldestLane() *lane {
 // Expiry returns when a message expires that is sent to dests with the given
 // expiration: the policy's default and highest time to live applied. Times in ms
 // since 1970, 0 = never.
-func (c *Conn) Expiry(dests []Destination, expiration, now int64) int64 {
+func (c *Conn) Expiry(dests []Destination, expiration, now int64) (int64, SendRules) {
+	var rules SendRules
 	for _, d := range dests {
 		var p *Policy
 		if c.lastQ != nil && c.lastDst == d {
@@ -262,11 +270,19 @@ func (c *Conn) Expiry(dests []Destination, expiration, now int64) int64 {
 		if expiration == 0 && p.DefaultTTL > 0 {
 			expiration = now + p.DefaultTTL.Milliseconds()
 		}
+		rules.TrustTimestamp = rules.TrustTimestamp || p.TrustTimestamp
+		rules.UserID = rules.UserID || p.UserID
 		if limit := now + p.MaxTTL.Milliseconds(); p.MaxTTL > 0 && (expiration == 0 || expiration > limit) {
 			expiration = limit
 		}
 	}
-	return expiration
+	return expiration, rules
+}
+
+// SendRules are what policies say about a message that is being made.
+type SendRules struct {
+	TrustTimestamp bool // it keeps the sender's timestamp
+	UserID         bool // it gets the sender's name (FieldUserID)
 }
 
 // topicPolicy remembers the policy of the topic that a connection sent to last.

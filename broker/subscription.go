@@ -2,6 +2,7 @@ package broker
 
 import (
 	"slices"
+	"time"
 
 	"treadmq/store"
 )
@@ -20,9 +21,10 @@ type SubscribeOptions struct {
 	Priority      int  // higher is served first
 	NoLocal       bool
 	Browser       bool
-	PendingLimit  int    // topics: backlog in messages, 0 = policy
-	Retroactive   bool   // topics: what the topic keeps comes first
-	Most          uint64 // deliveries in all, then it is as after Stop; 0 = no limit
+	AckTimeout    time.Duration // instead of the policy's; 0 = as it says
+	PendingLimit  int           // topics: backlog in messages, 0 = policy
+	Retroactive   bool          // topics: what the topic keeps comes first
+	Most          uint64        // deliveries in all, then it is as after Stop; 0 = no limit
 	// Durable makes it the consumer of a durable subscription, which is made if there is
 	// none. Dests, Selector and NoLocal are not looked at.
 	Durable *DurableOptions
@@ -59,8 +61,12 @@ type Subscription struct {
 	delivered   uint64
 	acked       uint64
 	evictedErr  bool
-	slow        bool // messages were dropped for it, and none was fed since
-	hears       bool // listens to advisories; does not change after Subscribe
+	slow        bool          // messages were dropped for it, and none was fed since
+	hears       bool          // listens to advisories; does not change after Subscribe
+	ackTimeout  time.Duration // 0 = none
+	overdue     Overdue
+	overdueTo   uint64    // last tag that was found overdue
+	marks       []tagMark // when tags were handed out, oldest first; sweep's
 }
 
 // Delivery is a message on its way to a client.
@@ -124,9 +130,12 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		return nil, err
 	}
 	p := c.b.policy(o.Dests[0])
+	if o.Durable != nil && len(o.Durable.Topics) > 0 {
+		p.DurablePrefetch = c.b.policy(Destination{Topic, o.Durable.Topics[0]}).DurablePrefetch
+	}
 	s := &Subscription{c: c, opt: o, filter: sel, auto: o.Auto, next: 1, window: o.Prefetch, windowBytes: o.PrefetchBytes}
 	if s.window <= 0 {
-		s.window = max(p.Prefetch, 1)
+		s.window = max(p.prefetchFor(&o), 1)
 	}
 	if s.windowBytes <= 0 {
 		s.windowBytes = p.PrefetchBytes
@@ -135,10 +144,7 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		s.windowBytes = 1 << 62
 	}
 	s.credit, s.creditBytes = s.window, s.windowBytes
-	s.backlog.limit, s.backlog.limitBytes, s.backlog.evict = p.PendingLimit, p.PendingBytes, p.Evict
-	if o.PendingLimit > 0 {
-		s.backlog.limit = o.PendingLimit
-	}
+	s.applyPolicy(&p)
 	for _, d := range o.Dests { // before anybody else can see the subscription
 		if IsPattern(d.Name) && !o.Browser {
 			s.patterns = append(s.patterns, d)
@@ -166,6 +172,9 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	c.mu.Lock()
 	gone := s.closed
 	c.mu.Unlock()
+	if s.ackTimeout > 0 && !s.auto {
+		c.b.watch(s)
+	}
 	if gone { // with its connection, perhaps before it was listed everywhere
 		c.b.detach(s, nil, nil)
 		return nil, Errorf(CodeClosing, "the connection is closed")

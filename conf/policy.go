@@ -42,12 +42,28 @@ type Policy struct {
 	ExpireMessagesPeriod    time.Duration
 	NackDefault             string // retry, dlq, requeue, discard
 	PendingLimit            int
-	Evict                   string // oldest, disconnect
+	Evict                   string // see EvictKey
 	MirrorTo                string // prefix of topics
 	GCInactiveDestinations  bool
 	InactiveTimeoutBeforeGC time.Duration
 	Redelivery              Redelivery
 	DeadLetter              DeadLetter
+	Dispatch                Dispatch
+
+	PendingMessageLimitStrategy   string // constant, prefetchRate
+	PendingPrefetchRate           float64
+	AlwaysRetroactive             bool
+	Recovery                      Recovery
+	SlowConsumerStrategy          string
+	SlowConsumer                  SlowConsumer
+	SendFailIfNoSpace             bool
+	SendFailIfNoSpaceAfterTimeout time.Duration
+	StoreUsageHighWaterMark       int // percent
+	TrustTimestamp                bool
+	PopulateUserID                bool
+	MaxDestinations               int    // -1: no limit
+	MaxDestinationsOf             string // pattern of the rule that says so
+	Ignored                       Ignored
 
 	origins map[string]string
 }
@@ -103,6 +119,15 @@ func DefaultPolicy() Policy {
 			ProcessExpired:       true,
 			ProcessNonPersistent: true,
 		},
+		Dispatch:                    Dispatch{UseConsumerPriority: true, LastValueKeys: 100_000},
+		PendingMessageLimitStrategy: "constant",
+		PendingPrefetchRate:         2.5,
+		Recovery:                    Recovery{Kind: "none", Count: 100, Bytes: MiB, RecoverDuration: time.Minute},
+		SlowConsumerStrategy:        "none",
+		SlowConsumer:                SlowConsumer{Action: "requeue"},
+		StoreUsageHighWaterMark:     100,
+		MaxDestinations:             -1,
+		Ignored:                     defaultIgnored(),
 	}
 }
 
@@ -170,6 +195,9 @@ func (r Rule) applyTo(p *Policy) {
 		if slices.Contains(r.set, k.name) {
 			k.bind(p).assign(k.bind(&r.values))
 			p.origins[k.name] = r.String()
+			if k.name == "maxDestinations" {
+				p.MaxDestinationsOf = r.Pattern
+			}
 		}
 	}
 }

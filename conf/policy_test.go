@@ -108,6 +108,7 @@ queue = "a.>.b"
 queue = "a"
 maxMesages = 1
 topicPrefetch = 1
+dispatchAsync = true
 maxPageSize = 200
 redelivry = { maximumRedeliveries = 1 }
 onFull = "explode"
@@ -127,14 +128,14 @@ topic = "b"
 		`treadmq.toml:5:1: queue: "a.>.b" has > before its end: > stands for the whole rest`,
 		`treadmq.toml:8:1: unknown policy key maxMesages; did you mean maxMessages?`,
 		`treadmq.toml:9:1: topicPrefetch is for topics, but the rule is for queues`,
-		`treadmq.toml:10:1: unknown policy key maxPageSize: browsing and dispatch have no page limit here: delete the line`,
-		`treadmq.toml:11:1: unknown policy key redelivry; did you mean redelivery?`,
-		`treadmq.toml:12:1: onFull: "explode" is not one of block, fail, drop-oldest, dlq, discard`,
-		`treadmq.toml:14:1: redelivery.backOffMultiplier: 0.5 is out of range: the least is 1, the most is 1000`,
-		`treadmq.toml:15:20: unknown policy key redelivery.deep`,
-		`treadmq.toml:16:3: queue = "a" has a policy already, at treadmq.toml:6:3: put the keys together`,
-		`treadmq.toml:18:1: inactiveTimeoutBeforeGC is set twice, in two spellings`,
-		`treadmq.toml:20:3: a policy needs either queue = "pattern" or topic = "pattern" or durable = "pattern"`,
+		`treadmq.toml:10:1: unknown policy key dispatchAsync: the broker decides that itself: delete the line`,
+		`treadmq.toml:12:1: unknown policy key redelivry; did you mean redelivery?`,
+		`treadmq.toml:13:1: onFull: "explode" is not one of block, fail, drop-oldest, dlq, discard`,
+		`treadmq.toml:15:1: redelivery.backOffMultiplier: 0.5 is out of range: the least is 1, the most is 1000`,
+		`treadmq.toml:16:20: unknown policy key redelivery.deep`,
+		`treadmq.toml:17:3: queue = "a" has a policy already, at treadmq.toml:6:3: put the keys together`,
+		`treadmq.toml:19:1: inactiveTimeoutBeforeGC is set twice, in two spellings`,
+		`treadmq.toml:21:3: a policy needs either queue = "pattern" or topic = "pattern" or durable = "pattern"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

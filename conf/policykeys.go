@@ -15,7 +15,7 @@ type policyKey struct {
 // are queues but for what concerns senders to a queue.
 func (k policyKey) fits(kind Kind) bool {
 	if kind == Durable {
-		return k.kind != Topic && k.name != "mirrorTo"
+		return k.kind != Topic && k.name != "mirrorTo" && k.name != "maxDestinations"
 	}
 	return k.kind == "" || k.kind == kind
 }
@@ -23,6 +23,8 @@ func (k policyKey) fits(kind Kind) bool {
 // policyTables are the sub-tables of [[policy]].
 func policyTables() []section {
 	return []section{
+		{"slowConsumer", "Consumers that do not acknowledge in time."},
+		{"subscriptionRecoveryPolicy", "What a topic keeps for subscribers that come later."},
 		{"redelivery", "What happens to a message that was not acknowledged."},
 		{"deadLetter", "Where messages go that are given up."},
 	}
@@ -38,7 +40,8 @@ const policyDoc = `Policies: settings for the destinations that a pattern covers
 // milliseconds as they are there.
 func policyKeys() []policyKey {
 	var all []policyKey
-	for _, part := range [][]policyKey{limitKeys(), deliveryKeys(), lifeKeys(), redeliveryKeys(), deadLetterKeys()} {
+	for _, part := range [][]policyKey{limitKeys(), deliveryKeys(), dispatchKeys(), topicKeys(), lifeKeys(), senderKeys(), ignoredKeys(),
+		slowConsumerKeys(), redeliveryKeys(), deadLetterKeys()} {
 		all = append(all, part...)
 	}
 	return all
@@ -58,8 +61,8 @@ func limitKeys() []policyKey {
 			func(p *Policy) value { return size(&p.MemoryLimit, 0, mostBytes) }},
 		{"pendingLimit", Topic, "", "Most messages waiting for one topic subscription. 0: bounded by memory only.",
 			func(p *Policy) value { return whole(&p.PendingLimit, 0, most) }},
-		{"evict", Topic, "", "What happens to a topic subscription that is over its limit: oldest (its oldest message is dropped) or disconnect.",
-			func(p *Policy) value { return word(&p.Evict, "oldest", "disconnect") }},
+		{"evict", Topic, "messageEvictionStrategy", "What goes when more waits for a topic subscription than its limit: oldest, lowest-priority (the oldest of those), key:HEADER (the oldest for which there is a newer one with the same value of the header, else the oldest) or disconnect (the subscriber). ActiveMQ's messageEvictionStrategy is accepted, with oldest, oldestWithLowestPriority and uniqueProperty:HEADER.",
+			func(p *Policy) value { return eviction(&p.Evict) }},
 	}
 }
 

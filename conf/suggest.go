@@ -9,16 +9,8 @@ import (
 // there is nothing left to set. It answers a name in lower case.
 func retired(name string) string {
 	switch name {
-	case "maxbrowsepagesize", "maxpagesize":
-		return "browsing and dispatch have no page limit here: delete the line"
-	case "usecache", "useprefetchextension", "optimizeddispatch", "lazydispatch", "dispatchasync":
+	case "dispatchasync":
 		return "the broker decides that itself: delete the line"
-	case "prioritizedmessages":
-		return "priorities are always honoured: delete the line"
-	case "producerflowcontrol", "sendfailifnospace", "sendfailifnospaceaftertimeout":
-		return "use onFull and blockTimeout"
-	case "persistjmsredelivered":
-		return "the redelivered flag always survives a restart: delete the line"
 	}
 	return ""
 }

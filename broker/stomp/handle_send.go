@@ -173,7 +173,11 @@ func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destinati
 	if err != nil {
 		return nil, err
 	}
-	b.Expiration = s.conn.Expiry(dests, expiration, b.Timestamp)
+	var rules broker.SendRules
+	b.Expiration, rules = s.conn.Expiry(dests, expiration, b.Timestamp)
+	if err := s.applyRules(b, h, rules); err != nil {
+		return nil, err
+	}
 	if err := s.setFields(b, h); err != nil {
 		return nil, err
 	}
@@ -193,6 +197,33 @@ func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destinati
 		*b = broker.Builder{}
 	}
 	return m, nil
+}
+
+// applyRules sets what policies let the sender say, or say about the sender, and what its topic is to keep.
+func (s *session) applyRules(b *broker.Builder, h *sendHeaders, rules broker.SendRules) (err error) {
+	if rules.TrustTimestamp && h.has(hTimestamp) {
+		if b.Timestamp, err = number("timestamp", h.timestamp); err != nil {
+			return err
+		}
+	}
+	if rules.UserID {
+		if user := s.conn.Info().User; user != "" {
+			b.SetField(broker.FieldUserID, []byte(user))
+		}
+	}
+	if !h.has(hRetain) {
+		return nil
+	}
+	set, remove, ok := sendheader.IsRetain(string(h.retain))
+	switch {
+	case !ok:
+		return requestFault(broker.CodeBadRequest, "bad header retain", "retain is %q; it must be set or remove", h.retain)
+	case set:
+		b.Flags |= broker.FlagRetain
+	case remove:
+		b.Flags |= broker.FlagUnretain
+	}
+	return nil
 }
 
 func allTemporary(dests []broker.Destination) bool {

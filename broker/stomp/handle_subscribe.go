@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"treadmq/broker"
 	"treadmq/broker/stomp/frame"
@@ -106,7 +107,7 @@ func readAckMode(f *frame.Frame) (ackMode, error) {
 }
 
 // notOfferedSubscribe are headers of SUBSCRIBE without which the subscription would not be what the client wants.
-var notOfferedSubscribe = [...]string{"from-seq", "from-time", "include-seq", "x-stream-offset", "x-queue-name", "x-ack-timeout",
+var notOfferedSubscribe = [...]string{"from-seq", "from-time", "include-seq", "x-stream-offset", "x-queue-name",
 	"x-max-rate", "x-key-concurrency", "x-fair", "x-max-deliveries", "x-dead-letter-to", "x-max-body"}
 
 func notOfferedHeader(f *frame.Frame) error {
@@ -146,8 +147,9 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	}
 	o := broker.SubscribeOptions{
 		ID: sub.id, Dests: parsed.dests, Selector: string(selector), Auto: sub.mode == modeAuto, Browser: sub.browser,
-		Exclusive: isTrue(f, "activemq.exclusive") || isTrue(f, "exclusive"),
-		NoLocal:   isTrue(f, "activemq.noLocal") || isTrue(f, "no-local") || isTrue(f, "noLocal"),
+		Exclusive:   isTrue(f, "activemq.exclusive") || isTrue(f, "exclusive"),
+		Retroactive: isTrue(f, "activemq.retroactive") || isTrue(f, "retroactive"),
+		NoLocal:     isTrue(f, "activemq.noLocal") || isTrue(f, "no-local") || isTrue(f, "noLocal"),
 	}
 	err = setWindow(&o, func(name string) ([]byte, bool) { return f.Get(name) })
 	if err == nil && len(parsed.options) > 0 {
@@ -155,6 +157,13 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	}
 	if err != nil {
 		return none, err
+	}
+	if v, ok := f.Get("x-ack-timeout"); ok {
+		ms, err := number("x-ack-timeout", v)
+		if err != nil {
+			return none, err
+		}
+		o.AckTimeout = time.Duration(min(ms, maxAckTimeout.Milliseconds())) * time.Millisecond
 	}
 	if v, ok := f.Get("x-max-messages"); ok {
 		n, err := number("x-max-messages", v)
@@ -191,6 +200,7 @@ func setOptions(o *broker.SubscribeOptions, options []destOption) error {
 	}
 	o.Exclusive = o.Exclusive || flag("exclusive")
 	o.NoLocal = o.NoLocal || flag("noLocal", "no-local")
+	o.Retroactive = o.Retroactive || flag("retroactive")
 	setDefault(&o.Prefetch, own.Prefetch)
 	setDefault(&o.PrefetchBytes, own.PrefetchBytes)
 	setDefault(&o.Priority, own.Priority)
@@ -200,6 +210,9 @@ func setOptions(o *broker.SubscribeOptions, options []destOption) error {
 	}
 	return nil
 }
+
+// maxAckTimeout bounds x-ack-timeout.
+const maxAckTimeout = 30 * 24 * time.Hour
 
 // maxPrefetch bounds a window in messages.
 const maxPrefetch = 1 << 20

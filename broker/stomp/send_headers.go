@@ -30,6 +30,8 @@ const (
 	hGroupSeq         = sendheader.GroupSeq
 	hContentType      = sendheader.ContentType
 	hMsgType          = sendheader.MsgType
+	hTimestamp        = sendheader.Timestamp
+	hRetain           = sendheader.Retain
 	hHint             = sendheader.Hint
 	hSchedule         = sendheader.Schedule
 	hNotOffered       = sendheader.NotOffered
@@ -51,6 +53,7 @@ type sendHeaders struct {
 	persistent, priority, expires, expiration, ttl      []byte
 	correlationID, replyTo, msgTypeName                 []byte
 	group, groupSeq, contentType, msgType, deliveryMode []byte
+	timestamp, retain                                   []byte
 
 	bytes int // of all headers
 	prio  uint8
@@ -120,6 +123,10 @@ func (h *sendHeaders) set(id headerID, v []byte) {
 		h.contentType = v
 	case hMsgType:
 		h.msgType = v
+	case hTimestamp:
+		h.timestamp = v
+	case hRetain:
+		h.retain = v
 	}
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"treadmq/broker"
 	"treadmq/conf"
 )
@@ -26,7 +28,7 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 		OnFull: onFull[p.OnFull], BlockTimeout: p.BlockTimeout,
 		MemoryLimit: int64(p.MemoryLimit), Prefetch: p.QueuePrefetch, PrefetchBytes: int64(p.PrefetchBytes),
 		DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL, Nack: nack[p.NackDefault], ExpirePeriod: p.ExpireMessagesPeriod,
-		PendingLimit: p.PendingLimit, PendingBytes: int64(p.MemoryLimit), Evict: evict[p.Evict],
+		PendingLimit: p.PendingLimit, PendingBytes: int64(p.MemoryLimit),
 		MirrorTo: p.MirrorTo,
 		Redelivery: broker.Redelivery{
 			Maximum: p.Redelivery.MaximumRedeliveries, Initial: p.Redelivery.InitialRedeliveryDelay,
@@ -41,6 +43,8 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 			Expiration: p.DeadLetter.Expiration,
 		},
 	}
+	setDispatch(&out, &p)
+	setLimits(&out, &p)
 	if p.GCInactiveDestinations {
 		out.InactiveGC = p.InactiveTimeoutBeforeGC
 	}
@@ -56,13 +60,60 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 	return out
 }
 
+// setDispatch sets how messages are handed out.
+func setDispatch(out *broker.Policy, p *conf.Policy) {
+	d := &p.Dispatch
+	out.AllExclusive, out.IgnorePriority, out.StrictOrder = d.AllConsumersExclusiveByDefault, !d.UseConsumerPriority, d.StrictOrderDispatch
+	out.ConsumersToStart, out.TimeBeforeStart = d.ConsumersBeforeDispatchStarts, d.TimeBeforeDispatchStarts
+	out.BrowserPrefetch, out.DurablePrefetch = d.QueueBrowserPrefetch, d.DurableTopicPrefetch
+	out.LastValueKey, out.LastValueKeys = d.LastValueKey, d.LastValueKeys
+	out.Recovery = broker.Recovery{Kind: recovery[p.Recovery.Kind], Count: p.Recovery.Count, Bytes: int64(p.Recovery.Bytes),
+		Duration: p.Recovery.RecoverDuration, Always: p.AlwaysRetroactive}
+	out.AckTimeout, out.Overdue = p.SlowConsumer.AckTimeout, overdue[p.SlowConsumer.Action]
+	if p.SlowConsumerStrategy != "none" {
+		out.Overdue = broker.OverdueClose
+		if out.AckTimeout == 0 {
+			out.AckTimeout = abortSlowAfter
+		}
+	}
+}
+
+// abortSlowAfter is how long ActiveMQ's strategies wait by default.
+const abortSlowAfter = 30 * time.Second
+
+// setLimits sets what holds for senders, and for what waits for topic subscriptions.
+func setLimits(out *broker.Policy, p *conf.Policy) {
+	if p.SendFailIfNoSpace && out.OnFull == broker.FullBlock {
+		out.OnFull = broker.FullFail
+	}
+	if p.SendFailIfNoSpaceAfterTimeout > 0 {
+		out.BlockTimeout = p.SendFailIfNoSpaceAfterTimeout
+	}
+	if p.StoreUsageHighWaterMark < 100 {
+		out.StoreHighWater = p.StoreUsageHighWaterMark
+	}
+	out.TrustTimestamp, out.UserID = p.TrustTimestamp, p.PopulateUserID
+	if p.MaxDestinations >= 0 {
+		out.MaxDestinations, out.CountedBy = max(p.MaxDestinations, 1), p.MaxDestinationsOf
+	}
+	choice, header, _ := conf.EvictKey(p.Evict)
+	out.Evict, out.EvictKey = evict[choice], header
+	if p.PendingMessageLimitStrategy == "prefetchRate" {
+		out.PendingRate = p.PendingPrefetchRate
+	}
+}
+
 // The words of the configuration for the broker's choices.
 var (
 	onFull = map[string]broker.OnFull{"block": broker.FullBlock, "fail": broker.FullFail,
 		"drop-oldest": broker.FullDropOldest, "dlq": broker.FullDeadLetter, "discard": broker.FullDiscard}
 	nack = map[string]broker.Nack{"retry": broker.NackRetry, "dlq": broker.NackDeadLetter,
 		"requeue": broker.NackRequeue, "discard": broker.NackDiscard}
-	evict      = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect}
+	evict = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect,
+		"lowest-priority": broker.EvictLowestPriority, "key": broker.EvictOlderOfKey}
+	recovery = map[string]broker.RecoveryKind{"none": broker.RecoverNothing, "lastImage": broker.RecoverLastImage,
+		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed}
+	overdue    = map[string]broker.Overdue{"requeue": broker.OverdueRequeue, "notify": broker.OverdueNotify, "close": broker.OverdueClose}
 	deadLetter = map[string]broker.DeadLetterStrategy{"shared": broker.DeadLetterShared,
 		"individual": broker.DeadLetterIndividual, "discard": broker.DeadLetterDiscard}
 )

@@ -27,8 +27,10 @@ const (
 	GroupSeq
 	ContentType
 	MsgType
-	Hint     // what a queue is to be like that this SEND makes
-	Schedule // one of those that say when it is delivered; see ReadSchedule
+	Timestamp // kept where the policy trusts it
+	Retain    // set or remove; ActiveMQ.Retain has true for set
+	Hint      // what a queue is to be like that this SEND makes
+	Schedule  // one of those that say when it is delivered; see ReadSchedule
 	NotOffered
 	// The JMS names of some of them, which count only if the STOMP name is not there.
 	JMSPriority
@@ -47,11 +49,15 @@ func Of(name []byte) ID {
 		return Destination
 	case "receipt":
 		return Receipt
-	case "content-length", "message-id", "subscription", "redelivered", "ack", "timestamp", "JMSXUserID",
-		"JMSXDeliveryCount", "JMSXGroupFirstForConsumer", "JMSTimestamp", "JMSMessageID", "JMSDestination", "JMSRedelivered":
+	case "content-length", "message-id", "subscription", "redelivered", "ack", "JMSXUserID",
+		"JMSXDeliveryCount", "JMSXGroupFirstForConsumer", "JMSMessageID", "JMSDestination", "JMSRedelivered":
 		return Drop
 	case "content-type":
 		return ContentType
+	case "timestamp", "JMSTimestamp":
+		return Timestamp
+	case "retain", "ActiveMQ.Retain":
+		return Retain
 	case "persistent":
 		return Persistent
 	case "priority":
@@ -96,7 +102,7 @@ func Of(name []byte) ID {
 	case Delay, Period, Repeat, Cron, Time, XDelay, DeliverAt, ARTTime, CronZone, Until, ScheduleID, SchedulerAction:
 		return Schedule
 	case "x-dedup-id", "_AMQ_DUPL_ID",
-		"x-producer-id", "retain", "ActiveMQ.Retain", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
+		"x-producer-id", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
 		"x-reply-timeout":
 		return NotOffered
 	}
@@ -126,4 +132,18 @@ func (id ID) Standard() ID {
 // NonPersistent reports whether a value of JMSDeliveryMode means that the message need not survive a restart.
 func NonPersistent(deliveryMode []byte) bool {
 	return bytes.EqualFold(deliveryMode, []byte("NON_PERSISTENT")) || string(deliveryMode) == "1"
+}
+
+// IsRetain reads a value of Retain: whether the topic is to keep the message, or none any more. ok is false for what is
+// no such value.
+func IsRetain(value string) (set, remove, ok bool) {
+	switch value {
+	case "set", "true":
+		return true, false, true
+	case "remove":
+		return false, true, true
+	case "false":
+		return false, false, true
+	}
+	return false, false, false
 }
