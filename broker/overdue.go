@@ -141,6 +141,7 @@ func (s *Subscription) checkOverdue() {
 		return
 	}
 	c.b.slow.Add(uint64(n))
+	c.b.advise(advisory{what: "SlowConsumer", about: s.opt.Dests[0], conn: c, sub: s})
 	c.b.log.Warn("messages were not acknowledged in time", "conn", c.serial, "sub", s.opt.ID, "dest", s.opt.Dests[0].String(), "messages", n, "timeout", timeout)
 	if overdue == OverdueClose {
 		c.opt.Sink.Kill(Errorf(CodeLimit, "%d messages of the subscription %q were not acknowledged within %v; acknowledge sooner, or take fewer at a time", n, s.opt.ID, timeout))
