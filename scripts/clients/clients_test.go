@@ -54,7 +54,7 @@ func clients(bin string) []client {
 			name: "stomp.py", command: []string{"/usr/bin/python3", "python/client.py"},
 			needs:   []string{"/usr/bin/python3"},
 			modules: map[string][]string{"stomp.py": {"/usr/bin/python3", "-c", "import stomp"}},
-			steps:   slices.Concat(stomp11, activeMQ, []string{"versions", "error-frame", "content-length", "amq-prefetch"}),
+			steps:   slices.Concat(stomp11, activeMQ, []string{"versions", "error-frame", "content-length", "amq-prefetch", "amq-statistics", "amq-advisory"}),
 		},
 		{
 			name: "stompjs", command: []string{"node", "js/stompjs.mjs"},

@@ -4,6 +4,7 @@ There is no step for TLS: stomp.py reads and writes one SSL object from two
 threads, which hangs now and then, with any server, before Python 3.13.
 """
 
+import json
 import os
 import queue
 import sys
@@ -506,6 +507,25 @@ def amq_groups():
             equal([body for _, body, _ in got[group]], [str(i) for i in range(first, 10, 2)], "order of group " + group)
             equal(len({s for s, _, _ in got[group]}), 1, "consumers of group " + group)
             equal([f for _, _, f in got[group]], ["true"] + [None] * 4, "JMSXGroupFirstForConsumer of group " + group)
+
+
+@step("amq-statistics")
+def amq_statistics():
+    with Session() as s:
+        s.send("/queue/py.statistics", "one")
+        s.subscribe("/temp-queue/answers")
+        s.conn.send("/queue/ActiveMQ.Statistics.Destination.py.statistics", "", headers={"reply-to": "/temp-queue/answers"})
+        figures = json.loads(s.inbox.message().body)
+        equal([figures[key] for key in ("destinationName", "size", "enqueueCount")], ["queue://py.statistics", 1, 1], "figures")
+
+
+@step("amq-advisory")
+def amq_advisory():
+    with Session() as s, Session() as other:
+        s.subscribe("/topic/ActiveMQ.Advisory.Consumer.Queue.py.>")
+        other.subscribe("/queue/py.advisory")
+        m = s.inbox.message()
+        equal((m.headers["destination"], m.headers["consumerCount"]), ("/topic/ActiveMQ.Advisory.Consumer.Queue.py.advisory", "1"), "advisory")
 
 
 def main():
