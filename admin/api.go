@@ -144,7 +144,10 @@ func (s *Server) queueDetail(d broker.Destination) (queueDetail, error) {
 	if err != nil {
 		return queueDetail{}, err
 	}
-	v := queueDetail{queueView: s.queueView(&info), ConsumersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
+	subs := s.b.Consumers(d)
+	v := queueDetail{queueView: s.queueView(&info), ConsumersList: subscriptionViews(subs), Policy: s.policyView(d), Settings: s.settings(d)}
+	v.findings = s.why(&info, subs)
+	v.Why = s.ui.whyTexts(fallbackLanguage, v.findings)
 	v.History = s.historyView(s.rates.trace(d))
 	if v.Messages > 0 {
 		v.OldestAgeSeconds, err = s.oldestAge(d)

@@ -79,12 +79,17 @@ func formatMillis(ms int64) string { return formatTime(time.UnixMilli(ms)) }
 
 // sparkline is the points of a polyline in a box of 100 by 24.
 func sparkline(values []float64) string {
-	if len(values) < 2 {
-		return ""
-	}
 	top := 0.0
 	for _, v := range values {
 		top = max(top, v)
+	}
+	return plot(values, top)
+}
+
+// plot is sparkline with a given highest value.
+func plot(values []float64, top float64) string {
+	if len(values) < 2 {
+		return ""
 	}
 	var b strings.Builder
 	step := 100 / float64(historyPoints-1)

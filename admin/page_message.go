@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/xml"
+	"io"
 	"net/http"
 	"strings"
 	"unicode"
@@ -22,7 +24,7 @@ type messageData struct {
 	Name, Kind string
 	At         string
 	Message    messageView
-	View       string // "text", "json" or "hex"
+	View       string // "text", "json", "xml" or "hex"
 	Body       string
 	Shown      int  // bytes of the body that are shown
 	Cut        bool // there is more
@@ -75,14 +77,25 @@ func (d *messageData) show(body []byte, view string, all bool, contentType strin
 			d.Body = text
 			return
 		}
-		fallthrough
-	default:
-		d.View = "text"
-		if d.Cut {
-			body = wholeRunes(body)
+		d.text(body)
+	case "xml":
+		if text, ok := indentedXML(body); ok && !d.Cut {
+			d.Body = text
+			return
 		}
-		d.Body = strings.ToValidUTF8(string(body), string(utf8.RuneError))
+		d.text(body)
+	default:
+		d.text(body)
 	}
+}
+
+// text shows the body as it is.
+func (d *messageData) text(body []byte) {
+	d.View = "text"
+	if d.Cut {
+		body = wholeRunes(body)
+	}
+	d.Body = strings.ToValidUTF8(string(body), string(utf8.RuneError))
 }
 
 // Bounds of what is indented: every level is paid for on every line.
@@ -135,7 +148,64 @@ func bestView(body []byte, contentType string) string {
 			return "json"
 		}
 	}
+	if strings.Contains(contentType, "xml") || bytes.HasPrefix(start, []byte("<?xml")) {
+		if _, ok := indentedXML(body); ok && len(body) <= shownBody {
+			return "xml"
+		}
+	}
 	return "text"
+}
+
+// indentedXML lays XML out for people: each element on a line of its own, unless
+// it holds text only. Nothing else about it changes. ok is false if it is none, or
+// too much.
+func indentedXML(body []byte) (text string, ok bool) {
+	if len(body) > maxIndented {
+		return "", false
+	}
+	dec := xml.NewDecoder(bytes.NewReader(body))
+	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	var b strings.Builder
+	level, inline := 0, false // inline: the element's text stays beside it
+	line := func() {
+		if b.Len() > 0 && !inline {
+			b.WriteByte('\n')
+			b.WriteString(strings.Repeat("  ", level))
+		}
+	}
+	for from := int64(0); ; from = dec.InputOffset() {
+		token, err := dec.RawToken()
+		if err != nil {
+			return b.String(), err == io.EOF && level == 0 && b.Len() > 0
+		}
+		raw := body[from:dec.InputOffset()]
+		switch t := token.(type) {
+		case xml.StartElement:
+			inline = false
+			line()
+			b.Write(raw)
+			if level++; level > maxDepth {
+				return "", false
+			}
+			inline = true
+		case xml.EndElement:
+			if level--; level < 0 {
+				return "", false
+			}
+			line()
+			b.Write(raw)
+			inline = false
+		case xml.CharData:
+			if len(bytes.TrimSpace(t)) > 0 {
+				line()
+				b.Write(raw)
+			}
+		default:
+			inline = false
+			line()
+			b.Write(raw)
+		}
+	}
 }
 
 // readable reports whether bytes are text that people can read.

@@ -129,6 +129,11 @@ type queueData struct {
 	Next     string
 	Cursor   string
 	LiveURL  string
+	Search   search
+	Looked   int
+	Why      []finding
+	Depth    chart
+	Rates    chart
 }
 
 type messageRow struct {
@@ -152,11 +157,16 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	cursor := r.URL.Query().Get("cursor")
-	list, err := s.browse(d, cursor, pageMessages, userOf(r).may(permBody))
+	q := searchOf(r.URL.Query())
+	list, err := s.find(r, d, cursor, pageMessages, userOf(r).may(permBody), q)
 	if err != nil {
 		return err
 	}
-	data := queueData{Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d)}
+	data := queueData{
+		Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d), Search: q, Looked: list.Looked, Why: detail.findings,
+		Depth: newChart(detail.History, func(v float64) string { return formatNumber(int64(v)) }, chartLine{Class: "all", Field: "history.messages"}),
+		Rates: newChart(detail.History, formatRate, chartLine{Class: "in", Field: "history.rateIn"}, chartLine{Class: "out", Field: "history.rateOut"}),
+	}
 	for _, m := range list.Items {
 		data.Messages = append(data.Messages, messageRow{m, preview(m.raw), m.Headers.get(broker.PropDeathReason)})
 	}

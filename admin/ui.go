@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"html/template"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/gorilla/mux"
@@ -92,6 +94,7 @@ func (u *ui) loadPages(files fs.FS) error {
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
 		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "millis": formatMillis,
 		"spark": sparkline, "url": u.url, "asset": u.assetURL,
+		"cli": commandLine, "legend": legend, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) },
 		"dict": dict, "list": func(v ...string) []string { return v },
 	}).ParseFS(files, "templates/layout.html", "templates/parts/*.html")
 	if err != nil {
@@ -183,6 +186,9 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) error {
 
 // language picks the first language of the browser that there are texts in.
 func (u *ui) language(r *http.Request) string {
+	if c, err := r.Cookie(languageCookie); err == nil && u.texts[c.Value] != nil {
+		return c.Value
+	}
 	for tag := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
 		tag, _, _ = strings.Cut(strings.TrimSpace(tag), ";")
 		tag, _, _ = strings.Cut(tag, "-")
@@ -227,6 +233,15 @@ type page struct {
 
 // T is a text of the page's language.
 func (p *page) T(key string, args ...any) string { return p.ui.textIn(p.Lang, key, args...) }
+
+// Languages are those that there are texts in.
+func (p *page) Languages() []string { return slices.Sorted(maps.Keys(p.ui.texts)) }
+
+// LanguageName is what a language calls itself.
+func (p *page) LanguageName(lang string) string { return p.ui.textIn(lang, "language.name") }
+
+// Why words findings.
+func (p *page) Why(list []finding) []string { return p.ui.whyTexts(p.Lang, list) }
 
 // In reports whether the page is in that part of the console.
 func (p *page) In(paths ...string) bool {

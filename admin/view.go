@@ -45,6 +45,10 @@ type queueDetail struct {
 	ConsumersList    []subscriptionView `json:"consumersList"`
 	Policy           *policyView        `json:"policy,omitempty"`
 	OldestAgeSeconds float64            `json:"oldestAgeSeconds"`
+	Why              []string           `json:"why"`                // what keeps it from moving, in words
+	Settings         []PolicySetting    `json:"settings,omitempty"` // of its policy, with where they come from
+
+	findings []finding
 }
 
 type topicView struct {

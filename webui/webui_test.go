@@ -46,7 +46,7 @@ func texts(t *testing.T, language string) map[string]string {
 }
 
 // Keys that are put together: the beginning in a template, the rest from a value.
-var built = []string{"action.", "confirm.", "message.view."}
+var built = []string{"act.title.", "action.", "confirm.", "jobs.state.", "may.", "message.view."}
 
 var keyOf = regexp.MustCompile(`"([a-z]+(?:\.[a-z]+)+)"`)
 
@@ -135,6 +135,24 @@ func TestForms(t *testing.T) {
 		}
 		if strings.Contains(text, "<img") {
 			t.Errorf("%s: pictures are SVG with aria-hidden", name)
+		}
+	}
+}
+
+// TestComplete: every text is there in every language.
+func TestComplete(t *testing.T) {
+	en := texts(t, "en")
+	for name := range read(t, "texts/*.json") {
+		have := texts(t, strings.TrimSuffix(filepath.Base(name), ".json"))
+		for key := range en {
+			if have[key] == "" {
+				t.Errorf("%s has no %s", name, key)
+			}
+		}
+		for key := range have {
+			if en[key] == "" {
+				t.Errorf("%s has %s, which English has not", name, key)
+			}
 		}
 	}
 }

@@ -42,12 +42,20 @@
 
   const pick = (value, path) => path.split(".").reduce((v, key) => (v == null ? undefined : v[key]), value);
 
-  const points = (values) => {
+  const points = (values, top = Math.max(0, ...(values || []))) => {
     if (!values || values.length < 2) return "";
-    const top = Math.max(0, ...values);
     const step = 100 / 59;
     const left = 100 - step * (values.length - 1);
     return values.map((v, i) => (left + step * i).toFixed(1) + "," + (top > 0 ? 23 - (22 * v) / top : 23).toFixed(1)).join(" ");
+  };
+
+  // Lines of one chart share a scale.
+  const draw = (chart, value) => {
+    const lines = [...chart.querySelectorAll("[data-spark]")];
+    const top = Math.max(0, ...lines.flatMap((line) => pick(value, line.dataset.spark) || []));
+    for (const line of lines) line.setAttribute("points", points(pick(value, line.dataset.spark), top));
+    const label = chart.parentElement.querySelector(".peak");
+    if (label) label.textContent = lines.length > 1 ? show.rate(top) : show.num(Math.floor(top));
   };
 
   const fill = (root, value) => {
@@ -62,9 +70,10 @@
       void cell.offsetWidth; // begins the animation anew
       cell.classList.add("changed");
     }
-    for (const line of root.querySelectorAll("[data-spark]")) {
+    for (const line of root.querySelectorAll("svg:not([data-chart]) [data-spark]")) {
       line.setAttribute("points", points(pick(value, line.dataset.spark)));
     }
+    for (const chart of root.querySelectorAll("svg[data-chart]")) draw(chart, value);
   };
 
   const say = (text, reload) => {
@@ -80,7 +89,7 @@
     }
   };
 
-  const keyOf = (item) => (item.kind ? item.kind + ":" + item.name : String(item.serial));
+  const keyOf = (item) => (item.kind ? item.kind + ":" + item.name : String(item.serial ?? item.id));
 
   const update = (data) => {
     if (!data.items) { fill(box, data); return true; }
@@ -94,7 +103,7 @@
     for (const row of box.querySelectorAll("[data-row]")) {
       const item = items.get(row.dataset.row);
       if (item) fill(row, item);
-      else same = false;
+      if (!item || (row.dataset.state && row.dataset.state !== item.state)) same = false;
     }
     return same && Number(box.dataset.total) === (data.total ?? data.items.length);
   };
@@ -117,7 +126,70 @@
   const loop = async () => {
     if (await refresh()) setTimeout(loop, every);
   };
-  if (box) setTimeout(loop, every);
+
+  // Figures come as events while the page is seen; a browser has few connections to
+  // one server, so hidden pages give theirs up. Without events the script asks.
+  const follow = () => {
+    const at = new URL(box.dataset.live, location);
+    const query = new URLSearchParams(at.search);
+    query.set("of", at.pathname.split("/").pop());
+    const address = at.pathname.replace(/[^/]+$/, "events") + "?" + query;
+    let source = null;
+    let broken = 0; // in a row
+    const open = () => {
+      source = new EventSource(address);
+      source.onmessage = (event) => {
+        broken = 0;
+        say(update(JSON.parse(event.data)) ? "" : note.dataset.changed, true);
+      };
+      source.onerror = async () => {
+        source.close();
+        source = null;
+        broken++;
+        if (!(await refresh())) return; // the login has ended
+        if (broken < 5) setTimeout(() => { if (!source && !document.hidden) open(); }, every);
+        else setTimeout(loop, every);
+      };
+    };
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden && source) { source.close(); source = null; }
+      else if (!document.hidden && !source && broken < 5) open();
+    });
+    if (!document.hidden) open();
+  };
+  if (box) {
+    if (window.EventSource) follow();
+    else setTimeout(loop, every);
+  }
+
+  // Ticks: one for the whole page, and how many there are.
+  for (const form of document.querySelectorAll("form")) {
+    const ticks = [...form.querySelectorAll("input[name=at][type=checkbox]")];
+    if (ticks.length === 0) continue;
+    const all = form.querySelector("[data-all]");
+    const count = form.querySelector("[data-ticked]");
+    const tell = () => {
+      const n = ticks.filter((t) => t.checked).length;
+      if (count) count.textContent = n ? String(n) : "";
+      if (!all) return;
+      all.checked = n === ticks.length;
+      all.indeterminate = n > 0 && n < ticks.length;
+    };
+    if (all) {
+      all.hidden = false;
+      all.addEventListener("change", () => { for (const t of ticks) t.checked = all.checked; tell(); });
+    }
+    for (const t of ticks) t.addEventListener("change", tell);
+    tell();
+  }
+
+  // A line of code is selected by a click, and copied where the browser allows it.
+  for (const code of document.querySelectorAll("[data-copy]")) {
+    code.addEventListener("click", () => {
+      getSelection().selectAllChildren(code);
+      if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).catch(() => {});
+    });
+  }
 
   // A theme is taken at once, without losing what is being typed.
   for (const form of document.querySelectorAll("form.theme")) {

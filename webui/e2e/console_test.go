@@ -85,6 +85,12 @@ func TestEveryPageLooksRight(t *testing.T) {
 		{"topics", "/admin/topics", "Topics"},
 		{"topic", "/admin/topic?name=prices", "prices"},
 		{"connections", "/admin/connections", "Connections"},
+		{"deadletters", "/admin/deadletters", "Dead letters"},
+		{"jobs", "/admin/jobs", "Actions"},
+		{"policies", "/admin/policies", "Policies"},
+		{"users", "/admin/users", "Users and roles"},
+		{"audit", "/admin/audit", "Audit log"},
+		{"settings", "/admin/settings", "Settings"},
 	}
 	for _, look := range []struct {
 		name  string
@@ -119,7 +125,7 @@ func TestMessageViews(t *testing.T) {
 		t.Errorf("JSON is not laid out:\n%s", got)
 	}
 	b.picture("message-json")
-	b.press(".tabs a:nth-child(3)")
+	b.press(".tabs a:nth-child(4)")
 	if got := b.text("pre.body"); !strings.HasPrefix(got, "00000000  7b 22 6f 72") {
 		t.Errorf("hex: %s", got)
 	}

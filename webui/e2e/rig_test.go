@@ -23,6 +23,14 @@ func (u users) Authenticate(name, password, _ string) (admin.User, bool, time.Du
 	return admin.User{Name: name, Roles: roles}, ok && password == name+"-pw", 0
 }
 
+// Users implements admin.UserLister.
+func (u users) Users() []admin.UserInfo {
+	return []admin.UserInfo{{Name: "alice", Roles: []string{"admin"}}, {Name: "uli", Roles: []string{"user"}, Weak: "plain text"}, {Name: "vera", Roles: []string{"viewer"}}}
+}
+
+// Problems implements admin.UserLister.
+func (u users) Problems() []string { return nil }
+
 // rig is a broker with its console on a port of its own.
 type rig struct {
 	t    *testing.T
@@ -42,6 +50,17 @@ func newRig(t *testing.T) *rig {
 				Listeners: []admin.Listener{{Name: "stomp", Address: "0.0.0.0:61613"}, {Name: "stomp", Address: "0.0.0.0:61614", TLS: true}}}
 		},
 		Policy: func(broker.Destination) broker.Policy { return broker.DefaultPolicy() },
+		Rules: func() []admin.PolicyRule {
+			return []admin.PolicyRule{{Kind: "queue", Pattern: "orders.>", Where: "treadmq.toml:41", Settings: []admin.PolicySetting{
+				{Key: "maxMessages", Value: "1000000"}, {Key: "redelivery.maximumRedeliveries", Value: "3"}, {Key: "deadLetter.queue", Value: "DLQ.orders"}}}}
+		},
+		Settings: func(broker.Destination) []admin.PolicySetting {
+			return []admin.PolicySetting{{Key: "maxMessages", Value: "1000000", Origin: `queue = "orders.>" (treadmq.toml:41)`}, {Key: "onFull", Value: "block", Origin: "default"}}
+		},
+		Config: func() []admin.ConfigEntry {
+			return []admin.ConfigEntry{{Key: "brokerName", Value: "amsterdam-1", Default: "localhost", Origin: "treadmq.toml:3", Doc: "Name of the broker."},
+				{Key: "stomp.maxBody", Value: "100MiB", Default: "100MiB", Origin: "default", Doc: "Largest body."}}
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
