@@ -55,7 +55,8 @@ crash-short: ## 5 rounds of kill -9 under load
 crash: build ## 30 rounds of kill -9 under load
 	CRASH_ROUNDS=30 go test -tags crash -count=1 -v -timeout 60m ./scripts/crash
 
-browser: ## the console in a real Chromium
+browser: ## the console, and STOMP over WebSocket, in a real Chromium
+	scripts/deps.sh browser
 	cd webui/e2e && go test -count=1 -timeout 10m ./...
 
 bench: build ## the same loads on TreadMQ and on the floor, as ratios

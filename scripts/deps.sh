@@ -8,7 +8,7 @@
 #   scripts/deps.sh unit       nothing but Go today; kept so that callers need not know
 #   scripts/deps.sh zookeeper  ZooKeeper and a Java to run it, for the tests of the group
 #   scripts/deps.sh clients    STOMP clients and applications: Python, JavaScript, Ruby, PHP, Perl, Java, netcat
-#   scripts/deps.sh browser    Chromium, for the tests of the console
+#   scripts/deps.sh browser    Chromium and @stomp/stompjs, for the tests of the console and of WebSocket
 #
 # It may be run again and again: what is there is left alone.
 set -eu
@@ -102,15 +102,20 @@ check() {
 
 unit() { have go || fail "Go is missing; go.mod says which version is needed"; }
 
-clients() {
-	# shellcheck disable=SC2086 # a list of names
-	packages $client_packages
-	# Not in the list above: distributions and other sources of node conflict over npm.
+# javascript: Node and the clients for it, one of which a page of the browser uses too.
+javascript() {
+	# Not in the lists above: distributions and other sources of node conflict over npm.
 	have node || packages nodejs
 	have npm || packages npm
 	js=$root/scripts/clients/js
 	[ -d "$js/node_modules" ] || rm -f "$tools/stamps/js"
 	once js "$(stamp "$js/package.json" "$js/package-lock.json") $(node --version)" npm_ci
+}
+
+clients() {
+	# shellcheck disable=SC2086 # a list of names
+	packages $client_packages
+	javascript
 	java=$root/scripts/clients/java
 	[ -d "$java/target/lib" ] || rm -f "$tools/stamps/java"
 	once java "$(find "$java/pom.xml" "$java/src" -type f | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)" maven_build
@@ -119,6 +124,7 @@ clients() {
 browser() {
 	# shellcheck disable=SC2086 # a list of names
 	packages $browser_packages
+	javascript
 }
 
 zookeeper() {

@@ -1,4 +1,4 @@
-// Package e2e tests the console in a real Chromium. It is a module of its own, so
+// Package e2e tests the console in a real Chromium, and STOMP over WebSocket from a page in it. It is a module of its own, so
 // that what drives the browser is no dependency of the broker.
 //
 // The tests need Chromium as chromium, chromium-browser, google-chrome or what the
