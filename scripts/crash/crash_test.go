@@ -23,16 +23,50 @@ const (
 	maxShown      = 40                     // violations that are printed
 )
 
-// The queues. All but the shared one have one consumer at a time.
+// Where messages are sent to. All but the shared queue have one consumer at a time.
 const (
 	queueA      = "crash.a"
 	queueB      = "crash.b"
 	queueShared = "crash.shared"
+	queueLater  = "crash.later"   // delivered with a delay
+	virtual     = "crash.virtual" // a virtual topic and the queue of a consumer
+	durable     = "crash.durable" // a topic and a durable subscription
 )
 
-func queues() []string { return []string{queueA, queueB, queueShared} }
+func queues() []string { return []string{queueA, queueB, queueShared, queueLater, virtual, durable} }
 
-func single(queue string) bool { return queue != queueShared }
+// single says that messages of a producer come in order.
+func single(queue string) bool { return queue != queueShared && queue != queueLater }
+
+const (
+	maxDelay  = 200 // milliseconds
+	lastDelay = 400 // of the message that is to be the last
+	clientID  = "crash"
+)
+
+// sendTo returns the headers that send a message somewhere.
+func sendTo(queue string, delay int) []string {
+	switch queue {
+	case virtual:
+		return []string{"destination", "/topic/VirtualTopic." + queue}
+	case durable:
+		return []string{"destination", "/topic/" + queue}
+	case queueLater:
+		return []string{"destination", "/queue/" + queue, "AMQ_SCHEDULED_DELAY", strconv.Itoa(delay)}
+	}
+	return []string{"destination", "/queue/" + queue}
+}
+
+// subscribeTo returns the headers of CONNECT and SUBSCRIBE that consume from there.
+func subscribeTo(queue string) (connect, subscribe []string) {
+	switch queue {
+	case virtual:
+		return nil, []string{"destination", "/queue/Consumer.c.VirtualTopic." + queue}
+	case durable:
+		return []string{"client-id", clientID}, []string{"destination", "/topic/" + queue, "activemq.subscriptionName", queue}
+	}
+	return nil, []string{"destination", "/queue/" + queue}
+}
 
 func TestCrash(t *testing.T) {
 	seed := number(t, "CRASH_SEED", uint64(time.Now().UnixNano()))
@@ -62,6 +96,7 @@ func TestCrash(t *testing.T) {
 	}
 	defer b.Kill()
 	r := &run{t: t, broker: b, rand: rand.New(rand.NewPCG(seed, 0)), log: &recorder{life: 1}}
+	r.subscribe()
 	for i := range rounds {
 		r.round(i)
 	}
@@ -88,6 +123,28 @@ func number(t *testing.T, env string, otherwise uint64) uint64 {
 		t.Fatalf("%s: %v", env, err)
 	}
 	return n
+}
+
+// subscribe makes the virtual topic's queue and the durable subscription: they get what is sent from then on.
+func (r *run) subscribe() {
+	r.t.Helper()
+	c := r.client()
+	for _, q := range []string{virtual, durable} {
+		conn, err := c.subscribe(q, "receipt", "there")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if f, err := conn.Receive(); err != nil || f.Command != "RECEIPT" {
+			r.t.Fatalf("no receipt: %v %v", f, err)
+		}
+		if err := conn.Send("DISCONNECT", nil, "receipt", "bye"); err != nil {
+			r.t.Fatal(err)
+		}
+		if f, err := conn.Receive(); err != nil || f.Command != "RECEIPT" {
+			r.t.Fatalf("no receipt: %v %v", f, err)
+		}
+		conn.Close()
+	}
 }
 
 // run is a broker in its lives.
@@ -147,6 +204,9 @@ func (r *run) workers() []worker {
 		{1, []string{queueA, queueB}},
 		{32, []string{queueA, queueB}},
 		{32, []string{queueShared, queueB}},
+		{8, []string{virtual, durable}},
+		{8, []string{durable, queueLater}},
+		{8, []string{queueLater, virtual}},
 	} {
 		ws = append(ws, &producer{
 			client: r.client(), id: i + 1, window: p.window, queues: p.queues,

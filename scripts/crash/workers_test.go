@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,8 +33,23 @@ type client struct {
 	rand *rand.Rand
 }
 
-func (c *client) dial() (*rawstomp.Conn, error) {
-	return rawstomp.Dial(c.addr, login, passcode)
+func (c *client) dial(headers ...string) (*rawstomp.Conn, error) {
+	return rawstomp.Dial(c.addr, login, passcode, headers...)
+}
+
+// subscribe connects and subscribes.
+func (c *client) subscribe(queue string, more ...string) (*rawstomp.Conn, error) {
+	connect, subscribe := subscribeTo(queue)
+	conn, err := c.dial(connect...)
+	if err != nil {
+		return nil, err
+	}
+	headers := slices.Concat([]string{"id", "1", "ack", "client-individual"}, subscribe, more)
+	if err := conn.Send("SUBSCRIBE", nil, headers...); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
 }
 
 // refused records an ERROR frame, or a login that was answered by one.
@@ -140,7 +156,7 @@ func (p *producer) produce() {
 func (p *producer) send(queue string, tx int) {
 	k := Key{Producer: p.id, Seq: p.next.next(), Queue: queue}
 	p.log.add(Event{Kind: Sent, Key: k, Tx: tx})
-	headers := []string{"destination", "/queue/" + queue}
+	headers := sendTo(queue, p.rand.IntN(maxDelay))
 	if tx == 0 {
 		headers = append(headers, "receipt", k.receipt())
 	} else {
@@ -204,15 +220,12 @@ type consumer struct {
 }
 
 func (c *consumer) work() {
-	conn, err := c.dial()
+	conn, err := c.subscribe(c.queue, "activemq.prefetchSize", "50")
 	if err != nil {
 		c.failed(err)
 		return
 	}
 	defer conn.Close()
-	if conn.Send("SUBSCRIBE", nil, "id", "1", "destination", "/queue/"+c.queue, "ack", "client-individual", "activemq.prefetchSize", "50") != nil {
-		return
-	}
 	for {
 		f, err := conn.Receive()
 		if err != nil {
@@ -273,7 +286,8 @@ type drainer struct {
 }
 
 func (d *drainer) run() error {
-	conn, err := d.dial()
+	connect, subscribe := subscribeTo(d.queue)
+	conn, err := d.dial(connect...)
 	if err != nil {
 		return err
 	}
@@ -282,14 +296,14 @@ func (d *drainer) run() error {
 		return err
 	}
 	d.log.add(Event{Kind: Sent, Key: d.last})
-	if err := conn.Send("SEND", d.body(d.last), "destination", "/queue/"+d.queue, "receipt", "last"); err != nil {
+	if err := conn.Send("SEND", d.body(d.last), append(sendTo(d.queue, lastDelay), "receipt", "last")...); err != nil {
 		return err
 	}
 	if f, err := conn.Receive(); err != nil || f.Command != "RECEIPT" {
 		return fmt.Errorf("no receipt: %v %v", f, err)
 	}
 	d.log.add(Event{Kind: Receipted, Key: d.last})
-	if err := conn.Send("SUBSCRIBE", nil, "id", "1", "destination", "/queue/"+d.queue, "ack", "client-individual"); err != nil {
+	if err := conn.Send("SUBSCRIBE", nil, append(subscribe, "id", "1", "ack", "client-individual")...); err != nil {
 		return err
 	}
 	for open, seen := 0, false; !seen || open > 0; {
