@@ -21,7 +21,7 @@ var (
 	stomp11 = []string{"ack-individual", "nack", "heart-beat"}
 	// Headers with the names that ActiveMQ gave them.
 	activeMQ = []string{
-		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local", "amq-durable", "amq-groups",
+		"amq-priority", "amq-exclusive", "amq-selector", "amq-browser", "amq-no-local", "amq-durable", "amq-scheduled", "amq-groups",
 	}
 )
 
@@ -53,8 +53,9 @@ func clients(bin string) []client {
 		{
 			name: "stomp.py", command: []string{"/usr/bin/python3", "python/client.py"},
 			needs:   []string{"/usr/bin/python3"},
+			config:  "[[policy]]\ntopic = \"py.retroactive\"\n[policy.subscriptionRecoveryPolicy]\nkind = \"fixedCount\"\ncount = 2\n",
 			modules: map[string][]string{"stomp.py": {"/usr/bin/python3", "-c", "import stomp"}},
-			steps:   slices.Concat(stomp11, activeMQ, []string{"versions", "error-frame", "content-length", "amq-prefetch", "amq-statistics", "amq-advisory"}),
+			steps:   slices.Concat(stomp11, activeMQ, []string{"versions", "error-frame", "content-length", "amq-prefetch", "amq-statistics", "amq-advisory", "amq-retroactive"}),
 		},
 		{
 			name: "stompjs", command: []string{"node", "js/stompjs.mjs"},

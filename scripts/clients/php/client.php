@@ -287,6 +287,16 @@ $steps = [
         subscribe($stomp, '/topic/php.durable', 'auto', $durable);
         nothingElse($stomp, 'removed');
     },
+    'amq-scheduled' => function (): void {
+        $stomp = connect();
+        subscribe($stomp, '/queue/php.scheduled');
+        $sender = connect();
+        send($sender, '/queue/php.scheduled', 'later', ['AMQ_SCHEDULED_DELAY' => '300']);
+        send($sender, '/queue/php.scheduled', 'now');
+        foreach (['now', 'later'] as $body) {
+            equal('body', message($stomp)->body, $body);
+        }
+    },
     'amq-groups' => function (): void {
         $consumers = [connect(), connect()];
         foreach ($consumers as $stomp) {

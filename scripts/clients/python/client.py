@@ -490,6 +490,20 @@ def amq_durable():
         nothing_else(s, "removed")
 
 
+@step("amq-scheduled")
+def amq_scheduled():
+    with Session() as s:
+        s.subscribe("/queue/py.scheduled")
+        s.send(
+            "/queue/py.scheduled", "later", AMQ_SCHEDULED_DELAY="300", AMQ_SCHEDULED_PERIOD="100", AMQ_SCHEDULED_REPEAT="2"
+        )
+        s.send("/queue/py.scheduled", "now")
+        equal(bodies(s, 1), ["now"], "message before the delayed one")
+        for _ in range(3):
+            m = s.inbox.message()
+            equal((m.body, m.headers["scheduledJobId"] != ""), ("later", True), "scheduled message")
+
+
 @step("amq-groups")
 def amq_groups():
     """A group is its consumer's as long as it has messages: here until the first acknowledgement."""
@@ -526,6 +540,18 @@ def amq_advisory():
         other.subscribe("/queue/py.advisory")
         m = s.inbox.message()
         equal((m.headers["destination"], m.headers["consumerCount"]), ("/topic/ActiveMQ.Advisory.Consumer.Queue.py.advisory", "1"), "advisory")
+
+
+@step("amq-retroactive")
+def amq_retroactive():
+    with Session() as s:
+        for i in range(4):
+            s.send("/topic/py.retroactive", str(i))
+        s.subscribe("/topic/py.retroactive", id="new")
+        s.subscribe("/topic/py.retroactive", id="late", **amq(retroactive="true"))
+        for body in ("2", "3"):  # the policy keeps two
+            m = s.inbox.message()
+            equal((m.body, m.headers["subscription"]), (body, "late"), "message from before")
 
 
 def main():

@@ -403,6 +403,15 @@ STEPS = {
     end
   },
 
+  'amq-scheduled' => lambda {
+    Session.open do |s|
+      s.subscribe('/queue/ruby.scheduled')
+      s.send('/queue/ruby.scheduled', 'later', 'AMQ_SCHEDULED_DELAY': '300')
+      s.send('/queue/ruby.scheduled', 'now')
+      %w[now later].each { |body| equal('body', s.message.body, body) }
+    end
+  },
+
   'amq-groups' => lambda {
     Session.open do |one|
       Session.open do |two|
