@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"treadmq/broker"
+	"treadmq/store"
 )
 
 func dsub(name string) broker.Destination {
@@ -394,6 +395,86 @@ func TestDurableSubscription_Full(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A transaction that is aborted has thrown nothing out of a full subscription.
+func TestDurableSubscription_FullInTransaction(t *testing.T) {
+	n := newNode(t, nodePolicy(func(d broker.Destination, p *broker.Policy) {
+		if d.Kind == broker.DurableSub {
+			p.MaxMessages, p.OnFull = 2, broker.FullDropOldest
+		}
+	}))
+	sub := n.connected("client-id:c\n")
+	sub.subscribe("/topic/a", "activemq.subscriptionName:n\n")
+	sub.bye()
+	p := n.connected("")
+	p.publish("/topic/a", "", "1")
+	p.publish("/topic/a", "", "2")
+	for _, end := range []string{"ABORT", "COMMIT"} {
+		p.send("BEGIN\ntransaction:t\n\n\x00SEND\ndestination:/topic/a\ntransaction:t\nreceipt:s\n\n3\x00")
+		p.expectReceipt("s")
+		if d := n.depth(dsub("c.n")); d != 2 {
+			t.Fatalf("%d messages before %s", d, end)
+		}
+		p.send(end + "\ntransaction:t\nreceipt:e\n\n\x00")
+		p.expectReceipt("e")
+	}
+	sub = n.connected("client-id:c\n")
+	sub.subscribe("/topic/a", "activemq.subscriptionName:n\n")
+	sub.take("2", "3")
+}
+
+// Neither the receipt of the SUBSCRIBE that makes a subscription comes before the disk has it, nor that of a message to
+// its topic, nor the message itself, nor the receipt of the UNSUBSCRIBE that deletes it. The same for the queue of a
+// virtual topic's consumer.
+func TestDurableSubscription_ReceiptsWaitForTheDisk(t *testing.T) {
+	g := &gate{}
+	r := newRig(t, func(r *rig) { r.wrap = func(s store.Store) store.Store { g.Store = s; return g } })
+	sub, virtual, live, p := r.connected(""), r.connected(""), r.connected(""), r.connected("")
+	live.subscribe("/topic/VirtualTopic.a", "")
+	held := func(c *client, frame, receipt string) {
+		t.Helper()
+		before := g.waiting()
+		c.send(frame)
+		until(t, "it reaches the store", func() bool { return g.waiting() > before })
+		c.expectNothing()
+		g.set(false)
+		c.expectReceipt(receipt)
+		g.set(true)
+	}
+	g.set(true)
+	held(sub, "SUBSCRIBE\nid:s\ndestination:/topic/VirtualTopic.a\nactivemq.subscriptionName:n\nreceipt:1\n\n\x00", "1")
+	held(virtual, "SUBSCRIBE\nid:s\ndestination:/queue/Consumer.A.VirtualTopic.a\nreceipt:2\n\n\x00", "2")
+	p.send("SEND\ndestination:/topic/VirtualTopic.a\nreceipt:3\n\nx\x00")
+	until(t, "it reaches the store", func() bool { return g.waiting() > 0 })
+	for _, c := range []*client{sub, virtual, live, p} {
+		c.expectNothing()
+	}
+	g.set(false)
+	p.expectReceipt("3")
+	for _, c := range []*client{sub, virtual, live} {
+		c.take("x")
+	}
+	until(t, "what is consumed is acknowledged", func() bool {
+		info, err := r.b.DurableSubscription("shared.n")
+		return err == nil && info.Messages == 0
+	})
+	g.set(true)
+	held(sub, "UNSUBSCRIBE\nid:s\nactivemq.subscriptionName:n\nreceipt:4\n\n\x00", "4")
+	g.set(false)
+}
+
+// What is scheduled to a topic is kept for its durable subscriptions when it is due.
+func TestDurableSubscription_Scheduled(t *testing.T) {
+	n := newNode(t)
+	sub := n.connected("client-id:c\n")
+	sub.subscribe("/topic/a.>", "activemq.subscriptionName:n\nselector:k = 'v'\n")
+	p := n.connected("")
+	p.publish("/topic/a.b", "AMQ_SCHEDULED_DELAY:50\nk:v\n", "later")
+	p.publish("/topic/a.b", "AMQ_SCHEDULED_DELAY:50\n", "not wanted")
+	if m := sub.take("later")[0]; m.get("destination") != "/topic/a.b" || m.get("scheduledJobId") == "" {
+		t.Fatal(m)
 	}
 }
 
