@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"ha/coord":                {},
 	"ha/internal/mutate":      {},
 	"ha/replica":              {"store", "ha/coord", "ha/internal/mutate"},
+	"ha/replica/wire":         {"store", "ha/replica"},
 	"ha/sim":                  {"store", "ha/coord", "ha/replica", "ha/internal/mutate"},
 	"ha/coord/coordtest":      {"ha/coord"},
 	"ha/zk":                   {"ha/coord"},

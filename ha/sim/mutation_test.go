@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"flag"
 	"testing"
 
 	"treadmq/ha/internal/mutate"
@@ -48,6 +49,44 @@ var mutations = []mutation{
 	{"a damaged node votes (2.13)", mutate.IgnoreCorrupt, nil, 4000},
 	{"follow the old master after a promise (2.5)", mutate.OldMaster, nil, 500},
 	{"append while voters change (2.11)", mutate.KeepAppending, nil, 2000},
+}
+
+// masked are rules behind which another one stands: switching one off does nothing alone.
+var masked = []mutation{
+	{"an ACK counts whatever its epoch, session and link (2.4)", mutate.AnyAck, elections, 0},
+	{"cut below the known commit (invariant 13)", mutate.TruncateCommitted, elections, 0},
+}
+
+// brokenLinks has connections that fail all the time, and a slow network.
+func brokenLinks(s *Swarm) {
+	elections(s)
+	s.netMax, s.netSlow, s.netSlowBy, s.diskMax = 3e7, 0.2, 5e8, 5e7
+	s.weights[fReset], s.weights[fCutOne], s.weights[fElect], s.weights[fKill] = 20, 10, 15, 8
+	s.faultEvery = 1e8
+}
+
+var harm = flag.Bool("harm", false, "count in how many seeds a broken rule harms what was acknowledged")
+
+// TestHarm counts, for the table in ha/DESIGN.md, how often a broken rule does harm that
+// somebody outside can notice. It says why a rule is there; TestMutations says that it is checked.
+func TestHarm(t *testing.T) {
+	if !*harm {
+		t.Skip("a table, not a test: -harm -seeds 5000 -v")
+	}
+	for _, m := range append(mutations, masked...) {
+		for _, nodes := range sizes() {
+			for name, tune := range map[string]func(*Swarm){"drawn": nil, "elections": elections, "links": brokenLinks} {
+				found, example := 0, ""
+				search(*seeds, 0, Options{Nodes: nodes, Steps: 1200, Broken: m.rule, Tune: tune, Harm: true}, func(_ uint64, r Result) bool {
+					if r.Violation != "" {
+						found, example = found+1, r.Violation
+					}
+					return false
+				})
+				t.Logf("%-50s %d nodes, %-9s %5d of %d %s", m.name, nodes, name, found, *seeds, example)
+			}
+		}
+	}
 }
 
 // TestMutations: a checker that finds nothing may be broken. Each rule of the protocol is
