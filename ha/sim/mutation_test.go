@@ -75,7 +75,7 @@ func TestHarm(t *testing.T) {
 	}
 	for _, m := range append(mutations, masked...) {
 		for _, nodes := range sizes() {
-			for name, tune := range map[string]func(*Swarm){"drawn": nil, "elections": elections, "links": brokenLinks} {
+			for i, tune := range []func(*Swarm){nil, elections, brokenLinks} {
 				found, example := 0, ""
 				search(*seeds, 0, Options{Nodes: nodes, Steps: 1200, Broken: m.rule, Tune: tune, Harm: true}, func(_ uint64, r Result) bool {
 					if r.Violation != "" {
@@ -83,7 +83,7 @@ func TestHarm(t *testing.T) {
 					}
 					return false
 				})
-				t.Logf("%-50s %d nodes, %-9s %5d of %d %s", m.name, nodes, name, found, *seeds, example)
+				t.Logf("%-50s %d nodes, %-9s %5d of %d %s", m.name, nodes, [...]string{"drawn", "elections", "links"}[i], found, *seeds, example)
 			}
 		}
 	}
