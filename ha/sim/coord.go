@@ -233,6 +233,9 @@ func (w *World) coordChange(n *node, a replica.Change, s replica.SessionID) (coo
 	r := *a.Register
 	r.Voters = slices.Clone(r.Voters)
 	w.checkRegister(n, z.reg, &r)
+	if r.Prefer != "" && r.Master == "" {
+		w.stats.Handovers++
+	}
 	z.reg = &r
 	z.version++
 	if a.DropLease {

@@ -16,16 +16,6 @@ type mutation struct {
 	budget int          // seeds
 }
 
-// elections has masters that are cut off with a tail of their own, time and again.
-func elections(s *Swarm) {
-	s.netMin, s.netMax, s.netSlow, s.netSlowBy = 1e5, 5e6, 0, 0
-	s.diskMin, s.diskMax, s.diskSlow, s.syncFails = 1e5, 5e6, 0, 0
-	s.zkMin, s.zkMax, s.session = 1e6, 2e7, 2e9
-	s.proposeEvery, s.faultEvery, s.founded = 6e7, 25e7, true
-	s.weights = [faults]int{fKill: 4, fPower: 2, fPause: 3, fCutOne: 6, fIsolate: 8, fHeal: 10, fReset: 3,
-		fCoordCut: 3, fCoordHeal: 6, fExpire: 3, fElect: 6, fHandover: 2}
-}
-
 var mutations = []mutation{
 	{"the longest log wins (2.5)", mutate.CompareLength, elections, 6000},
 	{"measure without a fence (2.5)", mutate.NoFence, nil, 100},
@@ -57,14 +47,6 @@ var masked = []mutation{
 	{"cut below the known commit (invariant 13)", mutate.TruncateCommitted, elections, 0},
 }
 
-// brokenLinks has connections that fail all the time, and a slow network.
-func brokenLinks(s *Swarm) {
-	elections(s)
-	s.netMax, s.netSlow, s.netSlowBy, s.diskMax = 3e7, 0.2, 5e8, 5e7
-	s.weights[fReset], s.weights[fCutOne], s.weights[fElect], s.weights[fKill] = 20, 10, 15, 8
-	s.faultEvery = 1e8
-}
-
 var harm = flag.Bool("harm", false, "count in how many seeds a broken rule harms what was acknowledged")
 
 // TestHarm counts, for the table in ha/DESIGN.md, how often a broken rule does harm that
@@ -75,16 +57,14 @@ func TestHarm(t *testing.T) {
 	}
 	for _, m := range append(mutations, masked...) {
 		for _, nodes := range sizes() {
-			for i, tune := range []func(*Swarm){nil, elections, brokenLinks} {
-				found, example := 0, ""
-				search(*seeds, 0, Options{Nodes: nodes, Steps: 1200, Broken: m.rule, Tune: tune, Harm: true}, func(_ uint64, r Result) bool {
-					if r.Violation != "" {
-						found, example = found+1, r.Violation
-					}
-					return false
-				})
-				t.Logf("%-50s %d nodes, %-9s %5d of %d %s", m.name, nodes, [...]string{"drawn", "elections", "links"}[i], found, *seeds, example)
-			}
+			found, example := 0, ""
+			search(*seeds, 0, Options{Nodes: nodes, Steps: *steps, Broken: m.rule, Harm: true}, func(_ uint64, r Result) bool {
+				if r.Violation != "" {
+					found, example = found+1, r.Violation
+				}
+				return false
+			})
+			t.Logf("%-50s %d nodes %5d of %d %s", m.name, nodes, found, *seeds, example)
 		}
 	}
 }

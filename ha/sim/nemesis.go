@@ -2,7 +2,7 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
+
 	"slices"
 	"time"
 
@@ -40,73 +40,6 @@ const (
 	fCoordWipe
 	faults
 )
-
-// Swarm is what a seed draws: how fast and how broken its world is.
-type Swarm struct {
-	netMin, netMax, netSlowBy int64
-	netSlow                   float64
-	diskMin, diskMax          int64
-	diskSlow, syncFails       float64
-	zkMin, zkMax, session     int64
-	staleReads, lostReplies   float64
-	tailMoves                 float64
-	proposeEvery, faultEvery  int64
-	weights                   [faults]int
-	mode                      replica.SyncMode
-	timing                    replica.Timing
-	replace, stopOnLoss       bool
-	spare                     int
-	founded                   bool
-	wipedCoord                bool
-}
-
-func drawSwarm(r *rand.Rand, nodes int) Swarm {
-	ms := int64(time.Millisecond)
-	pick := func(vs ...int64) int64 { return vs[r.IntN(len(vs))] }
-	some := func(p float64, vs ...float64) float64 {
-		if r.Float64() < p {
-			return vs[r.IntN(len(vs))]
-		}
-		return 0
-	}
-	s := Swarm{netMin: ms / 10, netMax: pick(1, 5, 30) * ms, netSlow: some(0.4, 0.02, 0.2), netSlowBy: pick(100, 1000) * ms,
-		diskMin: ms / 10, diskMax: pick(1, 10, 50) * ms, diskSlow: some(0.3, 0.01), syncFails: some(0.1, 0.005),
-		zkMin: ms, zkMax: pick(5, 30, 100) * ms, session: pick(2000, 6000) * ms,
-		staleReads: some(0.5, 0.1, 0.5), lostReplies: some(0.4, 0.05, 0.3), tailMoves: some(0.4, 0.05, 0.4),
-		proposeEvery: pick(60, 200, 600) * ms, faultEvery: pick(100, 300, 800) * ms,
-		mode: replica.QuorumDisk, timing: replica.DefaultTiming(), replace: r.IntN(2) == 0, stopOnLoss: r.IntN(8) == 0, founded: r.IntN(10) > 0}
-	switch r.IntN(10) {
-	case 0:
-		s.mode = replica.QuorumMem
-	case 1:
-		s.mode = replica.RemoteDisk
-	case 2:
-		s.mode = []replica.SyncMode{replica.LocalDisk, replica.LocalMem, replica.LocalDisk | replica.RemoteMem}[r.IntN(3)]
-	}
-	s.timing.Replace = 3 * time.Second
-	for f := range s.weights {
-		if r.IntN(2) == 0 {
-			s.weights[f] = 1 + r.IntN(10)
-		}
-	}
-	s.weights[fHeal] += 6
-	s.weights[fCoordHeal] += 4
-	rare := func(f fault, oneIn int) {
-		if r.IntN(oneIn) != 0 {
-			s.weights[f] = 0
-		} else {
-			s.weights[f] = min(s.weights[f], 2)
-		}
-	}
-	rare(fCoordWipe, 10)
-	rare(fPowerAll, 2)
-	rare(fWipe, 2)
-	rare(fFlip, 2)
-	if r.IntN(2) == 0 && nodes+2 <= maxNodes {
-		s.spare = 1 + r.IntN(2)
-	}
-	return s
-}
 
 // setUp makes the machines and starts them.
 func (w *World) setUp() {
