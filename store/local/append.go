@@ -2,6 +2,7 @@ package local
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -36,7 +37,7 @@ type chunk struct {
 	batches  int // batches of the group up to and including this chunk
 	known    int // known messages likewise
 	special  bool
-	begins   bool // an epoch: its first record is the epoch's start
+	begins   store.Epoch // that begins with its first record, or 0
 	nextSeq  store.Seq
 	pos      store.Position // set when it is sealed
 	chain    uint32         // value behind it, set when it is sealed
@@ -74,12 +75,18 @@ func (s *Store) Append(b *store.Batch) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.pending > s.opts.MaxPending && s.failure == nil && !s.closing {
+	for (s.pending > s.opts.MaxPending || s.paused) && s.failure == nil && !s.closing {
 		s.room.Wait()
 	}
 	if err := s.refuse(b); err != nil {
 		return err
 	}
+	s.join(b, size)
+	return nil
+}
+
+// join adds a batch to the next group. Called with mu held.
+func (s *Store) join(b *store.Batch, size int) {
 	g := s.cur
 	first := len(g.batches) == 0
 	n := uint64(b.Refs())
@@ -90,7 +97,6 @@ func (s *Store) Append(b *store.Batch) error {
 		signal(s.wake)
 	}
 	s.appends++
-	return nil
 }
 
 // signal wakes the one goroutine that waits on c, now or when it next looks.
@@ -176,7 +182,7 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 		case store.OpPut, store.OpDelete, store.OpMark:
 			c.special = true
 		case store.OpEpochStart:
-			c.special, c.begins = true, true
+			c.special, c.begins = true, store.Epoch(binary.LittleEndian.Uint64(op.Value))
 		}
 		next += store.Seq(len(op.Refs))
 		start := len(g.buf)
@@ -219,7 +225,7 @@ func (s *Store) take(timer *time.Timer) *group {
 		s.mu.Lock()
 		g := s.cur
 		if len(g.batches) > 0 && (g.urgent || due || s.closing) {
-			s.cur = s.freeGroup()
+			s.cur, s.writing = s.freeGroup(), true
 			g.closeChunk()
 			g.size = len(g.buf) - g.pad
 			s.pad = int(s.journal.Offset()+int64(g.size)) & (pageSize - 1) // unless a segment begins in between

@@ -187,7 +187,7 @@ func (s *Store) applyBatch(g *group, c *chunk, b *store.Batch) error {
 		case store.OpMove:
 			err = s.applyRecord(g, c, op)
 		case store.OpEpochStart:
-			t.epochs = t.epochs.Add(s.epoch, c.pos)
+			t.epochs = t.epochs.Add(c.begins, c.pos)
 		}
 		if err != nil {
 			return err

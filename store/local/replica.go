@@ -61,6 +61,7 @@ func OpenReplica(o Options, group string) (*Replica, error) {
 	}
 	s.replicated = true
 	r := &Replica{s: s}
+	s.replica = r
 	if err := r.open(group); err != nil {
 		s.abandon()
 		return nil, fmt.Errorf("open replica %s: %w", o.Dir, err)
@@ -336,7 +337,8 @@ func (r *Replica) Lead(e store.Epoch, gate Gate, onGroup func()) (*Store, error)
 	if _, err := r.Sync(); err != nil {
 		return nil, err
 	}
-	s.epoch, s.opts.Gate, s.opts.OnGroup = e, gate, onGroup
+	s.epoch.Store(uint64(e))
+	s.opts.Gate, s.opts.OnGroup = gate, onGroup
 	s.behind = r.end
 	var err error
 	if s.shadow, err = r.metadata(); err != nil {
@@ -384,6 +386,60 @@ func (r *Replica) metadata() (*journal.Metadata, error) {
 	m.Epochs = slices.Clone(r.epochs)
 	return m, nil
 }
+
+// Pause stops taking batches: Append waits, until Resume. It returns when everything
+// taken before is written and synced, and where the journal then ends.
+func (s *Store) Pause() (store.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = true
+	for (s.writing || len(s.cur.batches) > 0) && s.failure == nil && !s.closing {
+		s.room.Wait()
+	}
+	switch {
+	case s.failure != nil:
+		return 0, s.failure
+	case s.closing:
+		return 0, store.ErrClosed
+	}
+	return s.journal.End(), nil
+}
+
+// Resume ends a pause.
+func (s *Store) Resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused = false
+	s.room.Broadcast()
+}
+
+// NextEpoch appends the start of a higher epoch, which this store leads as it did the
+// one before. The store must be paused. done is called when it is committed or never will be.
+func (s *Store) NextEpoch(e store.Epoch, done func(error)) error {
+	b := s.epochBatch(e, done)
+	size, err := s.prepare(b)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.paused || e <= s.Epoch() {
+		return fmt.Errorf("begin epoch %d: the store leads epoch %d, paused: %t", e, s.Epoch(), s.paused)
+	}
+	if err := s.refuse(b); err != nil {
+		return err
+	}
+	raise(s.opts.Seq, uint64(e)<<store.EpochShift|1)
+	b.SetBase(store.Seq(s.opts.Seq.Load()))
+	s.join(b, size)
+	return nil
+}
+
+// Membership is the member's, while it leads.
+func (s *Store) Membership() Membership { return s.replica.Membership() }
+
+// SaveMembership is the member's, while it leads.
+func (s *Store) SaveMembership(x Membership) error { return s.replica.SaveMembership(x) }
 
 // Close syncs and closes the replica.
 func (r *Replica) Close() error {

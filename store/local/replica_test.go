@@ -152,6 +152,52 @@ func (m *groupMachine) Failover(t *rapid.T) {
 	m.lead(t, best)
 }
 
+// NextEpoch lets the leader go on in a higher epoch, as a change of members does.
+func (m *groupMachine) NextEpoch(t *rapid.T) {
+	end, err := m.s.Pause()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() {
+		_, err := try(m.s, func(b *store.Batch) { b.Put([]byte("a"), []byte("waited")) })
+		waiting <- err
+	}()
+	m.epoch++
+	g := m.g
+	g.mu.Lock()
+	for _, f := range g.followers {
+		if err := f.SaveMembership(Membership{Promised: m.epoch}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.epochs = g.epochs.Add(m.epoch, end)
+	g.mu.Unlock()
+	if err := m.s.SaveMembership(Membership{Promised: m.epoch}); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan error, 1)
+	if err := m.s.NextEpoch(m.epoch, func(err error) { begun <- err }); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-begun; err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-waiting:
+		t.Fatalf("a batch was taken during a pause (%v)", err)
+	default:
+	}
+	m.s.Resume()
+	if err := <-waiting; err != nil {
+		t.Fatal(err)
+	}
+	m.catalog["a"] = "waited"
+	if e := m.s.Epoch(); e != m.epoch {
+		t.Fatalf("the store is in epoch %d, want %d", e, m.epoch)
+	}
+}
+
 // Follow lets a member catch up, and apply some of what is committed.
 func (m *groupMachine) Follow(t *rapid.T) {
 	g := m.g

@@ -30,7 +30,7 @@ type Store struct {
 	log        *slog.Logger
 	lock       io.Closer
 	meta       meta
-	epoch      store.Epoch
+	epoch      atomic.Uint64
 	journal    *journal.Journal
 	index      *index.Index
 	tail       *tail
@@ -38,6 +38,7 @@ type Store struct {
 	check      *checkpointer
 	pins       pins
 	replicated bool              // the store of a member of a group
+	replica    *Replica          // that it is or was, in a group
 	behind     store.Position    // committed journal up to here is applied from the journal before the first group
 	shadow     *journal.Metadata // as of the last sealed batch; only for the sync loop
 
@@ -49,6 +50,8 @@ type Store struct {
 	pad     int      // for cur, see group.pad
 	pending int64    // bytes in groups that are not written
 	closing bool
+	paused  bool  // nothing is taken until Resume
+	writing bool  // the sync loop is at work on a group
 	failure error // first and final
 	appends uint64
 	holeSeq store.Seq // during Open: references below may be repeats, acknowledged in segments that are gone
@@ -193,7 +196,7 @@ func (s *Store) wipe(names []string) error {
 
 // begin starts a new epoch and the goroutines.
 func (s *Store) begin(e store.Epoch) error {
-	s.epoch = e
+	s.epoch.Store(uint64(e))
 	s.meta.Promised = e
 	if err := s.use(); err != nil {
 		return err
@@ -226,7 +229,7 @@ func (t *tail) metadata() *journal.Metadata {
 
 // lead starts the goroutines of a store that appends, and the epoch.
 func (s *Store) lead() error {
-	raise(s.opts.Seq, max(uint64(s.shadow.NextSeq), uint64(s.epoch)<<store.EpochShift|1))
+	raise(s.opts.Seq, max(uint64(s.shadow.NextSeq), s.epoch.Load()<<store.EpochShift|1))
 	s.watchDisk()
 	s.wg.Add(2)
 	go s.syncLoop()
@@ -255,15 +258,19 @@ func raise(c *atomic.Uint64, v uint64) {
 // startEpoch appends the epoch's first record and waits for it.
 func (s *Store) startEpoch() error {
 	done := make(chan error, 1)
-	value := binary.LittleEndian.AppendUint64(nil, uint64(s.epoch))
-	b := store.Batch{
-		Done: func(_ *store.Batch, err error) { done <- err },
-		Ops:  []store.Op{{Kind: store.OpEpochStart, Value: append(value, s.meta.Node...)}},
-	}
-	if err := s.Append(&b); err != nil {
+	b := s.epochBatch(s.Epoch(), func(err error) { done <- err })
+	if err := s.Append(b); err != nil {
 		return err
 	}
 	return <-done
+}
+
+func (s *Store) epochBatch(e store.Epoch, done func(error)) *store.Batch {
+	value := binary.LittleEndian.AppendUint64(nil, uint64(e))
+	return &store.Batch{
+		Done: func(_ *store.Batch, err error) { done(err) },
+		Ops:  []store.Op{{Kind: store.OpEpochStart, Value: append(value, s.meta.Node...)}},
+	}
 }
 
 // fail makes err the store's final error and returns it as such.
@@ -326,7 +333,7 @@ func (s *Store) stopping() bool {
 func (s *Store) Failed() <-chan struct{} { return s.failedCh }
 
 // Epoch is the store's present epoch.
-func (s *Store) Epoch() store.Epoch { return s.epoch }
+func (s *Store) Epoch() store.Epoch { return store.Epoch(s.epoch.Load()) }
 
 // Node is the folder's identity, a UUID.
 func (s *Store) Node() string { return s.meta.Node }
@@ -340,6 +347,7 @@ func (s *Store) Close() error {
 // stopLoops ends the goroutines: what was appended is committed first. It returns
 // why the store failed, if it did.
 func (s *Store) stopLoops() error {
+	s.Resume()
 	close(s.stopCompact)
 	<-s.compactDone
 	s.mu.Lock()
@@ -391,7 +399,7 @@ func (s *Store) abandon() {
 // Stats implements store.Store.
 func (s *Store) Stats() store.Stats {
 	st := store.Stats{
-		Epoch: s.epoch, Synced: s.journal.Synced(), FreeDisk: s.freeDisk.Load(), Full: s.full.Load(), Syncs: s.syncs.Load(),
+		Epoch: s.Epoch(), Synced: s.journal.Synced(), FreeDisk: s.freeDisk.Load(), Full: s.full.Load(), Syncs: s.syncs.Load(),
 		SyncNanos: s.syncNanos.Load(), MaxSyncNanos: s.maxSync.Load(), Checkpoints: s.checkpoints.Load(), CompactedBytes: s.compacted.Load(),
 		IndexBytes: s.index.Size(),
 	}

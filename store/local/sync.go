@@ -24,6 +24,7 @@ func (s *Store) syncLoop() {
 		}
 		s.writeGroup(g)
 		s.mu.Lock()
+		s.writing = false
 		s.pending -= int64(g.size - len(g.chunks)*(journal.HeaderSize+journal.TrailerSize))
 		if !g.moves {
 			s.giveBuffer(g.buf)
@@ -52,6 +53,9 @@ func (s *Store) writeGroup(g *group) {
 	}
 	for i := range g.chunks {
 		c := &g.chunks[i]
+		if c.begins != 0 {
+			s.epoch.Store(uint64(c.begins))
+		}
 		if !s.journal.Fits(c.end - c.off) {
 			if g.err = flush(i); g.err != nil {
 				break
@@ -60,7 +64,7 @@ func (s *Store) writeGroup(g *group) {
 				break
 			}
 		}
-		c.pos = s.journal.Seal(g.buf[c.off:c.end:c.end], journal.Header{Records: c.records, Epoch: s.epoch, Base: c.base},
+		c.pos = s.journal.Seal(g.buf[c.off:c.end:c.end], journal.Header{Records: c.records, Epoch: s.Epoch(), Base: c.base},
 			g.known[known:c.known]...)
 		known = c.known
 		c.chain = s.journal.Chain()
@@ -71,7 +75,7 @@ func (s *Store) writeGroup(g *group) {
 		g.err, g.ok = err, 0
 	}
 	if s.opts.Gate != nil {
-		s.opts.Gate.Written(s.epoch, s.journal.End())
+		s.opts.Gate.Written(s.Epoch(), s.journal.End())
 	}
 	if err := s.sync(); err != nil {
 		g.err, g.ok = err, 0
@@ -88,7 +92,7 @@ func (s *Store) writeGroup(g *group) {
 // makeRoom makes room for a chunk: a new segment. The first batch of an epoch goes
 // into the present one in any case, so that nothing of the epoch comes before it.
 func (s *Store) makeRoom(c *chunk) error {
-	if c.begins && s.journal.Begun() {
+	if c.begins != 0 && s.journal.Begun() {
 		return s.journal.Extend(c.end - c.off)
 	}
 	return s.roll(c.end - c.off)
@@ -96,10 +100,10 @@ func (s *Store) makeRoom(c *chunk) error {
 
 // roll begins a new segment. Without room it gives the reserve up and tries once more.
 func (s *Store) roll(n int) error {
-	err := s.journal.Roll(s.epoch, s.shadow, n)
+	err := s.journal.Roll(s.Epoch(), s.shadow, n)
 	if errors.Is(err, syscall.ENOSPC) {
 		if s.giveReserve() {
-			err = s.journal.Roll(s.epoch, s.shadow, n)
+			err = s.journal.Roll(s.Epoch(), s.shadow, n)
 		}
 		if errors.Is(err, syscall.ENOSPC) {
 			return fmt.Errorf("%w: %w", s.fullError(), err)
@@ -124,7 +128,7 @@ func (s *Store) sync() error {
 		s.log.Warn("slow sync of the journal", "took", d, "dir", s.opts.Dir)
 	}
 	if s.opts.Gate != nil {
-		s.opts.Gate.Synced(s.epoch, s.journal.Synced())
+		s.opts.Gate.Synced(s.Epoch(), s.journal.Synced())
 	}
 	return nil
 }
@@ -158,6 +162,6 @@ func (s *Store) shadowOp(op *store.Op, c *chunk) {
 	case store.OpDrop:
 		s.shadow.Drop(op.Ref.Dest)
 	case store.OpEpochStart:
-		s.shadow.Epochs = s.shadow.Epochs.Add(s.epoch, c.pos)
+		s.shadow.Epochs = s.shadow.Epochs.Add(c.begins, c.pos)
 	}
 }
