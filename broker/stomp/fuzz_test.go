@@ -83,7 +83,7 @@ func TestAckIDRoundTrip(t *testing.T) {
 }
 
 // fixedTemps knows every alias.
-type fixedTemps struct{}
+type fixedTemps struct{ r destRules }
 
 func (fixedTemps) temp(k broker.Kind, alias string) (broker.Destination, error) {
 	return broker.Destination{Kind: k, Name: "t." + alias}, nil
@@ -93,14 +93,19 @@ func (fixedTemps) ofTopic(topic, name string) (broker.Destination, error) {
 	return broker.Destination{Kind: broker.DurableSub, Name: name}, nil
 }
 
-func (fixedTemps) rules() destRules { return destRules{} }
+func (f fixedTemps) rules() destRules { return f.r }
 
 // Every destination that parses is written so that it parses again, to the same.
 func FuzzDest(f *testing.F) {
-	for _, seed := range []string{"/queue/a", "/topic/a.>,queue://b", "a?consumer.x=y", "/temp-queue/r", "a::b", "/dsub/x", ",", ""} {
+	for _, seed := range []string{"/queue/a", "/topic/a.>,queue://b", "a?consumer.x=y", "/temp-queue/r", "a::b", "/dsub/x", ",", "", "/exchange/amq.topic/a.*", "/exchange//q", "/exchange/", "/queue/a%2Fb", "ActiveMQ.Statistics.Destination.>"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		for _, r := range []destRules{{dialect: DialectRabbitMQ}, {separator: '/'}, {DialectRabbitMQ, '/'}} {
+			if _, err := parseDest(text, broker.Queue, false, fixedTemps{r}); err != nil && toFault(err).code == string(broker.CodeInternal) {
+				t.Fatalf("%q with %+v: %v", text, r, err)
+			}
+		}
 		h, err := parseDest(text, broker.Queue, true, fixedTemps{})
 		if err != nil {
 			if toFault(err).code == string(broker.CodeInternal) {
