@@ -78,3 +78,6 @@ func (b *Broker) Groups(d Destination) int {
 
 // Again is the same message as a new one.
 func Again(m *Message) *Message { return &Message{enc: m.enc, dest: m.dest} }
+
+// WakeScheduler lets the scheduler look at the clock, which a test has set.
+func (b *Broker) WakeScheduler() { b.sched.wake() }

@@ -20,15 +20,17 @@ func (s *scheduler) fireJob(w *Work, r *store.Stored, now int64) error {
 	if err != nil {
 		return s.postpone(w, r, &j, now+damagedRetry.Milliseconds(), err)
 	}
+	var older []store.Stored
 	if j.named {
-		newest, err := s.newest(j.key)
+		list, err := s.byKey(j.key)
 		if err != nil {
 			return err
 		}
-		if newest.Seq > 0 && newest.Seq != r.Seq {
+		if best := newestOf(list); best != nil && jobRef(best.Ref) != r.Ref {
 			s.remove(&w.sb, r, &j) // another schedule took its name
 			return nil
 		}
+		older = list
 	}
 	m, err := s.message(r)
 	switch {
@@ -43,7 +45,7 @@ func (s *scheduler) fireJob(w *Work, r *store.Stored, now int64) error {
 	first := j.count == 0
 	next, more := j.delivered(r.Expiry-dueBase, now)
 	if err := s.deliver(w, r, &j, m, id, now, first); err != nil {
-		if isClosing(err) {
+		if isClosing(err) || err == errLater {
 			return err
 		}
 		if j, err2 := decodeJob(r.Overlay); err2 == nil { // as it was
@@ -56,7 +58,17 @@ func (s *scheduler) fireJob(w *Work, r *store.Stored, now int64) error {
 		w.noteDue(next)
 	}
 	s.remove(&w.sb, r, &j)
+	removeAll(&w.sb, older)
 	return nil
+}
+
+// removeAll takes out the jobs of some key references: what a name stood for before must
+// not come to life again when its present job goes.
+func removeAll(sb *store.Batch, keys []store.Stored) {
+	for i := range keys {
+		sb.Remove(jobRef(keys[i].Ref), keys[i].Loc)
+		sb.Remove(keys[i].Ref, keys[i].Loc)
+	}
 }
 
 // postpone tries a job again later.
@@ -104,7 +116,7 @@ func (s *scheduler) message(r *store.Stored) (*Message, error) {
 // deliver adds one copy of a job's message for each of its destinations to w. A later
 // copy than the first is a message of its own to whoever receives it.
 func (s *scheduler) deliver(w *Work, r *store.Stored, j *job, m *Message, id string, now int64, first bool) error {
-	routes, err := s.routes(j, m)
+	routes, err := s.routes(w, j, m)
 	if err != nil {
 		return err
 	}
@@ -146,7 +158,7 @@ func copyExpiry(m *Message, now int64) int64 {
 
 // routes resolves the destinations of a job. What was accepted is delivered: a full
 // destination that would refuse it or make it wait goes beyond its limit.
-func (s *scheduler) routes(j *job, m *Message) ([]route, error) {
+func (s *scheduler) routes(w *Work, j *job, m *Message) ([]route, error) {
 	dests := make([]Destination, 0, len(j.dests))
 	for _, d := range j.dests {
 		if d.Kind.IsTemporary() {
@@ -159,11 +171,17 @@ func (s *scheduler) routes(j *job, m *Message) ([]route, error) {
 	}
 	routes, err := s.b.route(nil, nil, nil, dests, m, limitsHold)
 	var e *Error
-	if err == ErrWouldBlock || (errors.As(err, &e) && e.Code == CodeFull) {
-		return s.b.route(nil, nil, nil, dests, m, limitsOff)
+	if err != ErrWouldBlock && !(errors.As(err, &e) && e.Code == CodeFull) {
+		return routes, err
 	}
-	return routes, err
+	if len(w.targets) > 0 {
+		return nil, errLater // some of those that are on their way may have to give way first
+	}
+	return s.b.route(nil, nil, nil, dests, m, limitsOff)
 }
+
+// errLater says that a job is to be delivered in the next batch.
+var errLater = errors.New("in the next batch")
 
 // target adds one copy for one destination.
 func (s *scheduler) target(w *Work, r *store.Stored, c *copyOf, rt *route) {
@@ -286,9 +304,8 @@ func (s *scheduler) dropOlder(sb *store.Batch, name string) error {
 	}
 	best := newestOf(list)
 	for i := range list {
-		if r := &list[i]; r != best {
-			sb.Remove(jobRef(r.Ref), r.Loc)
-			sb.Remove(r.Ref, r.Loc)
+		if &list[i] != best {
+			removeAll(sb, list[i:i+1])
 		}
 	}
 	return nil

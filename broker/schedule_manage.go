@@ -216,20 +216,28 @@ func (b *Broker) CancelSchedule(id string) error {
 		if err != nil {
 			return err
 		}
-		var list []store.Stored // those that the name replaced too
-		if j.named {
-			if list, err = s.byKey(id); err != nil {
-				return s.b.storeError(err)
-			}
+		list, err := s.sameName(&j)
+		if err != nil {
+			return err
 		}
 		return s.commit(func(sb *store.Batch) {
 			s.remove(sb, &r, &j)
-			for i := range list {
-				sb.Remove(jobRef(list[i].Ref), list[i].Loc)
-				sb.Remove(list[i].Ref, list[i].Loc)
-			}
+			removeAll(sb, list)
 		})
 	})
+}
+
+// sameName returns the key references of a job's name, replaced ones too; none if it has
+// no name.
+func (s *scheduler) sameName(j *job) ([]store.Stored, error) {
+	if !j.named {
+		return nil, nil
+	}
+	list, err := s.byKey(j.key)
+	if err != nil {
+		err = s.b.storeError(err)
+	}
+	return list, err
 }
 
 // settled is find, after all that was handed to the store before is committed.
@@ -269,9 +277,11 @@ func (s *scheduler) cancelSome(q ScheduleQuery) (n int, next string, err error) 
 	}
 	var gone store.Batch
 	next, err = s.each(&q, func(r *store.Stored, j *job) (bool, error) {
+		list, err := s.sameName(j)
 		s.remove(&gone, r, j)
+		removeAll(&gone, list)
 		n++
-		return n < cancelBatch, nil
+		return n < cancelBatch, err
 	})
 	if err != nil || n == 0 {
 		return 0, next, err
@@ -292,6 +302,10 @@ func (b *Broker) RunSchedule(id string) error {
 		if err != nil {
 			return Errorf(CodeInternal, "the message of the schedule %q cannot be read: %w", id, err)
 		}
+		list, err := s.sameName(&j)
+		if err != nil {
+			return err
+		}
 		w := s.work()
 		once := !j.repeats()
 		if err := s.deliver(w, &r, &j, m, id, b.now().UnixMilli(), once); err != nil {
@@ -300,6 +314,7 @@ func (b *Broker) RunSchedule(id string) error {
 		}
 		if once {
 			s.remove(&w.sb, &r, &j)
+			removeAll(&w.sb, list)
 		}
 		return s.flush(w)
 	})

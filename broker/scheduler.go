@@ -244,11 +244,19 @@ func (s *scheduler) nap(next, now int64) time.Duration {
 // lookAhead returns when the next job is due, or when to look again.
 func (s *scheduler) lookAhead(now int64) (int64, error) {
 	horizon := now + lookAhead.Milliseconds()
-	list, _, err := s.b.store.Expired(nil, dueBase+horizon, store.ExpiryCursor(dueBase+now+1), 1)
-	if err != nil || len(list) == 0 {
-		return horizon, err
+	cursor := store.ExpiryCursor(dueBase + now + 1)
+	for { // a page may have nothing but what has just been removed
+		list, next, err := s.b.store.Expired(nil, dueBase+horizon, cursor, 8)
+		switch {
+		case err != nil:
+			return 0, err
+		case len(list) > 0:
+			return list[0].Expiry - dueBase, nil
+		case next == nil:
+			return horizon, nil
+		}
+		cursor = next
 	}
-	return list[0].Expiry - dueBase, nil
 }
 
 // fireUpTo delivers what is due from one time to another, in order.
@@ -282,7 +290,11 @@ func (s *scheduler) fire(list []store.Stored) (int, error) {
 	now := s.b.now().UnixMilli()
 	n := 0
 	for n < len(list) && w.size < fireBytes {
-		if err := s.fireJob(w, &list[n], now); err != nil {
+		err := s.fireJob(w, &list[n], now)
+		if err == errLater {
+			break
+		}
+		if err != nil {
 			w.drop()
 			return 0, err
 		}
