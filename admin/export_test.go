@@ -2,8 +2,10 @@ package admin
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Walk calls fn for each route that the router really has.
@@ -24,6 +26,14 @@ func (s *Server) Walk(fn func(method, path string)) error {
 		}
 		return nil
 	})
+}
+
+// Measure measures now.
+func (s *Server) Measure() { s.rates.update(time.Now(), s.rates.measure()) }
+
+// Registries are those of the metrics.
+func (s *Server) Registries() []prometheus.Gatherer {
+	return []prometheus.Gatherer{s.metrics, s.perQueue}
 }
 
 // Bounds for tests.

@@ -96,7 +96,7 @@ func writeProblem(w http.ResponseWriter, p problem) {
 // isAPI reports whether a program asks.
 func isAPI(r *http.Request) bool {
 	path := r.URL.Path
-	return strings.HasPrefix(path, "/api/") || path == "/healthz" || path == "/readyz"
+	return strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/metrics") || path == "/healthz" || path == "/readyz"
 }
 
 // writeJSON answers with a value.

@@ -31,6 +31,8 @@ func pageRoutes() []route {
 		{get, "/admin", permPublic, (*Server).toConsole, false},
 		{get, "/healthz", permPublic, (*Server).healthz, false},
 		{get, "/readyz", permPublic, (*Server).readyz, false},
+		{get, "/metrics", permView, (*Server).metricsPage, false},
+		{get, "/metrics/per-destination", permView, (*Server).perQueuePage, false},
 		{get, assetPath, permPublic, (*Server).asset, false},
 		{get, "/admin/login", permPublic, (*Server).loginPage, false},
 		{post, "/admin/login", permPublic, (*Server).login, false},

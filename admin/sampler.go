@@ -55,8 +55,26 @@ type track struct {
 	rateIn  float64
 	rateOut float64
 	round   uint64
+	counts  sums
 	history *history
 }
+
+// sums are counters over the whole broker. They never go back, also when a
+// destination goes.
+type sums [sumCount]uint64
+
+// What is summed up.
+const (
+	sumEnqueued = iota
+	sumDequeued
+	sumRedelivered
+	sumExpired
+	sumDead
+	sumDropped
+	sumPublished
+	sumDelivered
+	sumCount
+)
 
 // measured is a destination's counters at one time.
 type measured struct {
@@ -64,6 +82,7 @@ type measured struct {
 	created  time.Time
 	messages int64
 	in, out  uint64
+	counts   sums
 }
 
 // sampler measures rates: a moving average and a short history for each
@@ -81,6 +100,7 @@ type sampler struct {
 	tracks    map[broker.Destination]*track
 	histories int
 	total     track
+	all       sums
 }
 
 func newSampler(b *broker.Broker, interval time.Duration) *sampler {
@@ -119,14 +139,20 @@ func (s *sampler) measure() []measured {
 	list := make([]measured, 0, len(queues)+len(topics))
 	for i := range queues {
 		q := &queues[i]
-		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued})
+		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued, sums{
+			sumEnqueued: q.Enqueued, sumDequeued: q.Dequeued, sumRedelivered: q.Redelivered, sumExpired: q.Expired, sumDead: q.DeadLettered, sumDropped: q.Dropped,
+		}})
 	}
 	for _, q := range s.b.DurableSubscriptions(nil) {
-		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued})
+		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued, sums{
+			sumEnqueued: q.Enqueued, sumDequeued: q.Dequeued, sumRedelivered: q.Redelivered, sumExpired: q.Expired, sumDead: q.DeadLettered, sumDropped: q.Dropped,
+		}})
 	}
 	for i := range topics {
 		t := &topics[i]
-		list = append(list, measured{t.Destination, t.Created, int64(t.Backlog), t.Published, t.Delivered})
+		list = append(list, measured{t.Destination, t.Created, int64(t.Backlog), t.Published, t.Delivered, sums{
+			sumPublished: t.Published, sumDelivered: t.Delivered, sumDropped: t.Dropped,
+		}})
 	}
 	return list
 }
@@ -148,6 +174,7 @@ func (s *sampler) update(now time.Time, list []measured) {
 		}
 		t.round = s.round
 		t.move(m, elapsed, first)
+		s.count(t, m)
 		s.remember(t, m)
 		sum.messages += float64(m.messages)
 		sum.in += t.rateIn
@@ -190,6 +217,25 @@ func (t *track) move(m *measured, elapsed float64, first bool) {
 		t.rateOut = average(t.rateOut, rate(t.out, m.out, elapsed), elapsed)
 	}
 	t.in, t.out = m.in, m.out
+}
+
+// count adds what was counted since the last measurement.
+func (s *sampler) count(t *track, m *measured) {
+	for i, now := range m.counts {
+		before := t.counts[i]
+		if now < before {
+			before = 0
+		}
+		s.all[i] += now - before
+	}
+	t.counts = m.counts
+}
+
+// counted returns the sums over all destinations there ever were.
+func (s *sampler) counted() sums {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.all
 }
 
 // rate is the increase of a counter per second; a counter that began anew counts from zero.

@@ -12,7 +12,7 @@ import (
 var began = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func sampled(name string, created time.Time, in, out uint64) measured {
-	return measured{broker.Destination{Kind: broker.Queue, Name: name}, created, int64(in - out), in, out}
+	return measured{broker.Destination{Kind: broker.Queue, Name: name}, created, int64(in - out), in, out, sums{}}
 }
 
 func TestRates(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"treadmq/broker"
 )
@@ -26,6 +27,12 @@ type Server struct {
 	rates    *sampler
 	handler  http.Handler
 	http     *http.Server
+	metrics  prometheus.Gatherer // of the broker, and of all queues
+	perQueue prometheus.Gatherer
+
+	metricsHandler  http.Handler
+	perQueueHandler http.Handler
+
 	audits   auditLog
 	jobs     *jobs
 	streams  chan struct{} // a slot for each stream of events
@@ -48,6 +55,9 @@ func New(o Options) (*Server, error) {
 	}
 	s.sessions = newSessions(&s.opt, s.sessionFailed)
 	if s.handler, err = s.protect(s.router()); err != nil {
+		return nil, fmt.Errorf("admin: %w", err)
+	}
+	if err := s.openMetrics(); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	s.http = &http.Server{
