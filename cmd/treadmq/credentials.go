@@ -97,19 +97,20 @@ func askPassword(cmd *cobra.Command, prompt string) (password string, err error)
 		return "", usagef("give it with --password-file FILE or in "+envPassword, "a password is needed, and there is no terminal to ask on")
 	}
 	fd := int(in.Fd())
-	state, err := term.GetState(fd)
+	state, err := term.MakeRaw(fd) // no echo before the prompt: somebody may type at once
 	if err != nil {
 		return "", err
 	}
+	defer term.Restore(fd, state)
 	fmt.Fprint(cmd.ErrOrStderr(), prompt)
 	err = interruptible(cmd.Context(), func() error {
 		b, err := term.ReadPassword(fd)
 		password = string(b)
 		return err
 	})
+	term.Restore(fd, state)
 	fmt.Fprintln(cmd.ErrOrStderr())
 	if err != nil {
-		term.Restore(fd, state) // a signal in between left the echo off
 		return "", err
 	}
 	if len(password) > maxAnswer {
