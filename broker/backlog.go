@@ -31,7 +31,7 @@ type eviction struct {
 	byPriority [10][]uint64      // lowest priority first
 	key        string            // header: of messages with one value the older go first
 	latest     map[string]uint64 // of each value
-	older      []uint64          // those with a newer one of their value
+	older      []uint64          // those with a newer one of their value, oldest first
 }
 
 // setEviction changes what goes when the backlog is full.
@@ -142,7 +142,9 @@ func (b *backlog) note(m *Message, pos uint64) {
 		e.latest = map[string]uint64{}
 	}
 	if old, ok := e.latest[key]; ok {
-		e.older = append(b.waiting(e.older), old)
+		e.older = b.waiting(e.older)
+		at, _ := slices.BinarySearch(e.older, old)
+		e.older = slices.Insert(e.older, at, old)
 	}
 	e.latest[key] = pos
 }

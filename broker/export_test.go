@@ -81,3 +81,6 @@ func Again(m *Message) *Message { return &Message{enc: m.enc, dest: m.dest} }
 
 // WakeScheduler lets the scheduler look at the clock, which a test has set.
 func (b *Broker) WakeScheduler() { b.sched.wake() }
+
+// SetStoreUse sets how much of the store's disk is used, until the next sweep.
+func (b *Broker) SetStoreUse(percent int64) { b.storeUse.Store(percent) }

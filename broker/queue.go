@@ -267,10 +267,22 @@ func (q *queue) dispatch(k *wakes) {
 			q.askMark(ln, e.seq)
 		}
 	}
-	if q.filters > 0 || len(q.groups) > 0 {
+	if (q.filters > 0 || len(q.groups) > 0) && q.hasReady() {
 		q.dispatchSelective(k)
 	}
 	q.loadMore()
+}
+
+// hasReady reports whether something waits in the queue. q.mu is held.
+func (q *queue) hasReady() bool {
+	for src := range sources {
+		for l := range store.Lanes {
+			if q.lanes[src][l].waits() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // takeOff counts an entry as in flight. q.mu is held.

@@ -91,6 +91,9 @@ func (q *queue) serveScan(sc *scan, k *wakes) {
 	for l := range store.Lanes {
 		for src := range sources {
 			ln := &q.lanes[src][l]
+			if !ln.waits() && !sc.reading {
+				continue
+			}
 			if !q.scanMemory(sc, ln, src, store.Lane(l), now, k) {
 				return
 			}
