@@ -85,6 +85,7 @@ func (q *queue) elect() {
 	}
 	if elected != nil && elected != q.elected {
 		q.handover = q.inflight > 0
+		q.takeGroups(elected)
 	}
 	q.elected, q.sole = elected, elected != nil
 	if !q.sole {

@@ -188,16 +188,24 @@ func (q *queue) ownerFor(g *group, e *entry) (sc *scan, blocked bool) {
 // the highest priority. One that has not started counts: it is about to. q.mu is held.
 func (q *queue) chooseOwner(e *entry) *scan {
 	var best *scan
-	for i := range q.scans {
-		sc := q.scans[(i+q.next)%len(q.scans)]
+	n := len(q.scans)
+	for i := range n {
+		at := (i + q.next) % n
+		sc := q.scans[at]
 		if q.sole && sc.sub != q.subs[0] {
 			continue
 		}
 		if best != nil && (q.rank(sc.sub) < q.rank(best.sub) || (q.rank(sc.sub) == q.rank(best.sub) && sc.groups >= best.groups)) {
 			continue
 		}
-		if sc.sub.hasRoom() && sc.sub.accepts(q, e) {
-			best = sc
+		if !sc.sub.hasRoom() || !sc.sub.accepts(q, e) {
+			continue
+		}
+		if best = sc; sc.groups == 0 && q.rank(sc.sub) == q.rank(q.scans[0].sub) {
+			if !q.strict {
+				q.next = at + 1
+			}
+			break
 		}
 	}
 	return best
@@ -279,6 +287,19 @@ func (q *queue) rebalance(joined *scan) {
 			continue
 		}
 		excess[g.owner]--
+		if g.moving = true; g.held == 0 {
+			q.groupChanged(g)
+		}
+	}
+}
+
+// takeGroups moves all groups of others when one consumer alone is served from now on.
+// q.mu is held.
+func (q *queue) takeGroups(sole *Subscription) {
+	for _, g := range q.groups {
+		if g.owner == nil || g.owner.sub == sole {
+			continue
+		}
 		if g.moving = true; g.held == 0 {
 			q.groupChanged(g)
 		}

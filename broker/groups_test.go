@@ -469,3 +469,21 @@ func (m *groupModel) receive(t *rapid.T, mc *modelConsumer) {
 		}
 	}
 }
+
+// An exclusive consumer that joins gets the groups of the others too.
+func TestExclusiveConsumerTakesGroups(t *testing.T) {
+	r := newRig(t)
+	p, q := r.connect(), queueNamed("q")
+	a, b := r.connect(), r.connect()
+	a.subscribe(q, prefetch(1))
+	for i := range 4 {
+		p.send(q, fmt.Sprint(i), inGroup(fmt.Sprint("g", i%2)))
+	}
+	d := a.take(1)
+	b.subscribe(q, func(o *broker.SubscribeOptions) { o.Exclusive = true })
+	a.settle(broker.AckAccept, d...)
+	wantBodies(t, b.take(3), "1", "2", "3")
+	if a.waiting() > 0 {
+		t.Error("the other one got a message")
+	}
+}

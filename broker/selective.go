@@ -136,6 +136,8 @@ func (q *queue) scanMemory(sc *scan, ln *lane, src source, l store.Lane, now int
 		case e.msg == nil:
 			q.loadBodies(ln, i)
 			return false
+		case e.grp != nil && len(ln.spills) > 0 && e.seq >= ln.spills[0]:
+			return false // an earlier message of its group may be on its way to the temporary store
 		}
 		switch q.judge(sc, e) {
 		case verdictSkip:
