@@ -199,6 +199,9 @@ func (c *Core) Deadline() time.Duration {
 	if c.lead.epoch == 0 && c.follow.state != streaming {
 		d = c.now + min(c.t.Redial, c.t.Heartbeat)
 	}
+	if f := &c.follow; f.state == idle && f.redial > c.now {
+		d = min(d, f.redial)
+	}
 	return d
 }
 

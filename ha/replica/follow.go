@@ -212,7 +212,6 @@ func (c *Core) sendAck() {
 }
 
 func (c *Core) fromMaster(m Message) {
-	f := &c.follow
 	switch m := m.(type) {
 	case *Welcome:
 		c.welcome(m)
@@ -225,14 +224,25 @@ func (c *Core) fromMaster(m Message) {
 			c.hearCommit(m.Commit, m.Active)
 		}
 	case *Refuse:
-		c.report(Warning, "node %s refuses this node: %s", f.node, m.Reason)
-		if m.Reason == Unready {
-			f.failures--
-		}
-		c.masterLost("it refuses")
+		c.refused(m.Reason)
 	default:
 		c.masterLost("it sent what only followers send")
 	}
+}
+
+// refused leaves a master that does not want this node; soon to come back if it is
+// only about to begin its epoch.
+func (c *Core) refused(why Reason) {
+	f := &c.follow
+	if why == Unready {
+		c.dropFollow()
+		f.redial = c.now + c.t.Redial/5
+		return
+	}
+	if f.failures == 0 {
+		c.report(Warning, "node %s refuses this node: %s", f.node, why)
+	}
+	c.masterLost("it refuses")
 }
 
 // welcome begins a session: the log is cut to where it parts from the master's. Nothing

@@ -19,10 +19,13 @@ type coordService struct {
 	sessions replica.SessionID
 	dead     []replica.SessionID
 	view     *replica.View // the present one, until something changes
-	old      [4]*replica.View
+	old      [staleViews]*replica.View
 	down     bool
 	alive    bool // the process whose request is carried out
 }
+
+// staleViews is how many changes a server may lag behind.
+const staleViews = 16
 
 type memberEntry struct {
 	owner replica.SessionID
@@ -31,7 +34,7 @@ type memberEntry struct {
 
 func (z *coordService) changed() {
 	if z.view != nil {
-		copy(z.old[1:], z.old[:3])
+		copy(z.old[1:], z.old[:])
 		z.old[0] = z.view
 	}
 	z.view = nil
@@ -102,7 +105,7 @@ func (w *World) openSession(n *node) {
 	n.viewPending = false
 	w.step(n, replica.SessionUp{Session: n.session})
 	v := w.zk.snapshot()
-	if o := w.zk.old[w.rnd.IntN(4)]; o != nil && w.chance(w.swarm.staleReads) && !w.calm {
+	if o := w.zk.old[w.rnd.IntN(staleViews)]; o != nil && w.chance(w.swarm.staleReads) && !w.calm {
 		stale := *o // a server that lags behind; but the own mark is read after a sync
 		stale.Marks = v.Marks
 		v = &stale

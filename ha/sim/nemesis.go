@@ -288,7 +288,7 @@ func (w *World) wipeCoord() {
 	}
 	z.reg, z.version, z.lease, z.holder, z.members, z.marks = nil, 0, nil, 0, nil, nil
 	w.notify()
-	z.old = [4]*replica.View{}
+	z.old = [staleViews]*replica.View{}
 	w.stats.Expiries++
 }
 

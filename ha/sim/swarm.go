@@ -71,11 +71,15 @@ func drawSwarm(r *rand.Rand, nodes int) Swarm {
 	if r.IntN(2) == 0 && nodes+2 <= maxNodes {
 		s.spare = 1 + r.IntN(2)
 	}
-	switch r.IntN(6) {
+	switch r.IntN(10) {
 	case 0:
 		elections(&s)
 	case 1:
 		brokenLinks(&s)
+	case 2:
+		staleWorld(&s)
+	case 3:
+		changes(&s)
 	}
 	return s
 }
@@ -96,4 +100,20 @@ func brokenLinks(s *Swarm) {
 	s.netMax, s.netSlow, s.netSlowBy, s.diskMax = 3e7, 0.2, 5e8, 5e7
 	s.weights[fReset], s.weights[fCutOne], s.weights[fElect], s.weights[fKill] = 20, 10, 15, 8
 	s.faultEvery = 1e8
+}
+
+// staleWorld has processes that die while their disk is slow, and come back to an old view.
+func staleWorld(s *Swarm) {
+	elections(s)
+	s.mode = replica.QuorumDisk
+	s.diskMin, s.diskMax, s.staleReads, s.session, s.zkMax = 5e6, 1e8, 0.9, 6e9, 5e6
+	s.weights = [faults]int{fKill: 15, fElect: 15, fCoordCut: 6, fCoordHeal: 5, fHeal: 1}
+	s.faultEvery, s.proposeEvery = 15e7, 6e7
+}
+
+// changes has voters that change all the time.
+func changes(s *Swarm) {
+	elections(s)
+	s.spare = 2
+	s.weights[fVoters], s.weights[fKill], s.weights[fHandover] = 20, 8, 2
 }
