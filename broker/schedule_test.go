@@ -353,3 +353,72 @@ func TestScheduleRefused(t *testing.T) {
 		t.Fatalf("%d schedules", n)
 	}
 }
+
+// TestScheduleCrashWhileDelivering cuts the power several times while much is due: each message is in the queue
+// once, or still to be delivered, never both and never neither.
+func TestScheduleCrashWhileDelivering(t *testing.T) {
+	r := newRig(t)
+	q := queueNamed("q")
+	const n = 3000
+	c := r.connect()
+	w := c.NewWork()
+	at := time.Now().Add(100 * time.Millisecond).UnixMilli()
+	for i := range n {
+		if err := w.Schedule([]broker.Destination{q}, message(q, fmt.Sprint(i)), &broker.Schedule{At: at + int64(i%50)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := flush(t, w); err != nil {
+		t.Fatal(err)
+	}
+	depth := func() int64 {
+		i, err := r.b.Queue(q)
+		if err != nil {
+			return 0
+		}
+		return i.Messages
+	}
+	for _, reached := range []int64{1, n / 4, n / 2} {
+		until(t, fmt.Sprintf("%d are delivered", reached), func() bool { return depth() >= reached })
+		r.crash()
+		if got := depth() + r.b.ScheduleCount(); got > n {
+			until(t, "the counts settle", func() bool { return depth()+r.b.ScheduleCount() <= n })
+		}
+	}
+	until(t, "all are delivered", func() bool { return r.b.ScheduleCount() == 0 })
+	c = r.connect()
+	c.subscribe(q, auto, prefetch(n))
+	seen := map[string]bool{}
+	for _, d := range c.take(n) {
+		if body := string(d.Message.Body()); seen[body] {
+			t.Fatalf("%s came twice", body)
+		} else {
+			seen[body] = true
+		}
+	}
+	if c.waiting() > 0 || depth() > n {
+		t.Fatal("there are more")
+	}
+}
+
+// TestScheduleDamaged: a message that the disk has damaged is put off and holds nothing up.
+func TestScheduleDamaged(t *testing.T) {
+	r := newRig(t)
+	c, q := r.connect(), queueNamed("q")
+	at := time.Now().Add(time.Second).UnixMilli()
+	c.schedule(q, "this will be damaged", broker.Schedule{At: at, Name: "bad"})
+	c.schedule(q, "good", broker.Schedule{At: at + 10})
+	if err := r.st.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	r.damage("this will be damaged")
+	c.subscribe(q, auto)
+	wantBodies(t, c.take(1), "good")
+	list := r.schedules()
+	if len(list) != 1 || list[0].ID != "bad" || time.Until(list[0].Due) < 50*time.Minute {
+		t.Fatalf("left: %+v", list)
+	}
+	if err := r.b.CancelSchedule("bad"); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -74,7 +74,10 @@ const (
 
 func (g *laneGen) reset() *laneGen {
 	if len(g.changes) > maxSpare {
-		g.changes = nil // a map never shrinks
+		g.changes = nil // a map never shrinks, nor does the next
+	}
+	if len(g.overlays) > maxSpare {
+		g.overlays = nil
 	}
 	clear(g.changes)
 	clear(g.overlays)
