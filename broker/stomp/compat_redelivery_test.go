@@ -209,3 +209,28 @@ func TestCompatRedelivery_BackOff(t *testing.T) {
 		})
 	}
 }
+
+// With the strategy individual a durable subscription has a dead-letter queue of its own.
+func TestCompatRedelivery_DeadLettersOfSubscriber(t *testing.T) {
+	r := newRig(t, withPolicy(func(d broker.Destination, p *broker.Policy) {
+		if d.Kind == broker.DurableSub {
+			p.DeadLetter.Strategy = broker.DeadLetterIndividual
+		}
+	}))
+	one, two := r.connected("client-id:one\n"), r.connected("client-id:two\n")
+	for _, c := range []*client{one, two} {
+		c.subscribe("/topic/t", "activemq.subscriptionName:audit\nack:client-individual\n")
+	}
+	r.connected("").publish("/topic/t", "", "x")
+	for _, c := range []*client{one, two} {
+		c.send("NACK\nid:" + c.take("x")[0].get("ack") + "\nrequeue:false\nreceipt:r\n\n\x00")
+		c.expectReceipt("r")
+	}
+	for _, name := range []string{"one", "two"} {
+		c := r.connected("")
+		c.subscribe("/queue/DLQ."+name+".audit", "")
+		if m := c.take("x")[0]; m.get("original-destination") != "/dsub/"+name+".audit" {
+			t.Fatal(m)
+		}
+	}
+}
