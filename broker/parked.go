@@ -11,6 +11,7 @@ type parkedSend struct {
 
 	// Guarded by the mu of the queue that it waits for.
 	timer *time.Timer
+	tries int  // in a row that found no queue full and yet were held up
 	going bool // being sent: it keeps its place, so that nobody overtakes it
 	late  bool // its time was up meanwhile
 }
@@ -22,8 +23,12 @@ type parkedSend struct {
 // that was full.
 func (c *Conn) SendWhenRoom(dests []Destination, m *Message, done func(error)) {
 	ps := &parkedSend{c: c, dests: dests, m: m, done: done}
-	for {
-		if q := c.b.fullQueue(dests, m, limitsHold, 0); q != nil {
+	for try := 0; ; try++ {
+		if try == maxFullTries {
+			done(Errorf(CodeFull, "a queue that the message is forwarded to is full; consume some or raise its limit"))
+			return
+		}
+		if q := c.b.fullQueue(dests, m, limitsHold, nil); q != nil {
 			c.b.parkMu.Lock()
 			c.parked += m.Size()
 			c.b.parkMu.Unlock()
@@ -41,6 +46,10 @@ func (c *Conn) SendWhenRoom(dests []Destination, m *Message, done func(error)) {
 		c.b.dropParked(c)
 	}
 }
+
+// maxFullTries bounds how often a send is tried again that found a destination full
+// which a closer look does not: it is hardly ever more than once.
+const maxFullTries = 100
 
 // park lets a send wait for room in q.
 func (q *queue) park(ps *parkedSend) {
@@ -70,8 +79,9 @@ func (ps *parkedSend) send(lim limits) error {
 	return nil
 }
 
-// fullQueue returns the first of the destinations that would hold the message up.
-func (b *Broker) fullQueue(dests []Destination, m *Message, lim limits, depth int) *queue {
+// fullQueue returns the first of the destinations, or of those that they are
+// forwarded to (then by these fans), that would hold the message up.
+func (b *Broker) fullQueue(dests []Destination, m *Message, lim limits, by []*fan) *queue {
 	for _, d := range dests {
 		if !d.Kind.IsQueue() {
 			continue
@@ -86,15 +96,19 @@ func (b *Broker) fullQueue(dests []Destination, m *Message, lim limits, depth in
 		if (f == nil || !f.only) && q.holdsUp(int64(m.Size()), lim) {
 			return q
 		}
-		if f == nil || depth >= maxForwards {
+		if f == nil || len(by) >= maxForwards {
 			continue
+		}
+		var over []byte
+		if len(by) > 0 {
+			over = by[0].original
 		}
 		for i := range f.feeds {
 			x := &f.feeds[i]
-			if x.q != nil || !x.filter.matches(b, m, d, 0, m.Expiration(), nil) {
+			if x.q != nil || !x.filter.matches(b, m, d, 0, m.Expiration(), over) {
 				continue
 			}
-			if full := b.fullQueue([]Destination{x.to}, m, lim, depth+1); full != nil {
+			if full := b.fullQueue([]Destination{x.to}, m, lim, append(by, f)); full != nil {
 				return full
 			}
 		}
@@ -210,10 +224,13 @@ func (q *queue) nextParked() *parkedSend {
 // stillFull decides about a send that found a destination full after all: it
 // keeps its place here, or waits for the other one. It reports whether to go on.
 func (q *queue) stillFull(ps *parkedSend) bool {
-	other := q.b.fullQueue(ps.dests, ps.m, limitsResume, 0)
+	other := q.b.fullQueue(ps.dests, ps.m, limitsResume, nil)
 	q.mu.Lock()
 	ps.going = false
-	late := ps.late
+	if ps.tries++; other != nil {
+		ps.tries = 0
+	}
+	late := ps.late || ps.tries >= maxFullTries
 	if late || (other != nil && other != q) {
 		q.unpark(ps)
 	}

@@ -125,6 +125,22 @@ func TestDurableSubscription_SecondConsumer(t *testing.T) {
 	c.expectError("in-use")
 }
 
+// In dialect rabbitmq all share.
+func TestDurableSubscription_SecondConsumerRabbitMQ(t *testing.T) {
+	r := newRig(t)
+	r.listen(ListenerOptions{Name: "rabbit", Dialect: DialectRabbitMQ})
+	a, b := r.connected(""), r.connected("")
+	for _, c := range []*client{a, b} {
+		c.subscribe("/topic/a", "durable:true\nauto-delete:false\n")
+	}
+	p := r.connected("")
+	p.publish("/topic/a", "", "1")
+	p.publish("/topic/a", "", "2")
+	if m1, m2 := a.expect("MESSAGE").body, b.expect("MESSAGE").body; m1 == m2 {
+		t.Fatalf("both got %q", m1)
+	}
+}
+
 // Who comes again after its connection broke finds what it had not acknowledged, flagged.
 func TestDurableSubscription_Reconnect(t *testing.T) {
 	n := newNode(t)

@@ -202,9 +202,11 @@ func TestCompositeDestinations_Full(t *testing.T) {
 	n := newNode(t, withRouting(broker.Routing{Forwards: []broker.Forward{
 		{From: queueNamed("a"), To: []broker.Destination{queueNamed("b")}, Only: true, Selector: "x = 1"},
 		{From: queueNamed("f"), To: []broker.Destination{queueNamed("failing")}, Only: true},
+		{From: queueNamed("far"), To: []broker.Destination{queueNamed("a"), queueNamed("middle")}, Only: true},
+		{From: queueNamed("middle"), To: []broker.Destination{queueNamed("end")}, Only: true, Selector: "\"original-destination\" = 'queue://far'"},
 	}}), nodePolicy(func(d broker.Destination, p *broker.Policy) {
 		switch d.Name {
-		case "b":
+		case "b", "end":
 			p.MaxMessages, p.OnFull = 1, broker.FullBlock
 		case "failing":
 			p.MaxMessages, p.OnFull = 1, broker.FullFail
@@ -217,6 +219,13 @@ func TestCompositeDestinations_Full(t *testing.T) {
 	c := n.connected("")
 	c.subscribe("/queue/b", "")
 	c.take("1", "2")
+	p.expectReceipt("2")
+	p.publish("/queue/far", "", "1")
+	p.send("SEND\ndestination:/queue/far\nreceipt:2\n\n2\x00")
+	p.publish("/queue/a", "x:2\n", "not held up")
+	end := n.connected("")
+	end.subscribe("/queue/end", "")
+	end.take("1", "2")
 	p.expectReceipt("2")
 	p.publish("/queue/f", "", "1")
 	p.send("SEND\ndestination:/queue/f\n\n2\x00")
