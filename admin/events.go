@@ -25,6 +25,8 @@ func (s *Server) streamed(of string) (view func(url.Values) (any, error), ok boo
 		return s.queueList, true
 	case "topics":
 		return s.topicList, true
+	case "subscriptions":
+		return s.durableList, true
 	case "queue":
 		return func(v url.Values) (any, error) {
 			d, err := s.queueDest(v.Get("name"), v.Get("kind"))
@@ -48,7 +50,7 @@ func (s *Server) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	view, ok := s.streamed(query.Get("of"))
 	if !ok {
-		return badRequest("of is overview, queues, queue, topics, connections, consumers or jobs.")
+		return badRequest("of is overview, queues, queue, topics, connections, consumers, subscriptions or jobs.")
 	}
 	first, err := view(query)
 	if err != nil {

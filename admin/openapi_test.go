@@ -47,7 +47,7 @@ var queryParams = map[string][2]string{
 	"to":          {"string", "Only what is due then or earlier"},
 	"destination": {"string", "Only what is delivered there: /queue/NAME or /topic/NAME"},
 	"all":         {"boolean", "Really all, when nothing else is given"},
-	"of":          {"string", "What to watch: overview, queues, queue, topics, connections, consumers or jobs. Other parameters are those of that list; queue takes name and kind"},
+	"of":          {"string", "What to watch: overview, queues, queue, topics, connections, consumers, subscriptions or jobs. Other parameters are those of that list; queue takes name and kind"},
 }
 
 var apiDocs = map[string]apiDoc{
@@ -74,7 +74,7 @@ var apiDocs = map[string]apiDoc{
 	"DELETE /api/v1/topics/{name}":        {summary: "Forget a topic that nobody is subscribed to", status: "204"},
 	"POST /api/v1/topics/{name}/messages": {summary: "Publish a message", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
 
-	"GET /api/v1/subscriptions":                  {summary: "List durable subscriptions", query: listParams, out: listPage[durableView]{}},
+	"GET /api/v1/subscriptions":                  {summary: "List durable subscriptions", query: append(slices.Clone(listParams), "history"), out: listPage[durableView]{}},
 	"GET /api/v1/subscriptions/{name}":           {summary: "One durable subscription with its consumers and policy", out: durableDetail{}},
 	"PUT /api/v1/subscriptions/{name}":           {summary: "Create a durable subscription, or change its topics or selector", in: newDurable{}, out: durableView{}, status: "201", also: map[string]any{"200": durableView{}}},
 	"DELETE /api/v1/subscriptions/{name}":        {summary: "Delete a durable subscription with its messages", query: []string{"force"}, status: "204"},

@@ -29,6 +29,10 @@ func (s *Server) topicDest(name, kind string) (broker.Destination, error) {
 func (s *Server) dest(name, kind string, plain, temp broker.Kind, exists func(broker.Destination) bool) (broker.Destination, error) {
 	d, t := broker.Destination{Kind: plain, Name: name}, broker.Destination{Kind: temp, Name: name}
 	switch kind {
+	case kindName(broker.DurableSub):
+		if plain == broker.Queue {
+			return broker.Destination{Kind: broker.DurableSub, Name: name}, nil
+		}
 	case kindName(plain):
 		return d, nil
 	case kindName(temp):
@@ -49,6 +53,17 @@ func (s *Server) topic(d broker.Destination) (broker.TopicInfo, error) {
 		return broker.TopicInfo{}, broker.Errorf(broker.CodeNoDestination, "there is no %s %q", d.Kind, d.Name)
 	}
 	return list[0], nil
+}
+
+// exists reports whether there is such a destination.
+func (s *Server) exists(d broker.Destination) bool {
+	var err error
+	if d.Kind.IsQueue() {
+		_, err = s.b.Queue(d)
+	} else {
+		_, err = s.topic(d)
+	}
+	return err == nil
 }
 
 // createQueue makes a queue and reports whether it is new.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"treadmq/broker"
+	"treadmq/broker/stomp/sendheader"
 )
 
 // sendForm is the form as somebody filled it in.
@@ -23,6 +24,8 @@ type sendForm struct {
 	Priority      string
 	TTL           string // seconds
 	Persistent    bool
+	Delay         string // seconds
+	Repeat        string // how often it is sent
 	Error         string
 }
 
@@ -83,8 +86,14 @@ func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Desti
 	}
 	f := readSendForm(r.PostForm)
 	o, err := f.outgoing()
-	id := ""
+	id, n := "", 1
 	if err == nil {
+		n, err = f.times()
+	}
+	for range n {
+		if err != nil {
+			break
+		}
 		id, err = s.send(r, d, o)
 	}
 	if err != nil {
@@ -93,6 +102,10 @@ func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Desti
 		return s.sendPage(w, r, p.Status, d, f)
 	}
 	s.flash(r, "flash.sent", id)
+	if !s.exists(d) { // the message is to come later, and makes it then
+		http.Redirect(w, r, s.ui.url("/admin/schedules"), http.StatusSeeOther)
+		return nil
+	}
 	http.Redirect(w, r, s.ui.url("/admin/"+whatOf(d), "name", d.Name, "kind", kindName(d.Kind)), http.StatusSeeOther)
 	return nil
 }
@@ -105,6 +118,7 @@ func readSendForm(v url.Values) sendForm {
 		Encoding: v.Get("encoding"), ContentType: v.Get("content-type"), CorrelationID: v.Get("correlation-id"),
 		ReplyTo: v.Get("reply-to"), Type: v.Get("type"), Priority: v.Get("priority"), TTL: v.Get("ttl"),
 		Persistent: v.Get("persistent") == "true",
+		Delay:      v.Get("delay"), Repeat: v.Get("repeat"),
 	}
 }
 
@@ -135,7 +149,29 @@ func (f *sendForm) outgoing() (*outgoing, error) {
 			o.Headers.add(h.Name, h.Value)
 		}
 	}
+	if f.Delay != "" {
+		seconds, err := strconv.ParseFloat(f.Delay, 64)
+		if err != nil || seconds < 0 || seconds > 1e9 {
+			return nil, badRequest("The delay is a number of seconds.")
+		}
+		o.Headers.add(sendheader.Delay, strconv.FormatInt(int64(seconds*1000), 10))
+	}
 	return o, f.readHeaders(o)
+}
+
+// maxRepeat is how often the form sends a message at most.
+const maxRepeat = 100
+
+// times is how often the message is sent.
+func (f *sendForm) times() (int, error) {
+	if f.Repeat == "" {
+		return 1, nil
+	}
+	n, err := strconv.Atoi(f.Repeat)
+	if err != nil || n < 1 || n > maxRepeat {
+		return 0, badRequest("A message is sent 1 to " + strconv.Itoa(maxRepeat) + " times.")
+	}
+	return n, nil
 }
 
 // readHeaders reads the lines of the form's own headers.

@@ -174,6 +174,9 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) liveURL(path string, d broker.Destination) string {
+	if d.Kind == broker.DurableSub {
+		path = "/api/v1/subscriptions"
+	}
 	return s.ui.url(path, "name", d.Name, "history", "true")
 }
 

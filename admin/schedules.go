@@ -51,15 +51,23 @@ func (s *Server) apiSchedules(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, next, err := s.b.Schedules(q)
+	p, err := s.schedulePage(q)
 	if err != nil {
 		return err
+	}
+	return writeJSON(w, http.StatusOK, p)
+}
+
+func (s *Server) schedulePage(q broker.ScheduleQuery) (schedulePage, error) {
+	list, next, err := s.b.Schedules(q)
+	if err != nil {
+		return schedulePage{}, err
 	}
 	p := schedulePage{Items: []sendheader.ScheduleView{}, Next: next, Total: s.b.ScheduleCount()}
 	for i := range list {
 		p.Items = append(p.Items, sendheader.NewScheduleView(&list[i], destPath))
 	}
-	return writeJSON(w, http.StatusOK, p)
+	return p, nil
 }
 
 // scheduleDetail is one schedule with its message.

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"net/http"
+	"net/url"
 
 	"treadmq/broker"
 )
@@ -37,20 +38,32 @@ func durableFigures() figures[durableView] {
 }
 
 func (s *Server) apiDurables(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseListQuery(r.URL.Query())
+	return answer(w, r, s.durableList)
+}
+
+// durableList is the list of durable subscriptions that a query asks for.
+func (s *Server) durableList(v url.Values) (any, error) {
+	q, err := parseListQuery(v)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	page, err := s.durablePage(q)
+	if err == nil && v.Get("history") == "true" {
+		for i := range page.Items {
+			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
+		}
+	}
+	return page, err
+}
+
+// durablePage is one page of the list of durable subscriptions.
+func (s *Server) durablePage(q listQuery) (listPage[durableView], error) {
 	infos := s.b.DurableSubscriptions(q.wants())
 	views := make([]durableView, len(infos))
 	for i := range infos {
 		views[i] = s.durableView(&infos[i])
 	}
-	page, err := pageOf(views, q, durableFigures())
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, page)
+	return pageOf(views, q, durableFigures())
 }
 
 func durableDest(r *http.Request) (broker.Destination, error) {
@@ -119,18 +132,21 @@ func (s *Server) apiDurableDelete(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	force := r.URL.Query().Get("force") == "true"
-	done := make(chan error, 1)
-	err = s.b.DeleteDurable(d.Name, force, func(err error) { done <- err })
-	if err == nil {
-		err = committed(r.Context(), done)
-	}
-	s.audit(r, "delete", destPath(d), err, "force", force)
-	if err != nil {
+	if err := s.deleteDurable(r, d, r.URL.Query().Get("force") == "true"); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+func (s *Server) deleteDurable(r *http.Request, d broker.Destination, force bool) error {
+	done := make(chan error, 1)
+	err := s.b.DeleteDurable(d.Name, force, func(err error) { done <- err })
+	if err == nil {
+		err = committed(r.Context(), done)
+	}
+	s.audit(r, "delete", destPath(d), err, "force", force)
+	return err
 }
 
 func (s *Server) apiDurablePurge(w http.ResponseWriter, r *http.Request) error {

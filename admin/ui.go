@@ -94,7 +94,7 @@ func (u *ui) loadPages(files fs.FS) error {
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
 		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "millis": formatMillis,
 		"spark": sparkline, "url": u.url, "asset": u.assetURL,
-		"cli": commandLine, "legend": legend, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) },
+		"cli": commandLine, "legend": legend, "millispan": func(ms int64) string { return formatSpan(ms / 1000) }, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) },
 		"dict": dict, "list": func(v ...string) []string { return v },
 	}).ParseFS(files, "templates/layout.html", "templates/parts/*.html")
 	if err != nil {

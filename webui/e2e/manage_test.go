@@ -177,3 +177,52 @@ func TestLanguages(t *testing.T) {
 		t.Errorf("back in %s", got)
 	}
 }
+
+func TestDurableSubscribers(t *testing.T) {
+	r := newRig(t)
+	if err := r.b.OpenDurable(broker.DurableOptions{Name: "app.prices", Topics: []string{"prices.>"}, Selector: "tenant = 'north'"}); err != nil {
+		t.Fatal(err)
+	}
+	r.fill(topic("prices.gold"), "1", "2")
+	b := r.logged("alice", "400")
+	b.goTo("/admin/topics")
+	b.press(".tabs a:nth-child(2)")
+	b.picture("subscriptions")
+	if got := b.text("tbody"); !strings.Contains(got, "prices.>") || !strings.Contains(got, "tenant = 'north'") {
+		t.Errorf("listed is %s", got)
+	}
+	b.press("td.name a")
+	if n := eval[int](b, `document.querySelectorAll("#messages tbody tr").length`); n != 2 {
+		t.Errorf("%d messages are shown", n)
+	}
+	r.fill(topic("prices.gold"), "3")
+	b.until(`document.querySelector("[data-f=messages]").textContent === "3"`)
+	b.click("details.menu summary")
+	b.set(".menu input[name=confirm]", "app.prices")
+	b.press(".menu button")
+	if got := b.text("main"); !strings.Contains(got, "There are no durable subscriptions") {
+		t.Errorf("after deleting it: %s", got)
+	}
+}
+
+func TestScheduleAndRepeat(t *testing.T) {
+	r := newRig(t)
+	b := r.logged("alice")
+	b.goTo("/admin/queue/send?name=later")
+	b.set("textarea[name=body]", "x")
+	b.set("input[name=delay]", "3600")
+	b.press(".form button[type=submit]")
+	b.picture("schedules")
+	if got := b.text("tbody"); !strings.Contains(got, "/queue/later") {
+		t.Fatalf("scheduled is %s", got)
+	}
+	b.press("button[value=run]")
+	b.goTo("/admin/schedules")
+	b.goTo("/admin/queue/send?name=often")
+	b.set("textarea[name=body]", "x")
+	b.set("input[name=repeat]", "5")
+	b.press(".form button[type=submit]")
+	if got := r.depth("often"); got != 5 {
+		t.Errorf("%d messages were sent", got)
+	}
+}
