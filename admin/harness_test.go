@@ -65,7 +65,7 @@ func (u lookup) Lookup(name string) (admin.User, bool) {
 
 // rig is a console on a real broker.
 type rig struct {
-	t     *testing.T
+	t     testing.TB
 	b     *broker.Broker
 	s     *admin.Server
 	users *users
@@ -92,7 +92,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-func newBroker(t *testing.T, policy func(broker.Destination) broker.Policy) *broker.Broker {
+func newBroker(t testing.TB, policy func(broker.Destination) broker.Policy) *broker.Broker {
 	t.Helper()
 	seq := new(atomic.Uint64)
 	var at atomic.Pointer[broker.Broker]
@@ -129,7 +129,7 @@ func newRig(t *testing.T, change ...func(*admin.Options)) *rig {
 }
 
 // newConsole makes a console without a listener, for tests with a fake clock.
-func newConsole(t *testing.T, change ...func(*admin.Options)) *rig {
+func newConsole(t testing.TB, change ...func(*admin.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, users: newUsers(), audit: &lines{}}
 	policy := func(d broker.Destination) broker.Policy {
@@ -180,7 +180,7 @@ type answer struct {
 	body   string
 }
 
-func (a answer) json(t *testing.T, v any) {
+func (a answer) json(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(a.body), v); err != nil {
 		t.Fatalf("%v in %s", err, a.body)
@@ -279,7 +279,7 @@ func (c *client) send(path, body string) string {
 }
 
 // must fails the test unless the answer has the status.
-func (a answer) must(t *testing.T, status int) answer {
+func (a answer) must(t testing.TB, status int) answer {
 	t.Helper()
 	if a.status != status {
 		t.Fatalf("status %d instead of %d: %s %v", a.status, status, a.body, a.header)

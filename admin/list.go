@@ -98,6 +98,12 @@ type position struct {
 	name   string
 }
 
+// place is an item's position while a list is sorted.
+type place struct {
+	position
+	item int // index in the list
+}
+
 func (p position) String() string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatFloat(p.figure, 'g', -1, 64) + ":" + p.name))
 }
@@ -134,27 +140,33 @@ func pageOf[T sortable](items []T, q listQuery, by figures[T]) (listPage[T], err
 		}
 		return strings.Compare(a.name, b.name)
 	}
-	slices.SortFunc(items, func(a, b T) int { return order(at(&a), at(&b)) })
-	p := listPage[T]{Total: len(items)}
+	places := make([]place, len(items)) // what is compared is made once
+	for i := range items {
+		places[i] = place{at(&items[i]), i}
+	}
+	slices.SortFunc(places, func(a, b place) int { return order(a.position, b.position) })
+	p := listPage[T]{Total: len(items), Items: []T{}}
 	if q.Cursor != "" {
 		after, err := parsePosition(q.Cursor)
 		if err != nil {
 			return p, err
 		}
-		p.from, _ = slices.BinarySearchFunc(items, after, func(t T, target position) int {
-			if order(at(&t), target) <= 0 {
+		p.from, _ = slices.BinarySearchFunc(places, after, func(x place, target position) int {
+			if order(x.position, target) <= 0 {
 				return -1
 			}
 			return 1
 		})
 	}
 	to := min(p.from+q.Limit, len(items))
-	p.Items = items[p.from:to]
+	for _, x := range places[p.from:to] {
+		p.Items = append(p.Items, items[x.item])
+	}
 	if to < len(items) {
-		p.Next = at(&items[to-1]).String()
+		p.Next = places[to-1].String()
 	}
 	if p.from > q.Limit {
-		p.prev = at(&items[p.from-q.Limit-1]).String()
+		p.prev = places[p.from-q.Limit-1].String()
 	}
 	return p, nil
 }

@@ -101,11 +101,11 @@ type Totals struct {
 // Queues returns all queues, without durable subscriptions, in order of name. filter may be nil.
 func (b *Broker) Queues(filter func(Destination) bool) []QueueInfo {
 	queues := b.queueList(func(d Destination) bool { return d.Kind != DurableSub && (filter == nil || filter(d)) })
+	slices.SortFunc(queues, func(a, b *queue) int { return strings.Compare(a.dest.Name, b.dest.Name) }) // pointers: there may be many
 	infos := make([]QueueInfo, len(queues))
 	for i, q := range queues {
 		infos[i] = q.info()
 	}
-	slices.SortFunc(infos, compareNames)
 	return infos
 }
 
