@@ -150,6 +150,10 @@ func TestActionsOnNamedMessages(t *testing.T) {
 	c.do("DELETE", one, "", "").must(t, http.StatusNoContent)
 	c.do("DELETE", one, "", "").must(t, http.StatusNotFound)
 	r.subscriber(queue("q"), 1, "")
+	waitFor(t, func() bool {
+		info, err := r.b.Queue(queue("q"))
+		return err == nil && info.InFlight == 1
+	})
 	c.do("DELETE", "/api/v1/queues/q/messages/"+m.Items[2].Cursor, "", "").must(t, http.StatusConflict)
 	if got := c.bodies("q", ""); !slices.Equal(got, []string{"2", "4"}) {
 		t.Errorf("left: %v", got)
