@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"treadmq/store"
 )
 
 // ask sends a request for statistics and returns n answers.
@@ -101,4 +103,22 @@ func TestAdvisoryOverSTOMP(t *testing.T) {
 	}
 	c.send("SEND\ndestination:/topic/ActiveMQ.Advisory.Consumer.Queue.orders\nreceipt:x\n\nforged\x00")
 	c.expectError("not-authorized")
+}
+
+// An answer knows of what the connection sent before, also while the store takes its time.
+func TestStatisticsAfterCommit(t *testing.T) {
+	g := &gate{}
+	r := newRig(t, func(r *rig) { r.wrap = func(s store.Store) store.Store { g.Store = s; return g } })
+	c := r.connected("")
+	c.send("SUBSCRIBE\nid:s\ndestination:/temp-queue/stats\n\n\x00SEND\ndestination:/queue/a\nreceipt:1\n\nx\x00")
+	c.expectReceipt("1")
+	g.set(true)
+	c.send("SEND\ndestination:/queue/a\n\nx\x00SEND\ndestination:ActiveMQ.Statistics.Destination.a\nreply-to:/temp-queue/stats\n\n\x00")
+	until(t, "the message is on its way", func() bool { return g.waiting() > 0 })
+	c.expectNothing()
+	g.set(false)
+	var s map[string]any
+	if g := c.expect("MESSAGE"); json.Unmarshal([]byte(g.body), &s) != nil || s["size"] != 2.0 {
+		t.Fatal(g)
+	}
 }
