@@ -80,6 +80,9 @@ func TestHarm(t *testing.T) {
 // TestMutations: a checker that finds nothing may be broken. Each rule of the protocol is
 // switched off in turn, and the simulation must notice within its budget.
 func TestMutations(t *testing.T) {
+	if raced {
+		t.Skip("slow with the race detector, which adds nothing here: make sim-short")
+	}
 	for _, m := range mutations {
 		t.Run(m.name, func(t *testing.T) {
 			for _, nodes := range sizes() {
