@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-
-	"treadmq/broker"
 )
 
 // fill sends n numbered messages to a queue.
@@ -228,49 +226,4 @@ func TestCompatSubscribe_Selector(t *testing.T) {
 	topic.subscribe("/topic/t", "selector:n > 1\n")
 	fill(c, "/topic/t", 4)
 	topic.take("2", "3")
-}
-
-// What gives way when a topic subscriber is behind is a policy: the oldest, the oldest of the lowest priority, what has
-// a newer one of its key, or the subscriber itself.
-func TestCompatFlow_Evict(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		evict broker.Evict
-		left  []string // nil: the connection ends
-	}{
-		{"oldest", broker.EvictOldest, []string{"c", "d", "e"}},
-		{"lowest-priority", broker.EvictLowestPriority, []string{"b", "d", "e"}},
-		{"key", broker.EvictOlderOfKey, []string{"a", "c", "e"}},
-		{"disconnect", broker.EvictDisconnect, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) {
-				p.PendingLimit, p.Evict = 3, c.evict
-				if c.evict == broker.EvictOlderOfKey {
-					p.EvictKey = "key"
-				}
-			}))
-			s, p := r.connected(""), r.connected("")
-			s.subscribe("/topic/a", "ack:client-individual\nactivemq.prefetchSize:1\n")
-			p.publish("/topic/a", "", "first")
-			m := s.take("first")[0]
-			for _, x := range []struct{ body, headers string }{
-				{"a", "priority:1\nkey:0\n"}, {"b", "priority:9\nkey:1\n"}, {"c", "priority:2\nkey:1\n"}, {"d", "priority:9\nkey:2\n"},
-				{"e", "priority:9\nkey:2\n"},
-			} {
-				p.publish("/topic/a", x.headers, x.body)
-			}
-			if c.left == nil {
-				s.expect("ERROR")
-				s.expectEnd()
-				return
-			}
-			for _, want := range c.left {
-				s.send("ACK\nid:" + m.get("ack") + "\n\n\x00")
-				m = s.take(want)[0]
-			}
-			s.send("ACK\nid:" + m.get("ack") + "\n\n\x00")
-			s.nothing()
-		})
-	}
 }
