@@ -112,7 +112,8 @@ type plan struct {
 
 // plan checks a schedule and works out the first delivery. nil is at once.
 func (b *Broker) plan(dests []Destination, s *Schedule) (*plan, error) {
-	now := b.now().UnixMilli()
+	clock := b.now()
+	now := clock.UnixMilli()
 	if err := s.check(now); err != nil {
 		return nil, err
 	}
@@ -126,7 +127,8 @@ func (b *Broker) plan(dests []Destination, s *Schedule) (*plan, error) {
 		delay: s.Delay.Milliseconds(), period: s.Period.Milliseconds(), repeat: s.Repeat, left: s.Repeat,
 	}}
 	var err error
-	if p.due, err = p.first(s.At, now); err != nil {
+	whole := clock.Add(time.Millisecond - 1).UnixMilli() // a part of a millisecond counts as one: nothing comes early
+	if p.due, err = p.first(s.At, whole); err != nil {
 		return nil, err
 	}
 	switch {

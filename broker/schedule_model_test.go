@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -224,10 +225,7 @@ func (m *scheduleModel) check(t *rapid.T) {
 		got = append(got, line{i.Due.UnixMilli(), i.Name, i.Left})
 	}
 	order := func(a, b line) int {
-		if a.due != b.due {
-			return int(a.due - b.due)
-		}
-		return int(a.left-b.left)*10 + len(a.name) - len(b.name)
+		return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.left, b.left), cmp.Compare(a.name, b.name))
 	}
 	if !slices.IsSortedFunc(got, func(a, b line) int { return int(a.due - b.due) }) {
 		t.Fatalf("the list is out of order: %v", got)
