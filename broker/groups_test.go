@@ -3,12 +3,15 @@ package broker_test
 import (
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"treadmq/broker"
+	"treadmq/store"
 )
 
 func inGroup(name string) msgOption {
@@ -291,6 +294,7 @@ type groupModel struct {
 	live      map[string]*groupMessage
 	consumers []*modelConsumer
 	names     int
+	opts      []msgOption
 }
 
 type groupMessage struct {
@@ -314,6 +318,9 @@ func TestGroupsAgainstModel(t *testing.T) {
 		r.open()
 		defer r.close()
 		m := &groupModel{T: rt, r: r, q: queueNamed("q"), live: map[string]*groupMessage{}, names: rapid.IntRange(1, 6).Draw(rt, "groups")}
+		if rapid.Bool().Draw(rt, "volatile") {
+			m.opts = []msgOption{volatile}
+		}
 		m.producer = r.connect()
 		rt.Repeat(map[string]func(*rapid.T){
 			"send": m.send, "consume": m.consume, "ack": m.ack, "reject": m.reject, "leave": m.leave, "": m.check,
@@ -327,7 +334,7 @@ func (m *groupModel) send(t *rapid.T) {
 	for range rapid.IntRange(1, 20).Draw(t, "messages") {
 		mm := &groupMessage{n: m.sent, group: fmt.Sprint("g", rapid.IntRange(0, m.names).Draw(t, "group"))}
 		m.sent++
-		var opts []msgOption
+		opts := slices.Clone(m.opts)
 		if mm.group != "g0" { // which is none
 			opts = append(opts, inGroup(mm.group))
 		}
@@ -486,4 +493,66 @@ func TestExclusiveConsumerTakesGroups(t *testing.T) {
 	if a.waiting() > 0 {
 		t.Error("the other one got a message")
 	}
+}
+
+// pausedLoad holds up the first read of a scan that brings a certain message.
+type pausedLoad struct {
+	store.Store
+	body          string
+	once          sync.Once
+	reached, goOn chan struct{}
+}
+
+func (p *pausedLoad) Load(dst []store.Stored, d store.DestID, l store.Lane, after store.Seq, most, bytes int) ([]store.Stored, bool, error) {
+	refs, more, err := p.Store.Load(dst, d, l, after, most, bytes)
+	for i := range refs {
+		if most == 1024 && strings.HasSuffix(string(refs[i].Message), p.body) {
+			p.once.Do(func() {
+				close(p.reached)
+				<-p.goOn
+			})
+		}
+	}
+	return refs, more, err
+}
+
+// A group is freed while a scan reads behind what it passed over of it: what it reads
+// does not overtake that.
+func TestGroupFreedDuringARead(t *testing.T) {
+	pause := &pausedLoad{body: "x2", reached: make(chan struct{}), goOn: make(chan struct{})}
+	r := newRig(t, withPolicy(func(p *broker.Policy) { p.MemoryLimit = 5000 }),
+		func(r *rig) { r.wrap = func(s store.Store) store.Store { pause.Store = s; return pause } })
+	p, q := r.connect(), queueNamed("q")
+	a, b, c := r.connect(), r.connect(), r.connect()
+	a.subscribe(q, prefetch(1))
+	p.send(q, "a0", inGroup("a"))
+	a.take(1)
+	c.subscribe(q, prefetch(1))
+	p.send(q, "x0", inGroup("x"))
+	c.take(1)
+	w := p.NewWork()
+	for i := range 5000 {
+		name, body := "a", fmt.Sprint("a", i+1)
+		switch i {
+		case 2500:
+			name, body = "x", "x1"
+		case 4900:
+			name, body = "x", "x2"
+		}
+		if err := w.Send([]broker.Destination{q}, message(q, body, inGroup(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := flush(t, w); err != nil {
+		t.Fatal(err)
+	}
+	b.subscribe(q, prefetch(10))
+	select {
+	case <-pause.reached:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("the scan did not read so far\n%s", r.b.Dump(q))
+	}
+	c.Conn.Close()
+	close(pause.goOn)
+	wantBodies(t, b.take(3), "x0", "x1", "x2")
 }
