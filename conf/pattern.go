@@ -47,7 +47,7 @@ func checkPattern(s string) error {
 func checkPrefix(s string) error {
 	stem, ok := strings.CutSuffix(s, ".")
 	if !ok || strings.Contains(s, ">") || checkPattern(stem) != nil {
-		return fmt.Errorf("%q is no prefix: write segments with a dot behind each, such as Consumer.*.", s)
+		return fmt.Errorf("%q is no prefix: write segments with a dot behind each (Consumer.*. is one)", s)
 	}
 	return nil
 }
