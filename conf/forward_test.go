@@ -85,7 +85,7 @@ durable = "a"
 mirrorTo = "x"
 `), Set: []string{"forward.queue=a"}})
 	want := []string{
-		`treadmq.toml:1:15: virtualTopics.prefix: "Consumer.>." is no prefix: write segments with a dot behind each, such as Consumer.*.`,
+		`treadmq.toml:1:15: virtualTopics.prefix: "Consumer.>." is no prefix: write segments with a dot behind each (Consumer.*. is one)`,
 		`treadmq.toml:2:3: a forward needs either queue = "pattern" or topic = "pattern"`,
 		`treadmq.toml:8:1: to: "c" is no destination: write queue://NAME or topic://NAME`,
 		`treadmq.toml:9:3: a forward needs to = ["queue://NAME"], a list of where messages go`,
