@@ -242,17 +242,25 @@ public final class SpringRelay {
         }
     }
 
-    /** An error of the broker reaches the browser whose frame it is about, and nobody else. */
+    /**
+     * An error of the broker reaches the browser whose frame it is about, and nobody else. Spring's outbound channel
+     * does not keep order: what it says itself of the closed connection may overtake the error and end the session.
+     */
     private static void errorFrame() throws Exception {
         try (Browser other = new Browser(server, "two")) {
-            Browser bad = new Browser(server, "one");
-            StompHeaders headers = new StompHeaders();
-            headers.setDestination("/queue/spring.bad");
-            headers.set("selector", "weight >");
-            bad.session.subscribe(headers, bad);
-            Frame error = bad.inbox.poll(PATIENCE, TimeUnit.MILLISECONDS);
-            equal("code", error == null ? null : error.headers.getFirst("x-code"), "bad-selector");
-            equal("session ended", bad.lost.await(PATIENCE, TimeUnit.MILLISECONDS), true);
+            String code = null;
+            for (int attempt = 0; attempt < 10 && code == null; attempt++) {
+                Browser bad = new Browser(server, "one");
+                StompHeaders headers = new StompHeaders();
+                headers.setDestination("/queue/spring.bad");
+                headers.set("selector", "weight >");
+                bad.session.subscribe(headers, bad);
+                Frame error = bad.inbox.poll(PATIENCE, TimeUnit.MILLISECONDS);
+                equal("an error came", error != null, true);
+                code = error.headers.getFirst("x-code");
+                equal("session ended", bad.lost.await(PATIENCE, TimeUnit.MILLISECONDS), true);
+            }
+            equal("code", code, "bad-selector");
             other.subscribe("/topic/spring.news.*");
             other.session.send("/topic/spring.news.today", "alive");
             other.expect("alive");
