@@ -67,6 +67,7 @@ func runServer(ctx context.Context, cfg *conf.Config, f *serverFlags) error {
 	}
 	ctx, cancel := signal.NotifyContext(ctx, stopSignals...)
 	defer cancel()
+	defer paceHeap(int64(cfg.Memory.Limit) + heapSpare)()
 	if err := n.start(); err != nil {
 		n.stop()
 		return err
