@@ -18,6 +18,8 @@ type Config struct {
 	Memory  Memory
 	Console Console
 
+	Replicated Replicated
+
 	Virtual  VirtualTopics
 	Policies Policies
 	Forwards []Forward
@@ -235,5 +237,6 @@ func Default() *Config {
 			SessionIdle: 30 * time.Minute,
 			SessionMax:  12 * time.Hour,
 		},
+		Replicated: defaultReplicated(),
 	}
 }

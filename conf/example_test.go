@@ -35,7 +35,11 @@ func renderExample() string {
 	defaults := Default()
 	for _, s := range sections() {
 		if s.name != "" {
-			b.WriteString("\n\n" + comment(s.doc) + "[" + s.name + "]\n")
+			off := ""
+			if strings.HasPrefix(s.name, replicatedSection) {
+				off = "#" // the section being there switches it on
+			}
+			b.WriteString("\n\n" + comment(s.doc) + off + "[" + s.name + "]\n")
 		}
 		for _, k := range keys() {
 			if sectionOf(k.name) == s.name {
@@ -125,6 +129,7 @@ func TestExampleFileIsGenerated(t *testing.T) {
 // there is.
 func TestExampleFileSaysTheDefaults(t *testing.T) {
 	live := regexp.MustCompile(`(?m)^#(\S)`).ReplaceAllString(string(Example()), "$1")
+	live = strings.Replace(live, `securityToken = ""`, `securityToken = "s"`, 1) // without one the default bind is refused
 	path := filepath.Join(t.TempDir(), "treadmq.toml")
 	if err := os.WriteFile(path, []byte(live), 0o600); err != nil {
 		t.Fatal(err)
@@ -134,6 +139,7 @@ func TestExampleFileSaysTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Default()
+	want.Replicated.SecurityToken = "s"
 	for _, k := range keys() {
 		if c.Origin(k.name).Kind != FromFile {
 			t.Errorf("treadmq.toml does not have %s", k.name)

@@ -81,6 +81,7 @@ func (l *loader) table(d document, prefix string, entries map[string]any) {
 		case path == "forward":
 			l.forwards(d, v)
 		case isTable && l.isSection(path):
+			l.config.Replicated.Enabled = l.config.Replicated.Enabled || path == replicatedSection
 			l.table(d, path, sub)
 		default:
 			l.entry(d, path, v)
@@ -143,7 +144,10 @@ func sectionNames() []string {
 	return append(names, "policy", "forward")
 }
 
-func (l *loader) isSection(path string) bool { return slices.Contains(sectionNames(), path) }
+// isSection reports whether a table is one of ours, or only holds some.
+func (l *loader) isSection(path string) bool {
+	return slices.ContainsFunc(sectionNames(), func(name string) bool { return name == path || strings.HasPrefix(name, path+".") })
+}
 
 // join makes a dotted key; a name that is not a bare TOML key stays quoted, so
 // that "stomp.maxBody" in quotes is not mistaken for maxBody in [stomp].

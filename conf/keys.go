@@ -32,6 +32,8 @@ func sections() []section {
 		{"virtualTopics", "Virtual topics: what is sent to a topic also goes to the queues of its consumers."},
 		{"console", "The web console and its API."},
 		{"console.tls", "HTTPS for the console."},
+		{replicatedSection, replicatedDoc},
+		{replicatedSection + ".tls", "TLS between the members of a group, on both sides with certificates."},
 	}
 }
 
@@ -45,7 +47,7 @@ const (
 // keys is the table of all keys outside [[policy]], in the order of the file.
 func keys() []key {
 	var all []key
-	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), webSocketKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), virtualKeys(), consoleKeys()} {
+	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), webSocketKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), virtualKeys(), consoleKeys(), replicatedKeys(), replicatedTLSKeys()} {
 		all = append(all, part...)
 	}
 	return all

@@ -70,6 +70,9 @@ func Load(src Sources) (*Config, error) {
 	if len(l.problems) > 0 {
 		return nil, asError(l.problems) // validating half a configuration would only add confusion
 	}
+	for name := range l.config.origins {
+		l.config.Replicated.Enabled = l.config.Replicated.Enabled || strings.HasPrefix(name, replicatedSection+".")
+	}
 	if err := l.config.Validate(); err != nil {
 		return nil, err
 	}

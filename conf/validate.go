@@ -15,6 +15,7 @@ func (c *Config) Validate() error {
 	v.tls()
 	v.console()
 	v.forwards()
+	v.replicated()
 	return asError(v.problems)
 }
 

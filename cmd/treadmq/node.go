@@ -59,6 +59,9 @@ type node struct {
 
 // runServer runs a broker in the foreground until a signal ends it, or its store fails.
 func runServer(ctx context.Context, cfg *conf.Config, f *serverFlags) error {
+	if cfg.Replicated.Enabled {
+		return exitError(exitConfig, "[persistence.replicatedLevelDB]: this program cannot be a member of a group; take the section away to run a broker alone")
+	}
 	log, reopen, closeLog := openLog(cfg.Log)
 	defer closeLog()
 	n := &node{flags: f, cfg: cfg, log: log, reopen: reopen, started: time.Now(), failed: make(chan error, 16)}
