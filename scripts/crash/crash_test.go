@@ -3,7 +3,6 @@
 package crash
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"treadmq/scripts/internal/brokerproc"
+	"treadmq/scripts/internal/history"
 )
 
 const (
@@ -95,7 +95,7 @@ func TestCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Kill()
-	r := &run{t: t, broker: b, rand: rand.New(rand.NewPCG(seed, 0)), log: &recorder{life: 1}}
+	r := &run{t: t, broker: b, rand: rand.New(rand.NewPCG(seed, 0)), log: &recorder{Recorder: history.NewRecorder(), life: 1}}
 	r.subscribe()
 	for i := range rounds {
 		r.round(i)
@@ -153,8 +153,6 @@ type run struct {
 	broker *brokerproc.Broker
 	rand   *rand.Rand
 	log    *recorder
-	seq    int // of producers: rises over all lives
-	txs    int
 }
 
 // round lets producers and consumers work, kills the broker and starts it again.
@@ -209,9 +207,7 @@ func (r *run) workers() []worker {
 		{8, []string{queueLater, virtual}},
 	} {
 		ws = append(ws, &producer{
-			client: r.client(), id: i + 1, window: p.window, queues: p.queues,
-			next: &counter{mu: &r.log.mu, n: &r.seq}, nextTx: &counter{mu: &r.log.mu, n: &r.txs},
-		})
+			client: r.client(), id: i + 1, window: p.window, queues: p.queues})
 	}
 	for _, q := range append(queues(), queueShared) {
 		ws = append(ws, &consumer{client: r.client(), queue: q})
@@ -246,22 +242,22 @@ func (r *run) empty() {
 	}
 }
 
-func (r *run) sentinel(queue string) Key {
-	r.seq++
-	return Key{Producer: 1000, Seq: r.seq, Queue: queue}
+func (r *run) sentinel(queue string) history.Key {
+	return history.Key{Producer: 1000, Seq: r.log.Next(series), Queue: queue}
 }
 
 // judge checks the history.
 func (r *run) judge() {
 	r.t.Helper()
-	events := r.log.events
-	count := map[Kind]int{}
+	events := r.log.Events()
+	count := map[history.Kind]int{}
 	for _, e := range events {
 		count[e.Kind]++
 	}
 	r.t.Logf("%d lives; sent %d, receipted %d, committed %d, delivered %d, acknowledged %d, refused by consumers %d",
-		r.log.life, count[Sent], count[Receipted], count[Committed], count[Delivered], count[Acked], count[Nacked])
-	found := Check(events, single)
+		r.log.life, count[history.Sent], count[history.Receipted], count[history.Committed], count[history.Delivered],
+		count[history.Acked], count[history.Nacked])
+	found := history.Check(events, single).Faults
 	if len(found) == 0 {
 		return
 	}
@@ -270,18 +266,25 @@ func (r *run) judge() {
 	r.t.Logf("the broker's log:\n%s", r.broker.Log())
 }
 
-// recorder collects events in the order in which they happen.
+// The numbers of producers' messages, and of transactions.
+const (
+	series   = "messages"
+	seriesTx = "transactions"
+)
+
+// recorder collects events, each with the life of the broker that it belongs to.
 type recorder struct {
-	mu     sync.Mutex // guards everything below, and the counters
-	events []Event
-	life   int
+	*history.Recorder
+
+	mu   sync.Mutex // guards life
+	life uint64
 }
 
-func (r *recorder) add(e Event) {
+func (r *recorder) add(e history.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e.Life = r.life
-	r.events = append(r.events, e)
+	e.Epoch = r.life
+	r.Add(e)
 }
 
 func (r *recorder) nextLife() {
@@ -289,18 +292,3 @@ func (r *recorder) nextLife() {
 	defer r.mu.Unlock()
 	r.life++
 }
-
-// counter gives out numbers.
-type counter struct {
-	mu *sync.Mutex // guards n
-	n  *int
-}
-
-func (c *counter) next() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	*c.n++
-	return *c.n
-}
-
-func (k Key) receipt() string { return fmt.Sprintf("%d.%d.%s", k.Producer, k.Seq, k.Queue) }

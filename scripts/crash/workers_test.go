@@ -3,10 +3,8 @@
 package crash
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -14,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"treadmq/scripts/internal/history"
 	"treadmq/scripts/internal/rawstomp"
 )
 
@@ -54,7 +53,7 @@ func (c *client) subscribe(queue string, more ...string) (*rawstomp.Conn, error)
 
 // refused records an ERROR frame, or a login that was answered by one.
 func (c *client) refused(f *rawstomp.Frame) {
-	c.log.add(Event{Kind: Refused, Note: fmt.Sprintf("%s: %s", f.Get("message"), f.Body)})
+	c.log.add(history.Event{Kind: history.Refused, Note: fmt.Sprintf("%s: %s", f.Get("message"), f.Body)})
 }
 
 func (c *client) failed(err error) {
@@ -63,47 +62,13 @@ func (c *client) failed(err error) {
 	}
 }
 
-// body makes a message's body: what it is, padding, and a checksum over both.
-func (c *client) body(k Key) []byte {
+// body makes a message's body, now and then a large one.
+func (c *client) body(k history.Key) []byte {
 	n := c.rand.IntN(500)
 	if c.rand.IntN(200) == 0 {
 		n = c.rand.IntN(largeBody)
 	}
-	b := fmt.Appendf(nil, "%s\n", k.receipt())
-	for range n {
-		b = append(b, byte(c.rand.Uint32()))
-	}
-	return fmt.Appendf(b, "\n%08x", crc32.ChecksumIEEE(b))
-}
-
-// parse reads a body, from the queue that it came from.
-func parse(f *rawstomp.Frame, queue string) (Key, error) {
-	i := bytes.LastIndexByte(f.Body, '\n')
-	if i < 0 {
-		return Key{}, fmt.Errorf("a body of %d bytes without a checksum", len(f.Body))
-	}
-	if sum := fmt.Sprintf("%08x", crc32.ChecksumIEEE(f.Body[:i])); sum != string(f.Body[i+1:]) {
-		return Key{}, fmt.Errorf("a body of %d bytes has the checksum %s, not %s", len(f.Body), sum, f.Body[i+1:])
-	}
-	head, _, _ := bytes.Cut(f.Body, []byte{'\n'})
-	k, err := parseKey(string(head))
-	if err == nil {
-		k.Queue = queue // a message in the wrong queue is one that nobody sent
-	}
-	return k, err
-}
-
-func parseKey(s string) (k Key, err error) {
-	part := strings.SplitN(s, ".", 3)
-	if len(part) != 3 {
-		return k, fmt.Errorf("%q names no message", s)
-	}
-	k.Queue = part[2]
-	if k.Producer, err = strconv.Atoi(part[0]); err != nil {
-		return k, err
-	}
-	k.Seq, err = strconv.Atoi(part[1])
-	return k, err
+	return history.Body(c.rand, k, n)
 }
 
 // producer sends until the broker dies, with at most window receipts open.
@@ -112,8 +77,6 @@ type producer struct {
 	id     int
 	window int
 	queues []string // of transactions both, otherwise the first
-	next   *counter
-	nextTx *counter
 
 	conn *rawstomp.Conn
 	open chan struct{} // one element for each receipt that is awaited
@@ -154,11 +117,11 @@ func (p *producer) produce() {
 
 // send appends a SEND; outside a transaction with a receipt.
 func (p *producer) send(queue string, tx int) {
-	k := Key{Producer: p.id, Seq: p.next.next(), Queue: queue}
-	p.log.add(Event{Kind: Sent, Key: k, Tx: tx})
+	k := history.Key{Producer: p.id, Seq: p.log.Next(series), Queue: queue}
+	p.log.add(history.Event{Kind: history.Sent, Key: k, Tx: tx})
 	headers := sendTo(queue, p.rand.IntN(maxDelay))
 	if tx == 0 {
-		headers = append(headers, "receipt", k.receipt())
+		headers = append(headers, "receipt", k.Text())
 	} else {
 		headers = append(headers, "transaction", strconv.Itoa(tx))
 	}
@@ -168,7 +131,7 @@ func (p *producer) send(queue string, tx int) {
 // transaction appends one over both queues, which is committed or aborted. Now and then its parts go out one by
 // one, so that the broker can die between them.
 func (p *producer) transaction() {
-	tx := p.nextTx.next()
+	tx := p.log.Next(seriesTx)
 	name := strconv.Itoa(tx)
 	slow := p.rand.IntN(2) == 0
 	p.conn.Append("BEGIN", nil, "transaction", name)
@@ -184,7 +147,7 @@ func (p *producer) transaction() {
 	if p.rand.IntN(5) == 0 {
 		end = "ABORT"
 	} else {
-		p.log.add(Event{Kind: Committing, Tx: tx})
+		p.log.add(history.Event{Kind: history.Committing, Tx: tx})
 	}
 	p.conn.Append(end, nil, "transaction", name, "receipt", end+name)
 }
@@ -203,9 +166,9 @@ func (p *producer) readReceipts() {
 		id := f.Get("receipt-id")
 		if tx, ok := strings.CutPrefix(id, "COMMIT"); ok {
 			n, _ := strconv.Atoi(tx)
-			p.log.add(Event{Kind: Committed, Tx: n})
-		} else if k, err := parseKey(id); err == nil {
-			p.log.add(Event{Kind: Receipted, Key: k})
+			p.log.add(history.Event{Kind: history.Committed, Tx: n})
+		} else if k, err := history.ParseKey(id); err == nil {
+			p.log.add(history.Event{Kind: history.Receipted, Key: k})
 		}
 		<-p.open
 	}
@@ -241,8 +204,8 @@ func (c *consumer) work() {
 func (c *consumer) take(conn *rawstomp.Conn, f *rawstomp.Frame) bool {
 	switch f.Command {
 	case "RECEIPT":
-		if k, err := parseKey(f.Get("receipt-id")); err == nil {
-			c.log.add(Event{Kind: Acked, Key: k})
+		if k, err := history.ParseKey(f.Get("receipt-id")); err == nil {
+			c.log.add(history.Event{Kind: history.Acked, Key: k})
 		}
 		return true
 	case "MESSAGE":
@@ -250,18 +213,18 @@ func (c *consumer) take(conn *rawstomp.Conn, f *rawstomp.Frame) bool {
 		c.refused(f)
 		return false
 	}
-	k, err := parse(f, c.queue)
+	k, err := history.ParseBody(f.Body, c.queue)
 	if err != nil {
-		c.log.add(Event{Kind: Garbled, Note: err.Error()})
+		c.log.add(history.Event{Kind: history.Garbled, Note: err.Error()})
 		return true
 	}
-	c.log.add(Event{Kind: Delivered, Key: k, Redelivered: f.Get("redelivered") == "true"})
+	c.log.add(history.Event{Kind: history.Delivered, Key: k, Redelivered: f.Get("redelivered") == "true"})
 	if c.rand.IntN(50) == 0 {
-		c.log.add(Event{Kind: Nacked, Key: k})
+		c.log.add(history.Event{Kind: history.Nacked, Key: k})
 		_ = conn.Send("NACK", nil, "id", f.Get("ack"), "requeue", "true")
 		return true
 	}
-	c.held = append(c.held, [2]string{f.Get("ack"), k.receipt()})
+	c.held = append(c.held, [2]string{f.Get("ack"), k.Text()})
 	if c.rand.IntN(4) == 0 {
 		c.acknowledge(conn)
 	}
@@ -281,7 +244,7 @@ func (c *consumer) acknowledge(conn *rawstomp.Conn) {
 type drainer struct {
 	client
 	queue       string
-	last        Key
+	last        history.Key
 	nothingElse bool // whatever comes before it should not be there
 }
 
@@ -295,14 +258,14 @@ func (d *drainer) run() error {
 	if err := conn.SetDeadline(time.Now().Add(drainTimeout)); err != nil {
 		return err
 	}
-	d.log.add(Event{Kind: Sent, Key: d.last})
+	d.log.add(history.Event{Kind: history.Sent, Key: d.last})
 	if err := conn.Send("SEND", d.body(d.last), append(sendTo(d.queue, lastDelay), "receipt", "last")...); err != nil {
 		return err
 	}
 	if f, err := conn.Receive(); err != nil || f.Command != "RECEIPT" {
 		return fmt.Errorf("no receipt: %v %v", f, err)
 	}
-	d.log.add(Event{Kind: Receipted, Key: d.last})
+	d.log.add(history.Event{Kind: history.Receipted, Key: d.last})
 	if err := conn.Send("SUBSCRIBE", nil, append(subscribe, "id", "1", "ack", "client-individual")...); err != nil {
 		return err
 	}
@@ -313,25 +276,25 @@ func (d *drainer) run() error {
 			return err
 		case f.Command == "RECEIPT":
 			open--
-			if k, err := parseKey(f.Get("receipt-id")); err == nil {
-				d.log.add(Event{Kind: Acked, Key: k})
+			if k, err := history.ParseKey(f.Get("receipt-id")); err == nil {
+				d.log.add(history.Event{Kind: history.Acked, Key: k})
 			}
 			continue
 		case f.Command != "MESSAGE":
 			return &rawstomp.Error{Frame: f}
 		}
-		k, err := parse(f, d.queue)
+		k, err := history.ParseBody(f.Body, d.queue)
 		if err != nil {
-			d.log.add(Event{Kind: Garbled, Note: err.Error()})
+			d.log.add(history.Event{Kind: history.Garbled, Note: err.Error()})
 			continue
 		}
 		if d.nothingElse && k != d.last {
-			d.log.add(Event{Kind: Left, Key: k})
+			d.log.add(history.Event{Kind: history.Left, Key: k})
 		}
-		d.log.add(Event{Kind: Delivered, Key: k, Redelivered: f.Get("redelivered") == "true"})
+		d.log.add(history.Event{Kind: history.Delivered, Key: k, Redelivered: f.Get("redelivered") == "true"})
 		seen = seen || k == d.last
 		open++
-		if err := conn.Send("ACK", nil, "id", f.Get("ack"), "receipt", k.receipt()); err != nil {
+		if err := conn.Send("ACK", nil, "id", f.Get("ack"), "receipt", k.Text()); err != nil {
 			return err
 		}
 	}
