@@ -166,7 +166,7 @@ func (n *node) openBroker(seq *atomic.Uint64) error {
 	routes := routing(n.cfg)
 	n.inForce.Store(n.cfg)
 	b, err := broker.New(broker.Options{
-		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn, Routing: &routes,
+		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn, Routing: &routes, Now: n.flags.clock(),
 		MemoryLimit: int64(n.cfg.Memory.Limit), MaxTransactions: c.MaxTransactions, MaxTxOps: c.MaxTransactionOps,
 		MaxTxBytes: int64(c.MaxTransactionBytes), MaxDelayed: n.cfg.Memory.QueueDelayed, Logger: n.log,
 	})

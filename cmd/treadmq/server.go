@@ -28,7 +28,9 @@ type serverFlags struct {
 	realm   string
 	set     []string
 	fault   string // for tests: makes the durable store's disk fail, see vfs.ParseFault
-	cmd     *cobra.Command
+	// clockOffset, for tests: a file with how far the broker's clock is off, see jumpingClock
+	clockOffset string
+	cmd         *cobra.Command
 }
 
 // defaultConfig is read when it is there and --config is not given.
@@ -44,6 +46,8 @@ func (f *serverFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.realm, "realm", "", "realm file with users, passwords and roles")
 	fl.StringVar(&f.fault, "store-fault", "", "make the store's disk fail, for tests: kind[@part]:n:error")
 	_ = fl.MarkHidden("store-fault") // fails only for a flag that is not there
+	fl.StringVar(&f.clockOffset, "clock-offset", "", "file with a duration that the broker's clock is off by, for tests")
+	_ = fl.MarkHidden("clock-offset")
 	fl.StringArrayVar(&f.set, "set", nil, "key=value, any key of the configuration; may be repeated")
 }
 
@@ -85,6 +89,7 @@ func (f *serverFlags) args() (args []string) {
 	add("console", f.console)
 	add("realm", f.realm)
 	add("store-fault", f.fault)
+	add("clock-offset", f.clockOffset)
 	add("stomp", strings.Join(f.stomp, ","))
 	for _, s := range f.set {
 		args = append(args, "--set", s)
