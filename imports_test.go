@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"broker/stomp/sendheader": {"broker"},
 	"broker/selector":         {},
 	"embed":                   {"broker", "broker/stomp", "store/local", "store/vfs"},
+	"ha":                      {"store", "store/local", "ha/coord", "ha/replica", "ha/replica/wire"},
 	"ha/failover":             {},
 	"ha/coord":                {},
 	"ha/internal/mutate":      {},
