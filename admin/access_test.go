@@ -57,6 +57,8 @@ var whoMay = map[string]string{
 	"GET /admin/jobs":                  "auv",
 	"POST /admin/jobs/cancel":          "a",
 	"GET /admin/policies":              "auv",
+	"GET /admin/cluster":               "auv",
+	"POST /admin/cluster/handover":     "a",
 	"GET /admin/users":                 "a",
 	"GET /admin/audit":                 "a",
 	"GET /admin/settings":              "a",
@@ -107,6 +109,11 @@ var whoMay = map[string]string{
 	"GET /api/v1/jobs/{id}":                                            "auv",
 	"DELETE /api/v1/jobs/{id}":                                         "a",
 	"GET /api/v1/events":                                               "auv",
+	"GET /api/v1/cluster":                                              "auv",
+	"POST /api/v1/cluster/handover":                                    "a",
+	"POST /api/v1/cluster/voters":                                      "a",
+	"POST /api/v1/cluster/elect":                                       "a",
+	"POST /api/v1/cluster/reseed":                                      "a",
 }
 
 // form is one that every POST of the pages understands.

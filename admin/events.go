@@ -21,6 +21,8 @@ func (s *Server) streamed(of string) (view func(url.Values) (any, error), ok boo
 	switch of {
 	case "overview":
 		return func(url.Values) (any, error) { return s.overviewView(), nil }, true
+	case "cluster":
+		return func(url.Values) (any, error) { return s.clusterStatus() }, true
 	case "queues":
 		return s.queueList, true
 	case "topics":
@@ -49,8 +51,11 @@ func (s *Server) streamed(of string) (view func(url.Values) (any, error), ok boo
 func (s *Server) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	view, ok := s.streamed(query.Get("of"))
+	if ok && s.b == nil && query.Get("of") != "cluster" {
+		return s.notMaster()
+	}
 	if !ok {
-		return badRequest("of is overview, queues, queue, topics, connections, consumers, subscriptions or jobs.")
+		return badRequest("of is cluster, overview, queues, queue, topics, connections, consumers, subscriptions or jobs.")
 	}
 	first, err := view(query)
 	if err != nil {

@@ -36,6 +36,9 @@ func (s *Server) Registries() []prometheus.Gatherer {
 	return []prometheus.Gatherer{s.metrics, s.perQueue}
 }
 
+// Registries are those of the Server behind the console now.
+func (w *Switch) Registries() []prometheus.Gatherer { return w.now.Load().Registries() }
+
 // Bounds for tests.
 const (
 	MaxHeld        = maxHeld

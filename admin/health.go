@@ -26,7 +26,7 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
 // readyz says whether clients are taken.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	ready, reasons := s.opt.Ready()
-	working := s.b.StoreStats().Failed == nil
+	working := s.b == nil || s.b.StoreStats().Failed == nil
 	if !working {
 		reasons = append(reasons, "the store has failed; look at the log and restart the broker")
 	}

@@ -147,11 +147,6 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s *Server) sessionFailed(w http.ResponseWriter, r *http.Request, err error) {
-	s.log.Error("session", "err", err)
-	http.Error(w, "The session cannot be read. Try again.", http.StatusInternalServerError)
-}
-
 const themeCookie = "treadmq-theme"
 
 // theme keeps the choice of colours in a cookie.

@@ -383,7 +383,7 @@ func TestServedDescription(t *testing.T) {
 
 // What the API answers is what its description says.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(o *admin.Options) { o.Cluster = threeMembers("b") })
 	c := r.basic("alice")
 	c.send("/api/v1/queues/q/messages", `{"body":"x","headers":{"a":"b"}}`)
 	c.send("/api/v1/topics/t/messages", `{"body":"x"}`)

@@ -30,8 +30,6 @@ type gathered struct {
 	totals broker.Totals
 	store  storeView
 	sums   sums
-	info   BrokerInfo
-	ready  bool
 }
 
 func gauge(name, help string, value func(*gathered) float64) figure {
@@ -52,7 +50,6 @@ func truth(b bool) float64 {
 // brokerFigures are those of the broker as a whole.
 func brokerFigures() []figure {
 	return []figure{
-		gauge("ready", "1 if clients are taken, else 0.", func(g *gathered) float64 { return truth(g.ready) }),
 		gauge("start_time_seconds", "When the broker started, in seconds since 1970.", func(g *gathered) float64 { return float64(g.totals.Started.UnixMilli()) / 1000 }),
 		gauge("connections", "Connections of clients.", func(g *gathered) float64 { return float64(g.totals.Connections) }),
 		gauge("queues", "Queues.", func(g *gathered) float64 { return float64(g.totals.Queues) }),
@@ -136,16 +133,19 @@ type brokerCollector struct {
 	figures []figure
 	queues  []queueFigure
 	build   *prometheus.Desc
+	ready   *prometheus.Desc
 }
 
 func newBrokerCollector(s *Server) *brokerCollector {
 	return &brokerCollector{s: s, figures: append(brokerFigures(), storeFigures()...), queues: depthFigures(),
-		build: prometheus.NewDesc("treadmq_build_info", "Always 1; what runs here.", []string{"version", "role"}, nil)}
+		build: prometheus.NewDesc("treadmq_build_info", "Always 1; what runs here.", []string{"version", "role"}, nil),
+		ready: prometheus.NewDesc("treadmq_ready", "1 if clients are taken, else 0.", nil, nil)}
 }
 
 // Describe implements prometheus.Collector.
 func (c *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.build
+	ch <- c.ready
 	for _, f := range c.figures {
 		ch <- f.desc
 	}
@@ -156,10 +156,15 @@ func (c *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *brokerCollector) Collect(ch chan<- prometheus.Metric) {
+	info := c.s.opt.Info()
+	ch <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, info.Version, info.Role)
+	ready, _ := c.s.opt.Ready()
+	ch <- prometheus.MustNewConstMetric(c.ready, prometheus.GaugeValue, truth(ready))
+	if c.s.b == nil {
+		return // not master: there are no figures of a broker
+	}
 	st := c.s.b.StoreStats()
-	g := &gathered{totals: c.s.b.Totals(), store: storeViewOf(&st), sums: c.s.rates.counted(), info: c.s.opt.Info()}
-	g.ready, _ = c.s.opt.Ready()
-	ch <- prometheus.MustNewConstMetric(c.build, prometheus.GaugeValue, 1, g.info.Version, g.info.Role)
+	g := &gathered{totals: c.s.b.Totals(), store: storeViewOf(&st), sums: c.s.rates.counted()}
 	for _, f := range c.figures {
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, f.value(g))
 	}
@@ -199,6 +204,9 @@ func (c *queueCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.s.b == nil {
+		return
+	}
 	queues := c.s.lastingQueues()
 	for _, f := range c.figures {
 		for i := range queues {
@@ -210,7 +218,7 @@ func (c *queueCollector) Collect(ch chan<- prometheus.Metric) {
 // openMetrics makes the two registries.
 func (s *Server) openMetrics() error {
 	all, each := prometheus.NewRegistry(), prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{newBrokerCollector(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+	for _, c := range []prometheus.Collector{newBrokerCollector(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), clusterCollector{s}} {
 		if err := all.Register(c); err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"treadmq/admin"
 	"treadmq/broker"
 )
 
@@ -75,7 +76,7 @@ func TestMetricsAreCleanly(t *testing.T) {
 
 // The dashboard and the rules name metrics that there are, and all rules say what to do.
 func TestMonitoringFiles(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(o *admin.Options) { o.Cluster = threeMembers("b") })
 	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"x"}`)
 	c := r.basic("vera")
 	have := map[string]bool{}

@@ -47,7 +47,7 @@ var queryParams = map[string][2]string{
 	"to":          {"string", "Only what is due then or earlier"},
 	"destination": {"string", "Only what is delivered there: /queue/NAME or /topic/NAME"},
 	"all":         {"boolean", "Really all, when nothing else is given"},
-	"of":          {"string", "What to watch: overview, queues, queue, topics, connections, consumers, subscriptions or jobs. Other parameters are those of that list; queue takes name and kind"},
+	"of":          {"string", "What to watch: overview, cluster, queues, queue, topics, connections, consumers, subscriptions or jobs. Other parameters are those of that list; queue takes name and kind"},
 }
 
 var apiDocs = map[string]apiDoc{
@@ -93,6 +93,12 @@ var apiDocs = map[string]apiDoc{
 	"DELETE /api/v1/connections/{serial}":                              {summary: "Close a connection", query: []string{"reason"}, status: "204"},
 	"DELETE /api/v1/connections/{serial}/subscriptions/{subscription}": {summary: "End a subscription; the client is not told, what it holds goes back", status: "204"},
 	"GET /api/v1/consumers":                                            {summary: "List the subscriptions of all connections", query: listParams, out: listPage[subscriptionView]{}},
+
+	"GET /api/v1/cluster":           {summary: "The replicated group that this broker is a member of, as it sees it; 404 for a broker that stands alone", out: ClusterStatus{}},
+	"POST /api/v1/cluster/handover": {summary: "Hand mastership to another member; at the master only", in: handoverBody{}, out: ClusterStatus{}},
+	"POST /api/v1/cluster/voters":   {summary: "Give members a vote or take it, and change how many places there are; at the master only", in: votersBody{}, out: ClusterStatus{}},
+	"POST /api/v1/cluster/elect":    {summary: "Start an election", out: ClusterStatus{}},
+	"POST /api/v1/cluster/reseed":   {summary: "Make the group's register in ZooKeeper anew after ZooKeeper lost it", in: reseedBody{}, out: ClusterStatus{}},
 
 	"GET /api/v1/policies":     {summary: "The rules of the configuration", out: items[PolicyRule]{}},
 	"GET /api/v1/config":       {summary: "The keys of the configuration and where they come from, without secrets", out: items[ConfigEntry]{}},

@@ -81,14 +81,14 @@ type Listener struct {
 type BrokerInfo struct {
 	Name      string
 	Version   string
-	Role      string // "alone", later "master" or "follower"
+	Role      string // "alone", or that of a member of a group: see ClusterStatus
 	DataDir   string
 	Listeners []Listener
 }
 
 // Options shape a Server. Fields that are zero mean their default.
 type Options struct {
-	Broker *broker.Broker // required
+	Broker *broker.Broker // required, but for a Switch
 	Auth   Authenticator  // required
 	// UI holds the folders assets, templates and texts. Required.
 	UI fs.FS
@@ -104,6 +104,9 @@ type Options struct {
 	Settings func(broker.Destination) []PolicySetting
 	// Config lists the keys of the configuration, without secrets. Default: not shown.
 	Config func() []ConfigEntry
+
+	// Cluster is the group that the broker is a member of. Default: it stands alone.
+	Cluster Cluster
 
 	Logger *slog.Logger // default: discard
 	// Audit gets a line for each change. Default: Logger.
@@ -156,8 +159,8 @@ const (
 )
 
 func (o Options) withDefaults() (Options, error) {
-	if o.Broker == nil || o.Auth == nil || o.UI == nil || o.Info == nil {
-		return o, errors.New("admin: Options.Broker, Auth, UI and Info are required")
+	if o.Auth == nil || o.UI == nil || o.Info == nil {
+		return o, errors.New("admin: Options.Auth, UI and Info are required")
 	}
 	if p := o.PathPrefix; p != "" && (!strings.HasPrefix(p, "/") || strings.HasSuffix(p, "/") || strings.ContainsAny(p, "%?#;\"<> ")) {
 		return o, fmt.Errorf("admin: the path prefix %q must be a plain path with a slash in front and none at the end", p)

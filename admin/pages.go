@@ -8,6 +8,10 @@ import (
 )
 
 func (s *Server) overviewPage(w http.ResponseWriter, r *http.Request) error {
+	if s.b == nil { // not master: the group is what there is to see
+		http.Redirect(w, r, s.ui.url("/admin/cluster"), http.StatusSeeOther)
+		return nil
+	}
 	return s.render(w, r, http.StatusOK, "overview", "overview.title", s.overviewView())
 }
 

@@ -70,6 +70,8 @@ func pageRoutes() []route {
 		{post, "/admin/subscription/close", permManage, (*Server).subscriptionClose, false},
 		{get, "/admin/jobs", permView, (*Server).jobsPage, false},
 		{post, "/admin/jobs/cancel", permManage, (*Server).jobCancel, false},
+		{get, "/admin/cluster", permView, (*Server).clusterPage, false},
+		{post, "/admin/cluster/handover", permManage, (*Server).clusterHandover, false},
 		{get, "/admin/policies", permView, (*Server).policiesPage, false},
 		{get, "/admin/users", permManage, (*Server).usersPage, false},
 		{get, "/admin/audit", permManage, (*Server).auditPage, false},
@@ -125,6 +127,11 @@ func apiRoutes() []route {
 		{get, "/api/v1/jobs", permView, (*Server).apiJobs, false},
 		{get, "/api/v1/jobs/{id}", permView, (*Server).apiJob, false},
 		{del, "/api/v1/jobs/{id}", permManage, (*Server).apiJobCancel, false},
+		{get, "/api/v1/cluster", permView, (*Server).apiCluster, false},
+		{post, "/api/v1/cluster/handover", permManage, (*Server).apiClusterHandover, false},
+		{post, "/api/v1/cluster/voters", permManage, (*Server).apiClusterVoters, false},
+		{post, "/api/v1/cluster/elect", permManage, (*Server).apiClusterElect, false},
+		{post, "/api/v1/cluster/reseed", permManage, (*Server).apiClusterReseed, false},
 		{get, "/api/v1/events", permView, (*Server).apiEvents, false},
 		{get, "/api/v1/openapi.json", permPublic, (*Server).apiDescription, false},
 	}
@@ -173,6 +180,9 @@ func (s *Server) serve(rt route) http.Handler {
 				return
 			}
 			err = s.forbidden(r, rt.need)
+		}
+		if err == nil && s.b == nil && !withoutBroker(rt.path) {
+			err = s.notMaster()
 		}
 		if err == nil {
 			err = rt.handle(s, w, r)

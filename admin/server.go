@@ -33,7 +33,8 @@ type Server struct {
 	metricsHandler  http.Handler
 	perQueueHandler http.Handler
 
-	audits   auditLog
+	audits   *auditLog
+	shared   *shared
 	jobs     *jobs
 	streams  chan struct{} // a slot for each stream of events
 	stopping chan struct{} // closed when Shutdown begins
@@ -44,40 +45,72 @@ type Server struct {
 
 // New makes a Server and starts to measure rates; Shutdown ends that.
 func New(o Options) (*Server, error) {
+	if o.Broker == nil {
+		return nil, errors.New("admin: Options.Broker is required")
+	}
+	return newServer(o, nil)
+}
+
+// newServer makes a Server, without a broker for a member that is not master. What
+// is shared comes from the Server before, nil if there is none.
+func newServer(o Options, keep *shared) (*Server, error) {
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{opt: o, b: o.Broker, log: o.Logger, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy),
-		jobs: newJobs(), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{})}
-	if s.ui, err = loadUI(o.UI, o.PathPrefix); err != nil {
-		return nil, fmt.Errorf("admin: %w", err)
+	if keep == nil {
+		if keep, err = newShared(&o); err != nil {
+			return nil, fmt.Errorf("admin: %w", err)
+		}
 	}
-	s.sessions = newSessions(&s.opt, s.sessionFailed)
+	s := &Server{opt: o, b: o.Broker, log: o.Logger, shared: keep, ui: keep.ui, sessions: keep.sessions, audits: keep.audits, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy),
+		jobs: newJobs(), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{})}
 	if s.handler, err = s.protect(s.router()); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
 	if err := s.openMetrics(); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
-	s.http = &http.Server{
-		Handler:           s,
+	s.http = newHTTPServer(s, o.Logger)
+	s.http.RegisterOnShutdown(s.endStreams)
+	if s.b != nil {
+		s.rates = newSampler(s.b, o.SampleInterval)
+		s.rates.start()
+	}
+	return s, nil
+}
+
+func newShared(o *Options) (*shared, error) {
+	u, err := loadUI(o.UI, o.PathPrefix)
+	if err != nil {
+		return nil, err
+	}
+	failed := func(w http.ResponseWriter, _ *http.Request, err error) {
+		o.Logger.Error("session", "err", err)
+		http.Error(w, "The session cannot be read. Try again.", http.StatusInternalServerError)
+	}
+	return &shared{ui: u, sessions: newSessions(o, failed), audits: &auditLog{}}, nil
+}
+
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		WriteTimeout:      2 * time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxRequestHeaders,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
-	s.http.RegisterOnShutdown(s.endStreams)
-	s.rates = newSampler(o.Broker, o.SampleInterval)
-	s.rates.start()
-	return s, nil
 }
 
 // Serve answers requests until Shutdown, then returns nil. l is closed.
 func (s *Server) Serve(l net.Listener) error {
-	err := s.http.Serve(limitListener(l, s.opt.MaxConnections))
+	return serveHTTP(s.http, l, s.opt.MaxConnections)
+}
+
+func serveHTTP(srv *http.Server, l net.Listener, most int) error {
+	err := srv.Serve(limitListener(l, most))
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
@@ -91,9 +124,16 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
-	s.jobs.close()
-	s.rates.close()
+	s.close()
 	return err
+}
+
+// close ends what runs beside requests.
+func (s *Server) close() {
+	s.jobs.close()
+	if s.rates != nil {
+		s.rates.close()
+	}
 }
 
 // ServeHTTP answers one request.

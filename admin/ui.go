@@ -94,7 +94,7 @@ func (u *ui) loadPages(files fs.FS) error {
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
 		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "millis": formatMillis,
 		"spark": sparkline, "url": u.url, "asset": u.assetURL,
-		"cli": commandLine, "legend": legend, "millispan": func(ms int64) string { return formatSpan(ms / 1000) }, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) },
+		"cli": commandLine, "legend": legend, "millispan": func(ms int64) string { return formatSpan(ms / 1000) }, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) }, "count": func(n *uint64) uint64 { return *n },
 		"dict": dict, "list": func(v ...string) []string { return v },
 	}).ParseFS(files, "templates/layout.html", "templates/parts/*.html")
 	if err != nil {
@@ -227,6 +227,8 @@ type page struct {
 	Flash  string
 	User   User
 	Broker BrokerInfo
+	Group  *ClusterBrief // nil: the broker stands alone
+	Serves bool          // there is a broker: this one stands alone, or is master
 	Data   any
 	ui     *ui
 }
@@ -266,7 +268,7 @@ func (p *page) MayManage() bool { return p.User.may(permManage) }
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name, titleKey string, data any) error {
 	p := &page{
 		Lang: s.ui.language(r), Theme: themeOf(r), Here: localPath(r.URL.RequestURI()), Path: r.URL.Path,
-		User: userOf(r), Broker: s.opt.Info(), Data: data, ui: s.ui,
+		User: userOf(r), Broker: s.opt.Info(), Group: s.brief(), Serves: s.b != nil, Data: data, ui: s.ui,
 	}
 	p.Title = p.T(titleKey)
 	if p.User.Name != "" && r.Method == http.MethodGet {

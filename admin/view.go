@@ -304,5 +304,8 @@ func (s *Server) alarms(v *overviewView) []string {
 			list = append(list, "Clients are not taken: "+reason)
 		}
 	}
+	if s.opt.Cluster != nil {
+		list = append(list, s.opt.Cluster.Status().Alarms...)
+	}
 	return list
 }

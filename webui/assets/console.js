@@ -92,7 +92,7 @@
   const keyOf = (item) => (item.kind ? item.kind + ":" + item.name : String(item.serial ?? item.id));
 
   const update = (data) => {
-    if (!data.items) { fill(box, data); return true; }
+    if (!data.items) { fill(box, data); return !box.dataset.state || box.dataset.state === data.state; }
     const items = new Map(data.items.map((item) => [keyOf(item), item]));
     if (box.dataset.item) {
       const item = items.get(box.dataset.item);
