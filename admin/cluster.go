@@ -24,11 +24,14 @@ type Cluster interface {
 const (
 	MemberMaster   = "master"
 	MemberFollower = "follower"
+	MemberLearner  = "learner"     // follows, without a vote
+	MemberCatching = "catching up" // copies the whole store
 	MemberElecting = "electing"    // there is no master, or none is heard of
-	MemberCatching = "catching up" // copies the store, or waits for a place
 	MemberWaiting  = "waiting"     // for a quorum, or for ZooKeeper
 	MemberRefusing = "refusing"    // needs an operator
-	MemberAbsent   = "absent"      // a voter that is not there
+	MemberStarting = "starting"
+	MemberStopped  = "stopped"
+	MemberAbsent   = "absent" // a voter that is not there
 )
 
 // ClusterStatus is a replicated group as one of its members sees it. Positions are
@@ -37,7 +40,7 @@ type ClusterStatus struct {
 	Group      string          `json:"group"`
 	BrokerName string          `json:"brokerName"`
 	Member     string          `json:"member"` // name of the one that answers
-	Role       string          `json:"role"`   // "master", "follower", "electing", "catching up", "waiting" or "refusing"
+	Role       string          `json:"role"`   // one of those above, but "absent"
 	Why        string          `json:"why,omitempty"`
 	Epoch      uint64          `json:"epoch"`    // raised with each election; 0: unknown
 	Promised   uint64          `json:"promised"` // this member follows no master of an epoch below
@@ -60,7 +63,7 @@ type ClusterMember struct {
 	ID      string   `json:"id"`
 	Name    string   `json:"name"`
 	Address string   `json:"address,omitempty"` // for replication
-	Role    string   `json:"role"`              // as in ClusterStatus, or "absent"
+	Role    string   `json:"role"`              // "electing" also stands for what is not known
 	Self    bool     `json:"self"`
 	Voter   bool     `json:"voter"` // counts for the quorum
 	Present bool     `json:"present"`
