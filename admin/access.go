@@ -13,26 +13,27 @@ const (
 type permission uint8
 
 const (
-	permPublic permission = iota // no login
-	permLogin                    // any login, even without a role
-	permView                     // figures, names, headers
-	permBody                     // bodies of messages
-	permSend                     // messages in
-	permManage                   // create, purge, delete, close
+	permPublic  permission = iota // no login
+	permLogin                     // any login, even without a role
+	permView                      // figures, names, headers
+	permBody                      // bodies of messages
+	permSend                      // messages in
+	permReceive                   // messages out: those that are consumed
+	permManage                    // create, purge, delete, close
 )
 
 // String is the permission's name in the API.
 func (p permission) String() string {
-	return [...]string{"public", "login", "view", "body", "send", "manage"}[p]
+	return [...]string{"public", "login", "view", "body", "send", "receive", "manage"}[p]
 }
 
 // granted are the permissions of each role. This is the only place that says so.
 func granted(role string) []permission {
 	switch role {
 	case RoleAdmin:
-		return []permission{permView, permBody, permSend, permManage}
+		return []permission{permView, permBody, permSend, permReceive, permManage}
 	case RoleUser:
-		return []permission{permView, permBody, permSend}
+		return []permission{permView, permBody, permSend, permReceive}
 	case RoleViewer:
 		return []permission{permView}
 	}

@@ -11,7 +11,8 @@
 //
 // # Promises
 //
-//  1. No GET changes anything; a change comes from the same origin, or is refused.
+//  1. No GET changes anything, but that of /api/message, which receives as ActiveMQ's does;
+//     a change comes from the same origin, or is refused.
 //  2. What a name or a message holds never becomes markup or script: pages are
 //     made by html/template, and the content security policy allows no inline code.
 //  3. Sessions live on the server, are renewed at login, end by logout, by time

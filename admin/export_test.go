@@ -43,4 +43,8 @@ func (w *Switch) Registries() []prometheus.Gatherer { return w.now.Load().Regist
 const (
 	MaxHeld        = maxHeld
 	MaxSendHeaders = maxSendHeaders
+	MaxRestOfUser  = maxRestOfUser
 )
+
+// SetRestIdle says after what time without a request a kept subscription ends.
+func (s *Server) SetRestIdle(d time.Duration) { s.rest.idle = d }

@@ -167,7 +167,7 @@ func (s *Server) apiUsers(w http.ResponseWriter, r *http.Request) error {
 // roleView is a role and what it may.
 type roleView struct {
 	Name string   `json:"name"`
-	May  []string `json:"may"` // "view", "body", "send", "manage"
+	May  []string `json:"may"` // "view", "body", "send", "receive", "manage"
 }
 
 func roles() []roleView {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"github.com/gorilla/mux"
 )
@@ -21,7 +22,21 @@ const assetPath = "/admin/assets/{file}"
 
 // routes is the table. A page is below /admin, the API below /api/v1.
 func routes() []route {
-	return append(pageRoutes(), apiRoutes()...)
+	return slices.Concat(pageRoutes(), apiRoutes(), activeMQRoutes())
+}
+
+// activeMQRoutes are addresses that programs written for ActiveMQ use.
+func activeMQRoutes() []route {
+	const get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+	return []route{
+		{del, "/api/message/ack/{id}", permReceive, (*Server).restAcknowledge, false},
+		{get, restBare, permReceive, (*Server).restReceive, false},
+		{post, restBare, permSend, (*Server).restSend, true},
+		{del, restBare, permReceive, (*Server).restReceive, false},
+		{get, restPath, permReceive, (*Server).restReceive, false},
+		{post, restPath, permSend, (*Server).restSend, true},
+		{del, restPath, permReceive, (*Server).restReceive, false},
+	}
 }
 
 func pageRoutes() []route {
@@ -219,7 +234,7 @@ func (s *Server) forbidden(r *http.Request, need permission) error {
 	switch {
 	case !u.may(permView):
 		detail = "The user " + u.Name + " has no role that the console knows. Give it admin, user or viewer in the realm file."
-	case need == permSend || need == permBody:
+	case need == permSend || need == permBody || need == permReceive:
 		detail = "The user " + u.Name + " may not do this: it needs the role user or admin."
 	}
 	err := &httpError{http.StatusForbidden, "not-authorized", detail}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"treadmq/broker"
 	"treadmq/broker/stomp/sendheader"
@@ -21,6 +22,8 @@ type outgoing struct {
 	Persistent *bool      `json:"persistent"` // default true
 	Priority   *int       `json:"priority"`   // 0 to 9, default 4
 	TTLMs      *int64     `json:"ttlMs"`      // 0: never expires
+
+	bytes []byte // the body as it came, when there is neither Body nor BodyBase64
 }
 
 // quietSink is the front end of a connection that only sends.
@@ -126,8 +129,11 @@ func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.
 // content is the body: text as such, or bytes in base 64.
 func (o *outgoing) content() ([]byte, broker.BodyKind, broker.MessageFlags, error) {
 	if o.BodyBase64 == nil {
-		if o.Body == nil {
-			return nil, broker.BodyText, 0, nil
+		switch {
+		case o.Body == nil && utf8.Valid(o.bytes):
+			return o.bytes, broker.BodyText, 0, nil
+		case o.Body == nil:
+			return o.bytes, broker.BodyBytes, broker.FlagHasLength, nil
 		}
 		return []byte(*o.Body), broker.BodyText, 0, nil
 	}

@@ -33,6 +33,9 @@ type Server struct {
 	metricsHandler  http.Handler
 	perQueueHandler http.Handler
 
+	cross *http.CrossOriginProtection // refuses changes that another site makes a browser send
+	rest  *restClients
+
 	audits   *auditLog
 	shared   *shared
 	jobs     *jobs
@@ -64,7 +67,7 @@ func newServer(o Options, keep *shared) (*Server, error) {
 		}
 	}
 	s := &Server{opt: o, b: o.Broker, log: o.Logger, shared: keep, ui: keep.ui, sessions: keep.sessions, audits: keep.audits, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy),
-		jobs: newJobs(), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{})}
+		jobs: newJobs(), rest: newRestClients(), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{})}
 	if s.handler, err = s.protect(s.router()); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}
@@ -130,6 +133,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // close ends what runs beside requests.
 func (s *Server) close() {
+	s.endStreams()
+	s.rest.close()
 	s.jobs.close()
 	if s.rates != nil {
 		s.rates.close()
@@ -152,21 +157,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
+var errCrossOrigin = &httpError{http.StatusForbidden, "cross-origin",
+	"This change came from another origin than the console's and was refused. If a proxy stands in between, let it pass the Host header on with the port, or set console.trustedOrigins."}
+
 // protect puts what holds for every request in front of the router: the path
 // prefix, and the refusal of changes that another site makes a browser send.
 func (s *Server) protect(next http.Handler) (http.Handler, error) {
-	cross := http.NewCrossOriginProtection()
+	s.cross = http.NewCrossOriginProtection()
 	for _, origin := range s.opt.TrustedOrigins {
-		if err := cross.AddTrustedOrigin(origin); err != nil {
+		if err := s.cross.AddTrustedOrigin(origin); err != nil {
 			return nil, fmt.Errorf("trusted origin: %w", err)
 		}
 	}
-	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.log.Warn("change from another origin refused", "path", r.URL.Path, "origin", r.Header.Get("Origin"), "host", r.Host, "remote", r.RemoteAddr)
-		s.fail(w, r, &httpError{http.StatusForbidden, "cross-origin",
-			"This change came from another origin than the console's and was refused. If a proxy stands in between, let it pass the Host header on with the port, or set console.trustedOrigins."})
+		s.fail(w, r, errCrossOrigin)
 	}))
-	return s.stripPrefix(cross.Handler(next)), nil
+	return s.stripPrefix(s.cross.Handler(next)), nil
 }
 
 // stripPrefix takes the path prefix off, if the proxy has not.
