@@ -42,6 +42,9 @@ type Options struct {
 	// they are in memory. A queue that has as many delivers no more until one is due.
 	// Default 100,000.
 	MaxDelayed int
+	// IndexBlock is how many messages share a run of the index over headers
+	// (Policy.IndexHeaders). Default 64.
+	IndexBlock int
 	// Routing has virtual topics and forwards. Default: DefaultRouting; an empty one
 	// means none.
 	Routing *Routing
@@ -83,6 +86,9 @@ func (o *Options) setDefaults() error {
 	if o.MaxDelayed <= 0 {
 		o.MaxDelayed = 100_000
 	}
+	if o.IndexBlock <= 0 {
+		o.IndexBlock = indexBlock
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -104,6 +110,7 @@ type Broker struct {
 	now      func() time.Time
 	memLimit int64
 	mem      atomic.Int64
+	indexMem atomic.Int64 // what indexes over headers take of it
 	started  time.Time
 	policyFn atomic.Pointer[func(Destination) Policy]
 
@@ -179,6 +186,7 @@ func New(o Options) (*Broker, error) {
 	b.spawn(b.tellAdvisories)
 	b.spawn(b.sched.run)
 	b.readAllLastValues()
+	b.startIndexes()
 	if err := b.readRetained(); err != nil {
 		return nil, fmt.Errorf("read retained messages: %w", err)
 	}

@@ -113,6 +113,7 @@ func (q *queue) applyPolicy() {
 	p := q.policy.Load()
 	q.elect()
 	q.useLastValues(p.LastValueKey, false, p.LastValueKeys)
+	q.useHeaderIndex(p.IndexHeaders)
 }
 
 // maxGate is how long consumersBeforeDispatchStarts holds a queue up when no time is set.

@@ -175,5 +175,6 @@ type lane struct {
 	mark       store.Seq   // committed delivery mark (durable only)
 	asked      store.Seq   // mark that was asked for
 	spills     []store.Seq // each message on its way to the temporary store has a higher one
+	index      *laneIndex  // of what is paged, by headers; nil: none
 	recovered  store.Seq   // mark at start: up to here a message may have been delivered before
 }

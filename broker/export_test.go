@@ -84,3 +84,39 @@ func (b *Broker) WakeScheduler() { b.sched.wake() }
 
 // SetStoreUse sets how much of the store's disk is used, until the next sweep.
 func (b *Broker) SetStoreUse(percent int64) { b.storeUse.Store(percent) }
+
+// IndexState is what a queue's index over headers is made of: runs, those of them without keys, bytes, and whether it is complete.
+func (b *Broker) IndexState(d Destination) (runs, blind int, bytes int64, complete bool) {
+	complete = true
+	q, err := b.existing(d)
+	if err != nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for src := range sources {
+		for l := range store.Lanes {
+			ln := &q.lanes[src][l]
+			if ln.index == nil {
+				continue
+			}
+			var sum int64
+			for _, bl := range ln.index.runs {
+				runs++
+				sum += bl.size()
+				if bl.blind {
+					blind++
+				}
+				complete = complete && !bl.gap
+			}
+			if sum != ln.index.bytes {
+				panic(fmt.Sprintf("an index counts %d bytes and has %d", ln.index.bytes, sum))
+			}
+			bytes += sum
+		}
+	}
+	return
+}
+
+// IndexMemory is what all indexes over headers are charged with.
+func (b *Broker) IndexMemory() int64 { return b.indexMem.Load() }

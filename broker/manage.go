@@ -21,6 +21,7 @@ func (q *queue) clearDeleted() {
 			}
 		}
 	}
+	q.dropIndex()
 	q.clearTimed()
 	if q.b.temp != nil {
 		sb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
@@ -116,7 +117,9 @@ func (q *queue) purge(sb *store.Batch) int64 {
 				delete(q.out, e.seq)
 			}
 			if ln.paged {
-				ln.pagedAfter = ln.maxSeq
+				if ln.pagedAfter = ln.maxSeq; ln.index != nil {
+					ln.index.trim(ln.pagedAfter)
+				}
 			}
 			upto[src] = max(upto[src], ln.maxSeq)
 		}

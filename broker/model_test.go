@@ -44,7 +44,7 @@ type queueModel struct {
 // TestQueueAgainstModel sends, receives, acknowledges, rejects, leaves, restarts
 // and crashes at random, with a memory so small that most is read from the store.
 // At each step every message is in just one place, and what is delivered comes in
-// order of priority and arrival.
+// order of priority and arrival. An index over headers comes and goes; it changes nothing.
 func TestQueueAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := &rig{t: t}
@@ -52,7 +52,11 @@ func TestQueueAgainstModel(t *testing.T) {
 			p.MemoryLimit = int64(rapid.SampledFrom([]int{1000, 5000, 1 << 20}).Draw(rt, "memory"))
 			p.Redelivery.Maximum = -1
 			p.Redelivery.Initial = 0
+			if rapid.Bool().Draw(rt, "index") {
+				p.IndexHeaders = []string{"key"}
+			}
 		})(r)
+		r.block = rapid.SampledFrom([]int{1, 3, 0}).Draw(rt, "block")
 		r.fs = newFS()
 		r.open()
 		defer r.close()
@@ -63,7 +67,7 @@ func TestQueueAgainstModel(t *testing.T) {
 		m.producer = r.connect()
 		rt.Repeat(map[string]func(*rapid.T){
 			"send": m.send, "consume": m.consume, "ack": m.ack, "reject": m.reject,
-			"leave": m.leave, "restart": m.restart, "": m.check,
+			"leave": m.leave, "restart": m.restart, "reindex": m.reindex, "": m.check,
 		})
 	})
 }
@@ -155,6 +159,17 @@ func (m *queueModel) release(mc *modelConsumer) {
 			mm.holder = nil
 		}
 	}
+}
+
+// reindex begins or ends the index over headers.
+func (m *queueModel) reindex(t *rapid.T) {
+	p := m.r.policy(m.q)
+	p.IndexHeaders = nil
+	if rapid.Bool().Draw(t, "index") {
+		p.IndexHeaders = []string{"other", "key"}
+	}
+	m.r.policy = func(broker.Destination) broker.Policy { return p }
+	m.r.b.SetPolicy(m.r.policy)
 }
 
 func (m *queueModel) restart(t *rapid.T) {

@@ -122,12 +122,15 @@ func (q *queue) loaded(ln *lane, src source, refs []store.Stored, more bool, kno
 			q.groupChanged(e.grp)
 		}
 	}
-	if more {
-		return
+	if !more {
+		ln.pagedAfter = max(ln.pagedAfter, known)
 	}
-	ln.pagedAfter = max(ln.pagedAfter, known)
-	if ln.maxSeq == known {
+	if ln.index != nil {
+		ln.index.trim(ln.pagedAfter)
+	}
+	if !more && ln.maxSeq == known {
 		ln.paged = false
+		ln.unindex()
 		q.paged--
 		q.sweepGroups()
 		if ln.ready.len() > 0 {

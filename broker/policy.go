@@ -112,6 +112,7 @@ type Policy struct {
 	Recovery         Recovery      // what a topic keeps for subscribers that come later
 	LastValueKey     string        // header: a newer message replaces the older one of its value that nobody has; "" = none
 	LastValueKeys    int           // values, 0 = DefaultLastValues
+	IndexHeaders     []string      // of a queue: selectors find messages by the values of these headers without reading all others; see IndexableHeader
 	BrowserPrefetch  int           // default window of a browser in messages, 0 = Prefetch
 	DurablePrefetch  int           // the same of a durable subscription
 	AckTimeout       time.Duration // a message that is not acknowledged for so long is overdue; 0 = none ever is

@@ -57,6 +57,7 @@ type queue struct {
 	filters   int                    // consumers with a selector
 	groups    map[string]*group
 	last      *lastValues   // nil: not a last-value queue
+	headers   *headerIndex  // nil: none
 	replaced  []settle      // older values that are to be removed
 	stalled   bool          // a scan waits for the number of groups to fall
 	sole      bool          // only subs[0] is served
@@ -187,12 +188,14 @@ func (q *queue) admit(e *entry) {
 		return // the loader was faster
 	}
 	ln.maxSeq = max(ln.maxSeq, e.seq)
-	if ln.paged {
-		return
-	}
-	if ln.ready.len() >= maxReady || !q.roomFor(e.cost()) {
+	if !ln.paged && (ln.ready.len() >= maxReady || !q.roomFor(e.cost())) {
 		ln.paged, ln.pagedAfter = true, e.seq-1
 		q.paged++
+	}
+	if ln.paged {
+		if q.headers != nil {
+			q.indexed(ln, e)
+		}
 		return
 	}
 	q.charge(e)

@@ -18,10 +18,12 @@ const (
 type scan struct {
 	sub     *Subscription
 	seen    [sources][store.Lanes]store.Seq
-	reading bool // a read behind the window is under way
-	rewound bool // was set back while it was reading
-	stalled bool // looks no further behind the window: too many groups are known
-	groups  int  // that it owns
+	reading bool         // a read behind the window is under way
+	rewound bool         // was set back while it was reading
+	stalled bool         // looks no further behind the window: too many groups are known
+	groups  int          // that it owns
+	planned *headerIndex // what plan was made for
+	plan    *indexPlan
 }
 
 // rewind makes every scan look again at an entry that became ready. q.mu is held.
@@ -109,9 +111,30 @@ func (q *queue) serveScan(sc *scan, k *wakes) {
 	}
 }
 
-// behind reports whether a paged lane has something that the scan has not seen.
+// behind reports whether a paged lane has something that the scan has not seen, as far as the index over headers tells.
 func (q *queue) behind(sc *scan, ln *lane, src source, l store.Lane) bool {
-	return max(sc.seen[src][l], ln.pagedAfter) < ln.maxSeq
+	more, _ := q.ahead(sc, ln, src, l)
+	return more
+}
+
+// ahead is behind, and says how many references to read; 0: ask again. q.mu is held.
+func (q *queue) ahead(sc *scan, ln *lane, src source, l store.Lane) (more bool, refs int) {
+	after := max(sc.seen[src][l], ln.pagedAfter)
+	if after >= ln.maxSeq {
+		return false, 0
+	}
+	p := q.planOf(sc)
+	if p == nil || ln.index == nil {
+		return true, scanRefs
+	}
+	upto, refs := ln.index.next(after, p)
+	if upto > after {
+		sc.seen[src][l] = min(upto, ln.maxSeq)
+	}
+	if upto >= ln.maxSeq {
+		return false, 0
+	}
+	return true, refs
 }
 
 // scanMemory offers what is in memory and not seen; false = the credit is used
@@ -177,7 +200,8 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 	defer func() { <-b.loaders }()
 	var k wakes
 	q.mu.Lock()
-	if sc.unseen(ln, src, l) { // the loader was faster: memory comes first
+	n := q.toRead(sc, ln, src, l)
+	if n == 0 {
 		sc.reading = false
 		q.dispatch(&k)
 		q.mu.Unlock()
@@ -189,7 +213,7 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 	after, known := max(sc.seen[src][l], ln.pagedAfter), ln.maxSeq
 	sc.seen[src][l] = after
 	q.mu.Unlock()
-	refs, more, err := b.read(src, q.id, l, after, scanRefs, scanBytes)
+	refs, more, err := b.read(src, q.id, l, after, n, scanBytes)
 
 	q.mu.Lock()
 	sc.reading = false
@@ -204,6 +228,20 @@ func (q *queue) readScan(sc *scan, ln *lane, src source, l store.Lane) {
 	q.dispatch(&k)
 	q.mu.Unlock()
 	k.flush()
+}
+
+// toRead returns how many references a scan should read next; 0: none, or the loader was faster, and memory comes
+// first. q.mu is held, but let go now and then on a long way through the index.
+func (q *queue) toRead(sc *scan, ln *lane, src source, l store.Lane) int {
+	for !sc.unseen(ln, src, l) {
+		more, refs := q.ahead(sc, ln, src, l)
+		if !more || refs > 0 {
+			return refs
+		}
+		q.mu.Unlock()
+		q.mu.Lock()
+	}
+	return 0
 }
 
 // unseen reports whether memory holds something of the lane that the scan has not

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +18,7 @@ type Dispatch struct {
 	DurableTopicPrefetch           int // 0: as queuePrefetch of the durable subscription
 	LastValueKey                   string
 	LastValueKeys                  int
+	IndexHeaders                   []string
 }
 
 // Recovery is the part [policy.subscriptionRecoveryPolicy].
@@ -77,6 +79,8 @@ func dispatchKeys() []policyKey {
 			func(p *Policy) value { return text(&p.Dispatch.LastValueKey, optional(checkHeader)) }},
 		{"lastValueKeys", "", "", "Most keys of a last-value queue or topic. A queue with so many refuses messages with another key; a topic forgets the oldest.",
 			func(p *Policy) value { return whole(&p.Dispatch.LastValueKeys, 1, 10_000_000) }},
+		{"indexHeaders", Queue, "", "Headers by whose values selectors find messages behind the queue's window in memory without reading all that lie before: for = and IN with literals, also below AND and OR. Any header but those that the broker sets and that are no text, such as priority and timestamp. 4 bytes of memory for each different value among 64 messages, twice that for numbers, a quarter of [memory] limit for all queues at most; what finds no room is read as without.",
+			func(p *Policy) value { return list(&p.Dispatch.IndexHeaders, checkIndexHeader) }},
 	}
 }
 
@@ -202,6 +206,18 @@ func EvictKey(s string) (choice, header string, ok bool) {
 		return "", "", false
 	}
 	return "key", header, true
+}
+
+// notIndexed are the headers that no index finds: the broker sets them, and not as text.
+var notIndexed = []string{"priority", "timestamp", "expires", "persistent", "redelivered", "message-id", "reply-to", "destination",
+	"JMSMessageID", "JMSPriority", "JMSTimestamp", "JMSExpiration", "JMSDeliveryMode", "JMSRedelivered", "JMSXDeliveryCount", "JMSXGroupSeq",
+	"JMSReplyTo", "JMSDestination", "AMQUserID", "AMQPriority", "AMQTimestamp", "AMQExpiration", "AMQDurable", "AMQSize", "AMQAddress"}
+
+func checkIndexHeader(s string) error {
+	if slices.Contains(notIndexed, s) {
+		return fmt.Errorf("the header %q cannot be indexed: the broker sets it, and not as text", s)
+	}
+	return checkHeader(s)
 }
 
 func checkHeader(s string) error {

@@ -56,6 +56,6 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		s.Identifiers()
-		s.Equalities()
+		s.Need(func(string) bool { return true })
 	})
 }

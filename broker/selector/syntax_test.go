@@ -148,20 +148,37 @@ func TestIdentifiers(t *testing.T) {
 	}
 }
 
-func TestEqualities(t *testing.T) {
+func TestNeed(t *testing.T) {
+	is := func(name string, v Value) Need { return Need{Name: name, Value: v} }
+	all := func(parts ...Need) Need { return Need{All: parts} }
+	either := func(parts ...Need) Need { return Need{Any: parts} }
 	for _, c := range []struct {
 		text string
-		want []Equality
+		want Need
 	}{
-		{"a = 'x'", []Equality{{"a", String("x")}}},
-		{"a = 'x' AND (5 = b AND c = TRUE) AND d = -1.5", []Equality{{"a", String("x")}, {"b", Int(5)}, {"c", Bool(true)}, {"d", Float(-1.5)}}},
-		{"a = 'x' AND (b = 1 OR c = 2) AND d > 1 AND NOT e = 1 AND f <> 1", []Equality{{"a", String("x")}}},
-		{"a = 'x' OR b = 1", nil},
-		{"a = b AND 1 = 1 AND a + 1 = 2", nil},
-		{"JMSDestination = '/queue/N'", []Equality{{"JMSDestination", String("queue://N")}}},
+		{"a = 'x'", is("a", String("x"))},
+		{"a = 'x' AND (5 = b AND c = TRUE) AND d = -1.5", all(is("a", String("x")), is("b", Int(5)), is("c", Bool(true)), is("d", Float(-1.5)))},
+		{"a = 'x' AND (b = 1 OR c = 2) AND d > 1 AND NOT e = 1 AND f <> 1", all(is("a", String("x")), either(is("b", Int(1)), is("c", Int(2))))},
+		{"a = 'x' OR b LIKE 'y%'", Need{}},
+		{"a = 'x' OR other = 1", Need{}},
+		{"a = 'x' AND other = 1", all(is("a", String("x")))},
+		{"a IN ('x', 2)", either(is("a", String("x")), is("a", Int(2)))},
+		{"a NOT IN ('x', 'y')", Need{}},
+		{"a AND TRUE", all(is("a", Bool(true)))},
+		{"a = b AND 1 = 1 AND a + 1 = 2", Need{}},
+		{"a IS NOT NULL", Need{}},
+		{"", Need{}},
 	} {
-		if diff := cmp.Diff(c.want, mustParse(t, c.text, STOMP).Equalities(), cmp.AllowUnexported(Value{})); diff != "" {
+		sel, err := Parse(c.text, STOMP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := sel.Need(func(name string) bool { return name != "other" })
+		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(Value{})); diff != "" {
 			t.Errorf("%s: %s", c.text, diff)
+		}
+		if zero := c.want.Name == "" && c.want.All == nil && c.want.Any == nil; ok == zero {
+			t.Errorf("%s: %v, %v", c.text, got, ok)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package stomp
 import (
 	"strings"
 	"testing"
+
+	"treadmq/broker"
 )
 
 // passes sends a message to a topic and reports whether the selector lets it through.
@@ -65,6 +67,24 @@ func TestCompatSelector_Prefixes(t *testing.T) {
 		text := prefix + "(" + selector + ") OR everything = 'end'"
 		if got := passes(t, text, "weight:2.5\nmy-key:v\n"); got != want {
 			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// With and without an index a selector finds what lies behind others and beyond the memory of the queue.
+func TestCompatSelector_Index(t *testing.T) {
+	for _, headers := range [][]string{nil, {"n", "type"}} {
+		r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) {
+			p.MemoryLimit = 10_000
+			p.IndexHeaders = headers
+		}))
+		c := r.connected("")
+		fill(c, "/queue/a", 1000)
+		c.publish("/queue/a", "type:last\n", "last")
+		for selector, want := range map[string]string{"n = 999": "999", "n IN ('no', '750') AND JMSPriority = 4": "750", "JMSType = 'last' OR type = 'other'": "last"} {
+			c.subscribe("/queue/a", "selector:"+selector+"\nack:client-individual\n")
+			c.take(want)
+			c.unsubscribe("")
 		}
 	}
 }

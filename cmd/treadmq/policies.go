@@ -67,6 +67,7 @@ func setDispatch(out *broker.Policy, p *conf.Policy) {
 	out.ConsumersToStart, out.TimeBeforeStart = d.ConsumersBeforeDispatchStarts, d.TimeBeforeDispatchStarts
 	out.BrowserPrefetch, out.DurablePrefetch = d.QueueBrowserPrefetch, d.DurableTopicPrefetch
 	out.LastValueKey, out.LastValueKeys = d.LastValueKey, d.LastValueKeys
+	out.IndexHeaders = d.IndexHeaders
 	out.Recovery = broker.Recovery{Kind: recovery[p.Recovery.Kind], Count: p.Recovery.Count, Bytes: int64(p.Recovery.Bytes),
 		Duration: p.Recovery.RecoverDuration, Always: p.AlwaysRetroactive}
 	out.AckTimeout, out.Overdue = p.SlowConsumer.AckTimeout, overdue[p.SlowConsumer.Action]

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -123,4 +124,25 @@ func loadPolicies(t *testing.T, text string) *conf.Config {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// The configuration refuses just those headers that the broker cannot index.
+func TestIndexHeaders(t *testing.T) {
+	c := loadPolicies(t, "[[policy]]\nqueue = \">\"\nindexHeaders = [\"type\", \"tenant\"]\n")
+	if got := policies(c)(broker.Destination{Kind: broker.Queue, Name: "a"}).IndexHeaders; !slices.Equal(got, []string{"type", "tenant"}) {
+		t.Errorf("the broker is to index %q", got)
+	}
+	for _, name := range []string{"tenant", "type", "correlation-id", "content-type", "priority", "timestamp", "expires", "persistent", "redelivered", "message-id",
+		"reply-to", "destination", "JMSType", "JMSCorrelationID", "JMSMessageID", "JMSPriority", "JMSTimestamp", "JMSExpiration", "JMSDeliveryMode", "JMSRedelivered",
+		"JMSXDeliveryCount", "JMSXGroupID", "JMSXGroupSeq", "JMSXUserID", "JMSReplyTo", "JMSDestination", "AMQUserID", "AMQPriority", "AMQTimestamp",
+		"AMQExpiration", "AMQDurable", "AMQSize", "AMQGroupID", "AMQAddress"} {
+		file := filepath.Join(t.TempDir(), "treadmq.toml")
+		if err := os.WriteFile(file, []byte("[[policy]]\nqueue = \">\"\nindexHeaders = [\""+name+"\"]\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := conf.Load(conf.Sources{File: file, Required: true})
+		if (err == nil) != broker.IndexableHeader(name) {
+			t.Errorf("%s: the configuration says %v", name, err)
+		}
+	}
 }
