@@ -131,7 +131,7 @@ func TestAFollowerShowsTheGroupAndRefusesTheRest(t *testing.T) {
 	}
 	r.client().get("/api/v1/queues").must(t, http.StatusUnauthorized)
 	ready := r.client().get("/readyz").must(t, http.StatusServiceUnavailable).body
-	if !strings.Contains(ready, "this member is a follower; the master is b") {
+	if !strings.Contains(ready, "this member is a follower; the master is b") || !strings.Contains(ready, `"role":"follower"`) {
 		t.Errorf("readyz says %s", ready)
 	}
 }

@@ -4,7 +4,8 @@ import "net/http"
 
 // healthView is what /healthz and /readyz say.
 type healthView struct {
-	Status  string       `json:"status"` // "ok" or "not ready"
+	Status  string       `json:"status"`         // "ok" or "not ready"
+	Role    string       `json:"role,omitempty"` // of a member of a group, see /api/v1/cluster
 	Reasons []string     `json:"reasons,omitempty"`
 	Checks  []checkValue `json:"checks,omitempty"` // with ?verbose
 }
@@ -33,6 +34,9 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	v, status := healthView{Status: "ok"}, http.StatusOK
 	if !ready || !working {
 		v, status = healthView{Status: "not ready", Reasons: reasons}, http.StatusServiceUnavailable
+	}
+	if s.opt.Cluster != nil {
+		v.Role = s.opt.Info().Role
 	}
 	if r.URL.Query().Has("verbose") {
 		v.Checks = []checkValue{{"clients", ready}, {"store", working}}

@@ -270,6 +270,8 @@ func (b *Broker) storeError(err error) error {
 		return Errorf(CodeStoreFull, "the broker's disk is full, so the message was not stored; it may be sent again when there is room: %w", err)
 	case errors.Is(err, store.ErrTooLarge):
 		return Errorf(CodeTooLarge, "the message or transaction is larger than the store takes: %w", err)
+	case errors.Is(err, store.ErrDeposed):
+		return Errorf(CodeNotMaster, "this broker is not the master of its group any more, so whether the message was stored is not known; connect to another broker and send it again: %w", err)
 	case errors.Is(err, store.ErrClosed):
 		return Errorf(CodeClosing, "the broker is shutting down: %w", err)
 	}

@@ -229,6 +229,11 @@ func (v *validator) replicated() {
 	if r.SecurityToken == "" && !tls && !Loopback(r.BindAddress()) {
 		v.fail(p+"securityToken", "it is empty, and %s can be reached from other machines: whoever can connect could read every message. Set the same secret on all members, or certificates in [%s.tls], or bind to loopback", r.Bind, replicatedSection)
 	}
+	for _, l := range v.config.Listeners() {
+		if anyPort(l.Address) {
+			v.fail("stomp.listen", "%s takes another port with every mastership, which clients cannot know: give members of a group fixed ports", l.Address)
+		}
+	}
 	if address := r.BindAddress(); !anyPort(address) && (address == v.config.Console.Listen || slices.ContainsFunc(v.config.Listeners(), func(l Listener) bool { return l.Address == address })) {
 		v.fail(p+"bind", "%s is a listener for clients or the console already: replication needs a port of its own", address)
 	}

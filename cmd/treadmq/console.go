@@ -11,10 +11,11 @@ import (
 	"treadmq/webui"
 )
 
-// console is the admin web server of a node.
-type console struct{ srv *admin.Server }
-
-func (c *console) shutdown(ctx context.Context) error { return c.srv.Shutdown(ctx) }
+// webConsole is an admin.Server, or an admin.Switch of a member of a group.
+type webConsole interface {
+	Serve(net.Listener) error
+	Shutdown(context.Context) error
+}
 
 // openConsole starts the console, unless its address is empty.
 func (n *node) openConsole() error {
@@ -22,13 +23,8 @@ func (n *node) openConsole() error {
 	if c.Listen == "" {
 		return nil
 	}
-	srv, err := admin.New(admin.Options{
-		Broker: n.broker, Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
-		Ready: n.ready, Rules: n.rules, Settings: n.settings, Config: n.configEntries,
-		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins,
-		Secure: c.HTTPS || n.webTLS != nil,
-	})
-	if err != nil {
+	var err error
+	if n.console, err = n.newConsole(); err != nil {
 		return exitError(exitConfig, "%v", err)
 	}
 	l, err := listen(c.Listen)
@@ -40,19 +36,42 @@ func (n *node) openConsole() error {
 	if n.webTLS != nil {
 		scheme, l = "https", tls.NewListener(l, n.webTLS.config())
 	}
-	n.console = &console{srv}
 	n.state.Console = scheme + "://" + reachable(addr) + c.PathPrefix + "/admin/"
-	n.serve("console", func() error { return srv.Serve(l) })
+	n.serve(&n.serving, "console", func() error { return n.console.Serve(l) })
 	return nil
+}
+
+func (n *node) newConsole() (webConsole, error) {
+	c := n.cfg.Console
+	o := admin.Options{
+		Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
+		Ready: n.ready, Rules: n.rules, Settings: n.settings, Config: n.configEntries,
+		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins,
+		Secure: c.HTTPS || n.webTLS != nil,
+	}
+	if n.cfg.Replicated.Enabled {
+		o.Cluster = n.member
+		return admin.NewSwitch(o)
+	}
+	o.Broker = n.current.Load().broker
+	return admin.New(o)
 }
 
 // ready says whether clients are taken.
 func (n *node) ready() (bool, []string) {
-	switch {
-	case n.stopping.Load():
+	if n.stopping.Load() {
 		return false, []string{"the broker is stopping"}
-	case n.store.Stats().Failed != nil:
-		return false, []string{"the store failed: " + n.store.Stats().Failed.Error()}
+	}
+	s := n.current.Load()
+	switch {
+	case s == nil && n.cfg.Replicated.Enabled:
+		return false, []string{n.member.whyNotReady()}
+	case s == nil:
+		return false, []string{"the broker is starting"}
+	case n.cfg.Replicated.Enabled && n.member.holding.Load():
+		return false, []string{"no quorum of the group answers: what is sent waits for its receipt"}
+	case s.store.Stats().Failed != nil:
+		return false, []string{"the store failed: " + s.store.Stats().Failed.Error()}
 	}
 	return true, nil
 }
@@ -72,8 +91,13 @@ func reachable(addr string) string {
 // info is what the console says of the process.
 func (n *node) info() admin.BrokerInfo {
 	i := admin.BrokerInfo{Name: n.cfg.BrokerName, Version: version, Role: "alone", DataDir: n.cfg.Data}
-	for _, a := range n.state.Stomp {
-		i.Listeners = append(i.Listeners, admin.Listener{Name: "stomp", Address: a, TLS: n.tls != nil})
+	if n.cfg.Replicated.Enabled {
+		i.Role = n.member.role()
+	}
+	if s := n.current.Load(); s != nil {
+		for _, a := range s.addresses() {
+			i.Listeners = append(i.Listeners, admin.Listener{Name: "stomp", Address: a, TLS: n.tls != nil})
+		}
 	}
 	return i
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"treadmq/broker"
 	"treadmq/broker/stomp"
 	"treadmq/conf"
 )
@@ -23,16 +24,25 @@ var dialect = map[string]stomp.Dialect{
 	"activemq": stomp.DialectActiveMQ, "rabbitmq": stomp.DialectRabbitMQ, "artemis": stomp.DialectArtemis, "apollo": stomp.DialectApollo,
 }
 
+// reload takes up what may change while clients are connected.
+func (s *service) reload(c *conf.Config, fn func(broker.Destination) broker.Policy) {
+	s.broker.SetPolicy(fn)
+	if err := s.broker.SetRouting(routing(c)); err != nil {
+		s.n.log.Error("reload: the forwards stay as they were", "err", err)
+	}
+	s.reloadListeners(c)
+}
+
 // reloadListeners gives the listeners that are open what a new configuration says about them: what comes in from now on
 // is treated so. Addresses stay as they were.
-func (n *node) reloadListeners(c *conf.Config) {
-	next, now := c.Listeners(), n.cfg.Listeners()
+func (s *service) reloadListeners(c *conf.Config) {
+	next, now := c.Listeners(), s.n.cfg.Listeners()
 	for i, o := range listenerOptions(c) {
 		if len(next) != len(now) || next[i].Address != now[i].Address {
-			n.log.Warn("reload: the addresses of stomp.listen take effect with the next start only")
+			s.n.log.Warn("reload: the addresses of stomp.listen take effect with the next start only")
 			return
 		}
-		o.Name = n.listeners[i].Addr().String()
-		n.stomp.SetListener(n.listeners[i], o)
+		o.Name = s.listeners[i].Addr().String()
+		s.stomp.SetListener(s.listeners[i], o)
 	}
 }

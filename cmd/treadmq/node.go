@@ -21,7 +21,6 @@ import (
 	"treadmq/conf"
 	"treadmq/store"
 	"treadmq/store/local"
-	"treadmq/store/vfs"
 )
 
 // Times of a node's life.
@@ -33,35 +32,29 @@ const (
 // node is a running broker with everything around it, in the order in which it
 // is started; it is stopped in the reverse order.
 type node struct {
-	flags   *serverFlags
-	cfg     *conf.Config
-	log     *slog.Logger
-	reopen  func()
-	users   *users
-	tls     *reloadingTLS
-	webTLS  *reloadingTLS
-	store   *local.Store
-	temp    *local.Store
-	broker  *broker.Broker
-	current atomic.Pointer[broker.Broker] // nil while the store replays
-	stomp   *stomp.Server
-	console *console
-	state   *runState
-	// listeners are those of STOMP, in the order of the configuration.
-	listeners []net.Listener
-	started   time.Time
-	serving   sync.WaitGroup
-	failed    chan error // a listener ended by itself
-	stopping  atomic.Bool
-	policies  atomic.Pointer[func(broker.Destination) broker.Policy]
-	inForce   atomic.Pointer[conf.Config] // what the console shows: cfg, or what was reloaded of it
+	flags    *serverFlags
+	cfg      *conf.Config
+	log      *slog.Logger
+	reopen   func()
+	users    *users
+	tls      *reloadingTLS
+	webTLS   *reloadingTLS
+	seq      atomic.Uint64 // of the stores and the broker
+	store    *local.Store  // of a broker that stands alone
+	current  atomic.Pointer[service]
+	member   *member // nil for a broker that stands alone
+	console  webConsole
+	state    *runState
+	started  time.Time
+	serving  sync.WaitGroup
+	failed   chan error // something ended by itself
+	stopping atomic.Bool
+	policies atomic.Pointer[func(broker.Destination) broker.Policy]
+	inForce  atomic.Pointer[conf.Config] // what the console shows: cfg, or what was reloaded of it
 }
 
 // runServer runs a broker in the foreground until a signal ends it, or its store fails.
 func runServer(ctx context.Context, cfg *conf.Config, f *serverFlags) error {
-	if cfg.Replicated.Enabled {
-		return exitError(exitConfig, "[persistence.replicatedLevelDB]: this program cannot be a member of a group; take the section away to run a broker alone")
-	}
 	log, reopen, closeLog := openLog(cfg.Log)
 	defer closeLog()
 	n := &node{flags: f, cfg: cfg, log: log, reopen: reopen, started: time.Now(), failed: make(chan error, 16)}
@@ -82,7 +75,11 @@ func runServer(ctx context.Context, cfg *conf.Config, f *serverFlags) error {
 }
 
 func (n *node) start() error {
-	for _, step := range []func() error{n.openUsers, n.openTLS, n.openStore, n.openStomp, n.openConsole, n.announce} {
+	steps := []func() error{n.openUsers, n.openTLS, n.prepare, n.openAlone, n.openConsole, n.announce}
+	if n.cfg.Replicated.Enabled {
+		steps = []func() error{n.openUsers, n.openTLS, n.prepare, n.openConsole, n.openMember, n.announce}
+	}
+	for _, step := range steps {
 		if err := step(); err != nil {
 			return err
 		}
@@ -90,45 +87,35 @@ func (n *node) start() error {
 	return nil
 }
 
-// openStore opens the durable store and, empty, the temporary one.
-func (n *node) openStore() error {
-	c := n.cfg.Store
-	if err := os.MkdirAll(n.cfg.Data, 0o755); err != nil {
-		return exitError(73, "the data folder cannot be made: %v", err)
+// prepare makes what every node has.
+func (n *node) prepare() error {
+	n.inForce.Store(n.cfg)
+	fn := policies(n.cfg)
+	n.policies.Store(&fn)
+	if n.cfg.Replicated.Enabled {
+		n.member = &member{n: n}
 	}
-	seq := new(atomic.Uint64)
-	opt := local.Options{
-		Seq: seq, Dir: filepath.Join(n.cfg.Data, "store"), Logger: n.log,
-		SegmentSize: int64(c.SegmentSize), TailLimit: int64(c.TailLimit), CheckpointInterval: c.CheckpointInterval,
-		SlowSync: orNever(c.SlowSync), CompactBelow: c.CompactBelow, CompactRate: int64(c.CompactRate),
-		DiskReserve: int64(c.DiskReserve), MinFree: int64(c.MinFreeDisk), IndexCache: int(c.IndexCache),
-		OnGroup: func() {
-			if b := n.current.Load(); b != nil {
-				b.OnGroup()
-			}
-		},
-	}
-	if opt.CompactBelow == 0 {
-		opt.CompactBelow = -1 // never; the store's 0 is its default
-	}
-	if n.flags.fault != "" {
-		hook, err := vfs.ParseFault(n.flags.fault)
-		if err != nil {
-			return exitError(exitUsage, "%v", err)
-		}
-		opt.FS = vfs.NewFaults(vfs.OS{}, hook)
-	}
-	st, err := openPatiently(opt)
+	n.state = &runState{PID: os.Getpid(), Start: processStart(os.Getpid()), Version: version, Data: absolute(n.cfg.Data)}
+	return nil
+}
+
+// openAlone opens the store and serves clients on it.
+func (n *node) openAlone() error {
+	opt, err := n.storeOptions(filepath.Join(n.cfg.Data, "store"))
 	if err != nil {
+		return err
+	}
+	opt.OnGroup = onGroup(&n.current)
+	if n.store, err = openPatiently(opt); err != nil {
 		return openError(err)
 	}
-	n.store = st
-	opt.FS = nil
-	opt.Dir, opt.Temporary, opt.OnGroup, opt.DiskReserve = filepath.Join(n.cfg.Data, "temp"), true, nil, 0
-	if n.temp, err = local.Open(opt); err != nil {
-		return openError(err)
+	s, err := n.openService(n.store, 0)
+	if err != nil {
+		return err
 	}
-	return n.openBroker(seq)
+	n.current.Store(s)
+	n.state.Stomp = s.addresses()
+	return nil
 }
 
 // lockPatience is for the lock of a process that was killed a moment ago.
@@ -158,74 +145,11 @@ func openError(err error) error {
 	return exitError(66, "%v", err)
 }
 
-// openBroker starts the core on the stores.
-func (n *node) openBroker(seq *atomic.Uint64) error {
-	c := n.cfg.Stomp
-	fn := policies(n.cfg)
-	n.policies.Store(&fn)
-	routes := routing(n.cfg)
-	n.inForce.Store(n.cfg)
-	b, err := broker.New(broker.Options{
-		Store: n.store, Temp: n.temp, Sequence: seq, Node: n.cfg.BrokerName, Policy: fn, Routing: &routes, Now: n.flags.clock(),
-		MemoryLimit: int64(n.cfg.Memory.Limit), MaxTransactions: c.MaxTransactions, MaxTxOps: c.MaxTransactionOps,
-		MaxTxBytes: int64(c.MaxTransactionBytes), MaxDelayed: n.cfg.Memory.QueueDelayed, Logger: n.log,
-	})
-	if err != nil {
-		return exitError(66, "%v", err)
-	}
-	n.broker = b
-	n.current.Store(b)
-	return nil
-}
-
-func (n *node) openStomp() error {
-	c := n.cfg.Stomp
-	srv, err := stomp.New(stomp.Options{
-		Broker: n.broker, Auth: n.users, Anonymous: n.cfg.AnonymousAllowed(), TLS: n.tls.config(), CertUser: certUser(c.TLS.CertUser),
-		ServerHeader: serverHeader(c.ServerHeader), MaxBody: int64(c.MaxBody), MaxHeaderLine: int(c.MaxHeaderLine), MaxHeaders: c.MaxHeaders,
-		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxSubscriptions: c.MaxSubscriptions,
-		ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout, OutboundLimit: int(c.OutboundLimit),
-		UnfinishedLimit: int64(c.UnfinishedLimit), HeartBeatMin: c.HeartBeatMin, HeartBeatMax: c.HeartBeatMax,
-		SoftErrors: c.ErrorPolicy == "soft", StealClientID: c.ClientIDConflict == "steal", Logger: n.log,
-	})
-	if err != nil {
-		return err
-	}
-	n.stomp = srv
-	n.state = &runState{PID: os.Getpid(), Start: processStart(os.Getpid()), Version: version, Data: absolute(n.cfg.Data)}
-	for i, o := range listenerOptions(n.cfg) {
-		addr := n.cfg.Listeners()[i].Address
-		l, err := listen(addr)
-		if err != nil {
-			return err
-		}
-		n.state.Stomp = append(n.state.Stomp, l.Addr().String())
-		n.listeners = append(n.listeners, l)
-		o.Name = l.Addr().String()
-		n.serve("STOMP listener "+addr, func() error { return srv.Serve(l, o) })
-	}
-	return nil
-}
-
 func absolute(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		return abs
 	}
 	return path
-}
-
-func certUser(s string) string {
-	if s == "none" {
-		return ""
-	}
-	return s
-}
-
-func serverHeader(s string) string {
-	if s == "" {
-		return "TreadMQ/" + version
-	}
-	return s
 }
 
 func listen(addr string) (net.Listener, error) {
@@ -236,11 +160,11 @@ func listen(addr string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve runs a listener; its end before stop is a failure of the node.
-func (n *node) serve(what string, run func() error) {
-	n.serving.Add(1)
+// serve runs a listener; its end before it is stopped is a failure of the node.
+func (n *node) serve(running *sync.WaitGroup, what string, run func() error) {
+	running.Add(1)
 	go func() {
-		defer n.serving.Done()
+		defer running.Done()
 		if err := run(); err != nil && !errors.Is(err, stomp.ErrStopped) {
 			select {
 			case n.failed <- fmt.Errorf("%s: %w", what, err):
@@ -250,7 +174,8 @@ func (n *node) serve(what string, run func() error) {
 	}()
 }
 
-// announce tells people and the service manager that clients are taken.
+// announce tells people and the service manager that the broker runs: clients are
+// taken, or this member takes part in its group.
 func (n *node) announce() error {
 	if err := n.state.write(); err != nil {
 		return exitError(73, "the run file cannot be written: %v", err)
@@ -270,6 +195,10 @@ func (n *node) wait(ctx context.Context) error {
 		signal.Notify(reload, reloadSignals...)
 		defer signal.Stop(reload)
 	}
+	var storeFailed <-chan struct{}
+	if n.store != nil {
+		storeFailed = n.store.Failed()
+	}
 	watchdog := time.NewTicker(watchdogInterval())
 	defer watchdog.Stop()
 	poll := time.NewTicker(realmPoll)
@@ -281,7 +210,7 @@ func (n *node) wait(ctx context.Context) error {
 			return nil
 		case err := <-n.failed:
 			return exitError(70, "%v", err)
-		case <-n.store.Failed():
+		case <-storeFailed:
 			return exitError(74, "the store failed, so the broker ends before anything is acknowledged that is not safe: %v", n.store.Stats().Failed)
 		case <-reload:
 			n.reload()
@@ -311,14 +240,12 @@ func (n *node) reload() {
 		fn := policies(cfg)
 		n.policies.Store(&fn)
 		n.inForce.Store(cfg)
-		n.broker.SetPolicy(fn)
-		if err := n.broker.SetRouting(routing(cfg)); err != nil {
-			n.log.Error("reload: the forwards stay as they were", "err", err)
+		if s := n.current.Load(); s != nil {
+			s.reload(cfg, fn)
 		}
-		n.reloadListeners(cfg)
 	}
 	n.users.refresh(n.log)
-	for _, t := range []*reloadingTLS{n.tls, n.webTLS} {
+	for _, t := range []*reloadingTLS{n.tls, n.webTLS, n.member.certificates()} {
 		if err := t.reload(); err != nil {
 			n.log.Error("reload: certificates stay as they were", "err", err)
 		}
@@ -326,31 +253,28 @@ func (n *node) reload() {
 	n.log.Info("reloaded")
 }
 
+var errStopping = broker.Errorf(broker.CodeClosing, "the broker is shutting down; connect again later or to another broker")
+
 // stop undoes start, in reverse order, as far as it got.
 func (n *node) stop() {
 	n.stopping.Store(true)
 	daemon.SdNotify(false, daemon.SdNotifyStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownGrace)
 	defer cancel()
+	if n.member != nil {
+		n.member.close(ctx)
+	}
 	if n.console != nil {
-		if err := n.console.shutdown(ctx); err != nil {
+		if err := n.console.Shutdown(ctx); err != nil {
 			n.log.Warn("some console requests were cut off", "err", err)
 		}
 	}
-	if n.stomp != nil {
-		if err := n.stomp.Shutdown(ctx); err != nil {
-			n.log.Warn("some connections were cut off", "err", err)
-		}
+	if s := n.current.Load(); s != nil {
+		s.close(ctx, errStopping)
 	}
 	n.serving.Wait()
-	if n.broker != nil {
-		n.broker.Close(time.Second)
-	}
-	for _, st := range []*local.Store{n.temp, n.store} {
-		if st == nil {
-			continue
-		}
-		if err := st.Close(); err != nil {
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
 			n.log.Error("the store did not close in order; the next start repairs it", "err", err)
 		}
 	}

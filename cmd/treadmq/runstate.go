@@ -22,6 +22,8 @@ type runState struct {
 	Data    string   `json:"data"`
 	Stomp   []string `json:"stomp"`
 	Console string   `json:"console,omitempty"`
+	// Replication is the address of a group member's replication port. It takes clients on Stomp while it is master.
+	Replication string `json:"replication,omitempty"`
 }
 
 func (s *runState) path() string { return filepath.Join(s.Data, runFile) }
@@ -41,10 +43,16 @@ func (s *runState) write() error {
 // print says what a person wants to know first, one line each.
 func (s *runState) print(w *os.File) {
 	for _, a := range s.Stomp {
+		if s.Replication != "" {
+			a += " (while this member is master)"
+		}
 		fmt.Fprintf(w, "stomp    %s\n", a)
 	}
 	if s.Console != "" {
 		fmt.Fprintf(w, "console  %s\n", s.Console)
+	}
+	if s.Replication != "" {
+		fmt.Fprintf(w, "members  %s\n", s.Replication)
 	}
 	fmt.Fprintf(w, "data     %s\n", s.Data)
 	fmt.Fprintf(w, "pid      %d\n", s.PID)

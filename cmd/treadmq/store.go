@@ -32,6 +32,7 @@ func (f *storeFlags) register(cmd *cobra.Command) {
 // around it, or that of the configuration.
 func (f *storeFlags) folder(args []string) (string, error) {
 	data := ""
+	var at []string
 	if len(args) > 0 {
 		data = args[0]
 	} else {
@@ -40,8 +41,11 @@ func (f *storeFlags) folder(args []string) (string, error) {
 			return "", configError(err)
 		}
 		data = cfg.Data
+		if cfg.Replicated.Enabled {
+			at = append(at, cfg.ReplicatedDir())
+		}
 	}
-	for _, dir := range []string{filepath.Join(data, "store"), data} {
+	for _, dir := range append(at, filepath.Join(data, "store"), filepath.Join(data, "replicated"), data) {
 		if _, err := os.Stat(filepath.Join(dir, "meta")); err == nil {
 			return dir, nil
 		}

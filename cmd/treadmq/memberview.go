@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"treadmq/admin"
+	"treadmq/ha"
+	"treadmq/ha/replica"
+)
+
+// What the console, the commands and the metrics show of the group.
+
+// role is that of this member, in a word.
+func (m *member) role() string {
+	node := m.node.Load()
+	if node == nil {
+		return ha.RoleStarting
+	}
+	return node.Status().Role
+}
+
+// whyNotReady says why this member takes no clients.
+func (m *member) whyNotReady() string {
+	node := m.node.Load()
+	if node == nil {
+		return "this member is starting"
+	}
+	st := node.Status()
+	text := "this member is not the master, it is " + st.Role
+	if st.Why != "" {
+		text += " (" + st.Why + ")"
+	}
+	if st.Master != nil && !st.Master.Self {
+		text += "; the master is " + st.Master.Name
+		if len(st.Master.Clients) > 0 {
+			text += ", for clients at " + strings.Join(st.Master.Clients, " and ")
+		}
+	}
+	return text
+}
+
+// Status implements admin.Cluster.
+func (m *member) Status() admin.ClusterStatus {
+	node := m.node.Load()
+	if node == nil {
+		r := &m.n.cfg.Replicated
+		return admin.ClusterStatus{Group: r.Group, BrokerName: m.n.cfg.BrokerName, Member: r.Name, Role: admin.MemberStarting, Replicas: r.Replicas, Quorum: r.Replicas/2 + 1, Sync: r.Sync}
+	}
+	return clusterStatus(node.Status())
+}
+
+func clusterStatus(st ha.Status) admin.ClusterStatus {
+	v := admin.ClusterStatus{
+		Group: st.Group, BrokerName: st.BrokerName, Member: st.Name, Role: st.Role, Why: st.Why, Epoch: uint64(st.Epoch), Promised: uint64(st.Promised),
+		Replicas: st.Replicas, Quorum: st.Quorum, Sync: st.Sync, ZooKeeper: st.Connected,
+		End: uint64(st.End), Committed: uint64(st.Committed), Applied: uint64(st.Applied),
+	}
+	if st.Master != nil {
+		v.Master = st.Master.Name
+	}
+	for i := range st.Members {
+		v.Members = append(v.Members, clusterMember(&st, &st.Members[i]))
+	}
+	for _, a := range st.Alarms {
+		v.Alarms = append(v.Alarms, a.Text)
+	}
+	for _, e := range slices.Backward(st.Timeline) {
+		v.Timeline = append(v.Timeline, admin.ClusterEvent{Time: e.Time.UTC(), Epoch: uint64(e.Epoch), Level: e.Level, Text: e.Text})
+	}
+	return v
+}
+
+func clusterMember(st *ha.Status, m *ha.Member) admin.ClusterMember {
+	v := admin.ClusterMember{
+		ID: m.ID, Name: m.Name, Address: m.Addr, Self: m.Self, Voter: m.Voter, Present: m.Present, Weight: m.Weight, Health: m.State,
+		Clients: m.Clients, Console: m.Console, Role: memberRole(st, m),
+	}
+	switch {
+	case m.Link != nil:
+		end, lag, applied, silent := uint64(m.Link.Stable), m.Link.Lag, uint64(m.Link.Applied), m.Link.Silent.Milliseconds()
+		v.End, v.Lag, v.Applied, v.SilentMillis = &end, &lag, &applied, &silent
+	case m.Self:
+		end, applied := uint64(st.End), uint64(st.Applied)
+		v.End, v.Applied = &end, &applied
+		if m.Master {
+			v.Lag = new(uint64)
+		}
+	}
+	if m.Self && st.Snapshot != nil {
+		v.CopiedBytes, v.CopyBytes = st.Snapshot.Bytes, st.Snapshot.Total
+	}
+	return v
+}
+
+// memberRole is a member's role, as far as this one knows.
+func memberRole(st *ha.Status, m *ha.Member) string {
+	switch {
+	case m.Self:
+		return st.Role
+	case m.Master:
+		return admin.MemberMaster
+	case !m.Present && m.Link == nil:
+		return admin.MemberAbsent
+	case m.Link != nil && m.Link.Fetching:
+		return admin.MemberCatching
+	case !m.Voter:
+		return admin.MemberLearner
+	case st.Master == nil:
+		return admin.MemberElecting
+	case st.Role == ha.RoleMaster && m.Link == nil:
+		return admin.MemberElecting // it is there and does not follow
+	}
+	return admin.MemberFollower
+}
+
+// Do implements admin.Cluster.
+func (m *member) Do(ctx context.Context, c admin.ClusterChange) error {
+	node := m.node.Load()
+	if node == nil {
+		return fmt.Errorf("this member is starting")
+	}
+	switch c.Action {
+	case admin.ClusterHandover:
+		return node.Handover(ctx, c.To)
+	case admin.ClusterVoters:
+		return node.Change(ctx, c.Add, c.Remove, c.Replicas)
+	case admin.ClusterElect:
+		return node.Do(ctx, replica.Elect{})
+	case admin.ClusterReseed:
+		return node.Reseed(ctx, c.Lost)
+	}
+	return fmt.Errorf("there is no action %q", c.Action)
+}
