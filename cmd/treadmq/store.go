@@ -87,7 +87,10 @@ func newStoreCheckCommand() *cobra.Command {
 		Use: "check [FOLDER]", Short: "Verify a store and print what is found; nothing is changed",
 		Long: `Verify a store: every batch's checksum, position and chain, every record, the index
 against the journal, the counts of what is live. Nothing is changed. The exit code is 65
-when there is a problem.`,
+when there is a problem.
+
+The index digest is a checksum of what the index says. Members of a replicated group
+whose indexes reflect the same position have the same digest.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return storeCheck(cmd, f, args) },
 	}
@@ -105,6 +108,8 @@ type checkReport struct {
 	Messages int64    `json:"messages"`
 	Bytes    int64    `json:"bytes"`
 	Problems int      `json:"problems"`
+	Applied  uint64   `json:"applied"`
+	Digest   string   `json:"digest"`
 	Found    []string `json:"found"`
 }
 
@@ -130,7 +135,7 @@ func storeCheck(cmd *cobra.Command, f *storeFlags, args []string) error {
 		return storeError("the store cannot be checked", err)
 	}
 	if !table {
-		v := checkReport{dir, r.Segments, r.Batches, r.Records, r.Messages, r.Bytes, r.Problems, strings.Split(strings.TrimRight(found.String(), "\n"), "\n")}
+		v := checkReport{dir, r.Segments, r.Batches, r.Records, r.Messages, r.Bytes, r.Problems, uint64(r.Applied), r.Digest, strings.Split(strings.TrimRight(found.String(), "\n"), "\n")}
 		err := printOne(cmd, []string{"folder", "segments", "batches", "records", "messages", "bytes", "problems"}, record{
 			value: v, name: dir, cells: []string{dir, strconv.Itoa(r.Segments), strconv.FormatInt(r.Batches, 10), strconv.FormatInt(r.Records, 10),
 				strconv.FormatInt(r.Messages, 10), strconv.FormatInt(r.Bytes, 10), strconv.Itoa(r.Problems)},

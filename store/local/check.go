@@ -24,6 +24,10 @@ type Report struct {
 	Messages int64 // live references in the index
 	Bytes    int64 // of the journal
 	Problems int   // lines that begin with "problem"
+	// Applied is the position that the index reflects, and Digest a checksum of what it says
+	// then: the same on all members of a group. "" if the index cannot be read.
+	Applied store.Position
+	Digest  string
 }
 
 // maxProblems bounds how many problems of one kind Check prints.
@@ -193,10 +197,16 @@ func (c *checking) checkIndex(end store.Position) error {
 		}
 		c.checkMessage(e)
 	}
-	if err := it.Close(); err != nil {
+	err := it.Close()
+	if err == nil {
+		c.Digest, err = c.index.Digest()
+	}
+	if err != nil {
 		return err
 	}
-	err := c.index.Lanes(func(d store.DestID, n store.Lane, l index.Lane) error {
+	c.Applied = st.Applied
+	c.say("index digest %s", c.Digest)
+	err = c.index.Lanes(func(d store.DestID, n store.Lane, l index.Lane) error {
 		id := laneID{Dest: d, Lane: n}
 		if l.Keys != lanes[id].keys {
 			c.problem("index: destination %d lane %d counts %d references, it has %d", d, n, l.Keys, lanes[id].keys)

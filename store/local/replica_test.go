@@ -327,7 +327,53 @@ func TestGroupModel(t *testing.T) {
 			}
 		}()
 		t.Repeat(rapid.StateMachineActions(groupActions{m}))
+		m.equal(t)
 	})
+}
+
+// equal closes the members, which have committed the same, and compares their indexes.
+func (m *groupMachine) equal(t *rapid.T) {
+	folders := m.closeAll(t)
+	if err := m.s.Close(); err != nil && !errors.Is(err, store.ErrDeposed) {
+		t.Fatal(err)
+	}
+	var first Report
+	for i, o := range append(folders, m.opts) {
+		r, err := Check(o.FS, o.Dir, io.Discard)
+		switch {
+		case err != nil || r.Problems > 0:
+			t.Fatalf("member %d has %d problems, %v", i, r.Problems, err)
+		case i == 0:
+			first = r
+		case i == len(folders) && r.Applied != first.Applied: // the leader, which was deposed before it wrote its index
+		case r.Digest == "" || r.Digest != first.Digest || r.Applied != first.Applied:
+			t.Fatalf("the index of member %d says %q at %d, that of the first %q at %d", i, r.Digest, r.Applied, first.Digest, first.Applied)
+		}
+	}
+}
+
+// closeAll closes the followers when they have what is committed, and deposes the leader.
+func (m *groupMachine) closeAll(t *rapid.T) (folders []Options) {
+	if _, err := m.s.Pause(); err != nil { // so that it compacts nothing more
+		t.Fatal(err)
+	}
+	g := m.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range g.followers {
+		if err := g.ship(f, g.commit); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Commit(g.commit); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, f.opts)
+	}
+	g.err = store.ErrDeposed
+	return folders
 }
 
 // TestCommittedIsNotRemoved: a member refuses to forget what it knows to be committed.
