@@ -1,8 +1,11 @@
 package ha
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
+	"treadmq/ha/replica"
 	"treadmq/store"
 )
 
@@ -104,4 +107,153 @@ type Entry struct {
 	Level string      `json:"level"` // info, warning, alarm
 	Epoch store.Epoch `json:"epoch,omitempty"`
 	Text  string      `json:"text"`
+}
+
+// statusTime bounds how long Status waits for the core.
+const statusTime = time.Second
+
+// Status describes the member. It may be called at any time.
+func (n *Node) Status() Status {
+	answer := make(chan Status, 1)
+	late := time.NewTimer(statusTime)
+	defer late.Stop()
+	select {
+	case n.events <- func() { answer <- n.status() }:
+	case <-n.ended:
+		return n.final
+	case <-late.C:
+		return n.silent()
+	}
+	select {
+	case s := <-answer:
+		return s
+	case <-n.ended:
+		return n.final
+	case <-late.C:
+		return n.silent()
+	}
+}
+
+// silent is what can be said while the core does not answer: before Run, or when something hangs.
+func (n *Node) silent() Status {
+	return Status{Group: n.opt.Group, BrokerName: n.opt.BrokerName, ID: string(n.id), Name: n.opt.Name, Addr: n.addr, Role: RoleStarting,
+		Sync: n.opt.Sync.String()}
+}
+
+// status describes the member. Only the core's goroutine calls it.
+func (n *Node) status() Status {
+	c := n.core.Status()
+	s := n.silent()
+	s.Role, s.Why = n.role(c)
+	s.State, s.Epoch, s.Promised = c.State.String(), c.Epoch, c.Promised
+	s.End, s.Committed, s.Applied, s.Connected = c.End, c.Committed, c.Applied, c.Connected
+	if !c.Connected {
+		s.Coordinator = "no server is heard"
+		if n.reached != nil {
+			s.Coordinator = n.reached.Error()
+		}
+	}
+	if r := c.Register; r != nil {
+		s.Cluster, s.Replicas, s.Quorum = r.Cluster, r.Replicas, r.Quorum()
+	}
+	s.Members = n.members(c)
+	if i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Master }); i >= 0 {
+		s.Master = &s.Members[i]
+	}
+	if c.Role == replica.Fetching && n.fetch != nil {
+		n.fetch.mu.Lock()
+		p := n.fetch.progress
+		n.fetch.mu.Unlock()
+		s.Snapshot = &p
+	}
+	s.Timeline = slices.Clone(n.story.timeline)
+	s.Alarms = n.alarms(&s)
+	return s
+}
+
+// epoch is that of the register, 0 if it is not known.
+func (n *Node) epoch() store.Epoch {
+	if n.view.view == nil || n.view.view.Register == nil {
+		return 0
+	}
+	return n.view.view.Register.Epoch
+}
+
+// role says in words what the member does.
+func (n *Node) role(c replica.Status) (role, why string) {
+	switch c.Role {
+	case replica.Serving:
+		return RoleMaster, ""
+	case replica.Leading:
+		return RoleWaiting, "for a quorum of voters to follow"
+	case replica.Following:
+		return RoleFollower, ""
+	case replica.Learning:
+		return RoleLearner, "it has no vote: add it, or wait until it takes a vacant place"
+	case replica.Fetching:
+		return RoleCatchingUp, ""
+	case replica.Refusing:
+		return RoleRefusing, c.Why
+	case replica.Electing:
+		if !c.Connected {
+			return RoleWaiting, "for the coordination service"
+		}
+		if r := c.Register; r != nil {
+			if there := present(r, c.Members); there < r.Quorum() {
+				return RoleWaiting, fmt.Sprintf("for a quorum: %d of %d voters are there, %d are needed", there, r.Replicas, r.Quorum())
+			}
+		}
+		return RoleElecting, ""
+	}
+	if !c.Connected {
+		return RoleWaiting, "for the coordination service"
+	}
+	return RoleStarting, ""
+}
+
+// present counts the voters that the coordination service shows.
+func present(r *replica.Register, ms []replica.Member) int {
+	there := 0
+	for _, m := range ms {
+		if r.Voter(m.ID) != nil {
+			there++
+		}
+	}
+	return there
+}
+
+// members lists voters first, in their order, then others that are present.
+func (n *Node) members(c replica.Status) []Member {
+	var list []Member
+	seen := map[replica.NodeID]int{}
+	if r := c.Register; r != nil {
+		for _, v := range r.Voters {
+			seen[v.ID] = len(list)
+			list = append(list, Member{ID: string(v.ID), Name: v.Name, Addr: v.Addr, Voter: true, Weight: v.Weight})
+		}
+	}
+	for i := range c.Members {
+		m := &c.Members[i]
+		at, ok := seen[m.ID]
+		if !ok {
+			at = len(list)
+			seen[m.ID] = at
+			list = append(list, Member{ID: string(m.ID)})
+		}
+		x := &list[at]
+		card := n.view.cards[m.ID]
+		x.Name, x.Addr, x.Weight, x.Present, x.State = m.Name, m.Addr, m.Weight, true, m.State.String()
+		x.Clients, x.Console, x.Promised, x.LastEpoch, x.End = card.Clients, card.Console, m.Promised, m.LastEpoch, m.End
+	}
+	for i := range list {
+		list[i].Self = list[i].ID == string(n.id)
+		list[i].Master = c.Register != nil && list[i].ID == string(c.Register.Master)
+	}
+	for _, p := range c.Peers {
+		if at, ok := seen[p.Node]; ok {
+			list[at].Link = &Link{Fetching: p.Fetching, Written: p.Written, Stable: p.Stable, Applied: p.Applied,
+				Lag: uint64(max(c.End, p.Stable) - p.Stable), Silent: p.Silent}
+		}
+	}
+	return list
 }

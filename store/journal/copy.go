@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"syscall"
 
 	"treadmq/store"
 )
@@ -39,22 +40,25 @@ func (j *Journal) ReadBatches(dst []byte, at store.Position, limit int) ([]byte,
 	}
 }
 
+// ErrMismatch says that copied batches do not continue the journal, or are damaged.
+var ErrMismatch = errors.New("it does not continue the journal")
+
 // AppendRaw verifies and writes batches of another copy of the journal, which must
-// continue this one: position, chain, checksum, and an epoch that does not fall. A batch
+// continue this one: position, chain, checksum, and an epoch that does not fall: ErrMismatch. A batch
 // with FlagSegment begins a new segment here too. Before an error nothing of the
 // offending batch was written. Sync is the caller's. The list of the journal's epochs
 // comes back with those that begin in the batches.
 func (j *Journal) AppendRaw(at store.Position, batches []byte, epochs store.EpochList) (store.EpochList, error) {
 	if at != j.out || at != j.next {
-		return epochs, fmt.Errorf("append copied batches at %d: the journal ends at %d", at, j.out)
+		return epochs, fmt.Errorf("append copied batches at %d: %w, which ends at %d", at, ErrMismatch, j.out)
 	}
 	for len(batches) > 0 {
 		h, err := checkBatch(batches, j.next, j.chain)
 		if err != nil {
-			return epochs, fmt.Errorf("append copied batch at %d: %w", j.next, err)
+			return epochs, fmt.Errorf("append copied batch at %d: %w: %w", j.next, ErrMismatch, err)
 		}
 		if last := epochs.Last(); h.Epoch < last {
-			return epochs, fmt.Errorf("append copied batch at %d: epoch %d comes after %d", j.next, h.Epoch, last)
+			return epochs, fmt.Errorf("append copied batch at %d: %w: epoch %d comes after %d", j.next, ErrMismatch, h.Epoch, last)
 		}
 		if err := j.appendBatch(&h, batches[:h.Length]); err != nil {
 			return epochs, err
@@ -196,9 +200,9 @@ func (j *Journal) TruncateTo(to store.Position) error {
 		if err := j.cur.truncate(to); err != nil {
 			return err
 		}
-		if err := j.cur.extend(j.opts.SegmentSize); err != nil {
+		if err := j.cur.extend(j.opts.SegmentSize); err != nil && !errors.Is(err, syscall.ENOSPC) {
 			return fmt.Errorf("truncate to %d: %w", to, err)
-		}
+		} // without room the segment is full as it is
 	}
 	j.synced.Store(0) // the size changed
 	if err := j.Sync(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"syscall"
 
 	"treadmq/store"
 	"treadmq/store/journal"
@@ -204,7 +205,11 @@ func (r *Replica) SaveMembership(x Membership) error {
 		return fmt.Errorf("folder %s belongs to cluster %q, not %q", s.opts.Dir, m.Cluster, x.Cluster)
 	}
 	m.set(x)
-	if err := m.save(s.opts.FS, s.opts.Dir); err != nil {
+	err := m.save(s.opts.FS, s.opts.Dir)
+	if errors.Is(err, syscall.ENOSPC) && s.giveReserve() {
+		err = m.save(s.opts.FS, s.opts.Dir)
+	}
+	if err != nil {
 		return s.fail(err)
 	}
 	r.mu.Lock()
@@ -213,20 +218,64 @@ func (r *Replica) SaveMembership(x Membership) error {
 	return nil
 }
 
+// ErrMismatch says that batches do not continue a replica's journal, or are damaged.
+var ErrMismatch = journal.ErrMismatch
+
 // Append writes batches of the leader's journal, which must continue this one, and
-// returns the new end. They are checked first; an error that wraps ENOSPC may be
-// tried again.
+// returns the new end. They are checked first: ErrMismatch. An error that wraps ENOSPC may be
+// tried again, for what is behind the new end; the disk's reserve was given up before. Any other
+// error is final.
 func (r *Replica) Append(at store.Position, batches []byte) (store.Position, error) {
 	if err := r.s.failed(); err != nil {
 		return 0, err
 	}
+	err := r.append(at, batches)
+	if errors.Is(err, syscall.ENOSPC) && r.s.giveReserve() {
+		end := r.s.journal.End()
+		err = r.append(end, batches[end-at:])
+	}
+	if err != nil && !errors.Is(err, ErrMismatch) && !errors.Is(err, syscall.ENOSPC) {
+		err = r.s.fail(err)
+	}
+	return r.s.journal.End(), err
+}
+
+func (r *Replica) append(at store.Position, batches []byte) error {
 	r.mu.Lock()
 	epochs := slices.Clip(r.epochs)
 	r.mu.Unlock()
 	epochs, err := r.s.journal.AppendRaw(at, batches, epochs)
 	r.moved(epochs)
-	return r.s.journal.End(), err
+	return err
 }
+
+// EpochsAfter lists the epochs of the journal above one.
+func (r *Replica) EpochsAfter(e store.Epoch) store.EpochList {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := len(r.epochs)
+	for i > 0 && r.epochs[i-1].Epoch > e {
+		i--
+	}
+	return slices.Clone(r.epochs[i:])
+}
+
+// Chain is Feed.Chain for the goroutine that writes, to which the chain at the end is known.
+func (r *Replica) Chain(at store.Position) (uint32, error) {
+	if at == r.s.journal.End() {
+		return r.s.journal.Chain(), nil
+	}
+	return r.Feed().Chain(at)
+}
+
+// Synced is how far the journal is on stable storage.
+func (r *Replica) Synced() store.Position { return r.s.journal.Synced() }
+
+// Applied is what the index on disk reflects. It goes on to be true of the store after Lead.
+func (r *Replica) Applied() store.Position { return r.s.tail.applied() }
+
+// Snapshot takes a snapshot, also while Lead is under way and after it.
+func (r *Replica) Snapshot() (*Snapshot, error) { return r.s.Snapshot() }
 
 func (r *Replica) moved(epochs store.EpochList) {
 	r.mu.Lock()
@@ -331,20 +380,12 @@ func (s *Store) applyOne(h *journal.Header, b []byte, rec *journal.Record) error
 // everything before. The replica is used up; after an error its folder may be opened again.
 func (r *Replica) Lead(e store.Epoch, gate Gate, onGroup func()) (*Store, error) {
 	s := r.s
-	if e <= r.epochs.Last() || e != s.meta.Promised {
-		return nil, fmt.Errorf("lead epoch %d: the journal is at epoch %d, %d is promised", e, r.epochs.Last(), s.meta.Promised)
+	if err := r.prepareLead(e); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
-	if _, err := r.Sync(); err != nil {
-		return nil, err
-	}
-	s.epoch.Store(uint64(e))
 	s.opts.Gate, s.opts.OnGroup = gate, onGroup
-	s.behind = r.end
-	var err error
-	if s.shadow, err = r.metadata(); err != nil {
-		return nil, s.fail(err)
-	}
 	if err := s.lead(); err != nil {
+		s.abandon()
 		return nil, err
 	}
 	if err := s.Checkpoint(); err != nil { // it corrects the counts
@@ -355,6 +396,27 @@ func (r *Replica) Lead(e store.Epoch, gate Gate, onGroup func()) (*Store, error)
 	s.tail.mu.Unlock()
 	return s, nil
 }
+
+func (r *Replica) prepareLead(e store.Epoch) error {
+	s := r.s
+	if e <= r.epochs.Last() || e != s.meta.Promised {
+		return fmt.Errorf("lead epoch %d: the journal is at epoch %d, %d is promised", e, r.epochs.Last(), s.meta.Promised)
+	}
+	if _, err := r.Sync(); err != nil {
+		return err
+	}
+	s.epoch.Store(uint64(e))
+	s.behind = r.end
+	var err error
+	if s.shadow, err = r.metadata(); err != nil {
+		return s.fail(err)
+	}
+	return nil
+}
+
+// Depose ends a leader at once: nothing is taken or committed any more, and whoever waits gets
+// ErrDeposed. Close must follow.
+func (s *Store) Depose() { s.fail(store.ErrDeposed) }
 
 // metadata is what a segment opens with that begins at the journal's end: what is
 // not committed counts, too.

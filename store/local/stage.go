@@ -132,6 +132,11 @@ func (st *Stage) Missing() (at, end store.Position, ok bool) {
 	return 0, 0, false
 }
 
+// Have is how many bytes of the segment that begins at first are there.
+func (st *Stage) Have(first store.Position) store.Position {
+	return max(st.have[first], first) - first
+}
+
 // Write adds bytes of segments where Missing said.
 func (st *Stage) Write(at store.Position, b []byte) error {
 	want, end, ok := st.Missing()

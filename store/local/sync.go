@@ -92,18 +92,19 @@ func (s *Store) writeGroup(g *group) {
 // makeRoom makes room for a chunk: a new segment. The first batch of an epoch goes
 // into the present one in any case, so that nothing of the epoch comes before it.
 func (s *Store) makeRoom(c *chunk) error {
+	n := c.end - c.off
 	if c.begins != 0 && s.journal.Begun() {
-		return s.journal.Extend(c.end - c.off)
+		return s.withReserve(func() error { return s.journal.Extend(n) })
 	}
-	return s.roll(c.end - c.off)
+	return s.withReserve(func() error { return s.journal.Roll(s.Epoch(), s.shadow, n) })
 }
 
-// roll begins a new segment. Without room it gives the reserve up and tries once more.
-func (s *Store) roll(n int) error {
-	err := s.journal.Roll(s.Epoch(), s.shadow, n)
+// withReserve does what needs room. Without room it gives the reserve up and tries once more.
+func (s *Store) withReserve(do func() error) error {
+	err := do()
 	if errors.Is(err, syscall.ENOSPC) {
 		if s.giveReserve() {
-			err = s.journal.Roll(s.Epoch(), s.shadow, n)
+			err = do()
 		}
 		if errors.Is(err, syscall.ENOSPC) {
 			return fmt.Errorf("%w: %w", s.fullError(), err)
