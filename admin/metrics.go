@@ -82,7 +82,7 @@ func storeFigures() []figure {
 		gauge("store_tail_bytes", "Bytes of the journal that are not in the index yet.", func(g *gathered) float64 { return float64(g.store.TailBytes) }),
 		counter("store_appends_total", "Batches appended to the journal.", func(g *gathered) float64 { return float64(g.store.Appends) }),
 		counter("store_syncs_total", "Syncs of the journal to the disk.", func(g *gathered) float64 { return float64(g.store.Syncs) }),
-		counter("store_sync_seconds_total", "Time spent in syncs.", func(g *gathered) float64 { return g.store.SyncMillis / 1000 * float64(g.store.Syncs) }),
+		counter("store_sync_seconds_total", "Time spent in syncs, with the write where one call does both.", func(g *gathered) float64 { return g.store.SyncMillis / 1000 * float64(g.store.Syncs) }),
 		counter("store_checkpoints_total", "Checkpoints of the index.", func(g *gathered) float64 { return float64(g.store.Checkpoints) }),
 		counter("store_compacted_bytes_total", "Bytes moved by compaction.", func(g *gathered) float64 { return float64(g.store.CompactedBytes) }),
 	}

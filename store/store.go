@@ -139,7 +139,7 @@ type Stats struct {
 	TailRefs                         int   // committed references not yet in the index
 	TailBytes                        int64 // journal bytes not yet reflected in the index
 	Appends, Syncs, Checkpoints      uint64
-	SyncNanos                        uint64 // summed
+	SyncNanos                        uint64 // summed; with the write, where one call does both
 	MaxSyncNanos                     uint64
 	CompactedBytes                   uint64
 	Failed                           error

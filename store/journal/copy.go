@@ -93,7 +93,7 @@ func (j *Journal) appendBatch(h *Header, b []byte) error {
 		if err := j.Sync(); err != nil {
 			return err
 		}
-		if err := j.begin(max(j.opts.SegmentSize, int64(len(b)))); err != nil {
+		if err := j.begin(max(j.opts.SegmentSize, wholePages(len(b)))); err != nil {
 			return err
 		}
 	case !j.Fits(len(b)):

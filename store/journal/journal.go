@@ -2,7 +2,7 @@
 // with chained checksums, and the records in them. A position is a byte offset
 // over all segments and means the same byte in every copy of the journal.
 //
-// One goroutine writes (Fits, Roll, Seal, Write, Sync, AppendRaw, TruncateTo); any
+// One goroutine writes (Fits, Roll, Seal, Write, WriteSync, Sync, AppendRaw, TruncateTo); any
 // number read. The journal never retries a write or a sync.
 package journal
 
@@ -93,12 +93,17 @@ func (j *Journal) Roll(e store.Epoch, meta *Metadata, n int) error {
 	if len(b) > MaxBatch {
 		return fmt.Errorf("metadata: %w: %d bytes, limit %d", store.ErrTooLarge, len(b), MaxBatch)
 	}
-	if err := j.begin(max(j.opts.SegmentSize, int64(len(b)+n))); err != nil {
+	if err := j.begin(max(j.opts.SegmentSize, wholePages(len(b)+n))); err != nil {
 		return err
 	}
 	j.Seal(b, Header{Flags: FlagSegment, Records: 1, Epoch: e, Base: meta.NextSeq})
 	return j.Write(b)
 }
+
+// wholePages is the size of a file for n bytes of which the last page may be written as a whole.
+func wholePages(n int) int64 { return (int64(n) + pageSize - 1) &^ (pageSize - 1) }
+
+const pageSize = 4 << 10
 
 // begin makes the next segment and seals the present one.
 func (j *Journal) begin(size int64) error {
@@ -135,8 +140,28 @@ func (j *Journal) Seal(b []byte, h Header, known ...Known) store.Position {
 }
 
 // Write writes sealed batches, in order and without a gap.
-func (j *Journal) Write(p []byte) error {
-	if _, err := j.cur.file.WriteAt(p, int64(j.out-j.cur.first)); err != nil {
+func (j *Journal) Write(p []byte) error { return j.write(p, false) }
+
+// WriteSync is Write and then Sync, at less cost. After an error the journal must not be used again.
+func (j *Journal) WriteSync(p []byte) error {
+	if len(p) == 0 || j.opts.NoSync || j.Synced() != j.out { // what was written before is to be synced too
+		if err := j.Write(p); err != nil {
+			return err
+		}
+		return j.Sync()
+	}
+	if err := j.write(p, true); err != nil {
+		return err
+	}
+	j.synced.Store(uint64(j.out))
+	return nil
+}
+
+func (j *Journal) write(p []byte, sync bool) error {
+	if len(p) == 0 {
+		return nil
+	}
+	if err := j.cur.file.Append(p, int64(j.out-j.cur.first), sync); err != nil {
 		return fmt.Errorf("write %d bytes at %d: %w", len(p), j.out, err)
 	}
 	j.out += store.Position(len(p))

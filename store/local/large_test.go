@@ -30,7 +30,7 @@ type watchedFile struct {
 	w *watchedFS
 }
 
-func (f *watchedFile) WriteAt(p []byte, off int64) (int, error) {
+func (f *watchedFile) Append(p []byte, off int64, sync bool) error {
 	if len(p) >= 256<<10 {
 		if (uintptr(unsafe.Pointer(unsafe.SliceData(p)))-uintptr(off))%pageSize == 0 {
 			f.w.aligned.Add(1)
@@ -38,7 +38,7 @@ func (f *watchedFile) WriteAt(p []byte, off int64) (int, error) {
 			f.w.others.Add(1)
 		}
 	}
-	return f.File.WriteAt(p, off)
+	return f.File.Append(p, off, sync)
 }
 
 // TestLargeMessages sends large messages over many segments of a real disk, with small ones between them, reads each

@@ -43,13 +43,13 @@ func (s *Store) writeGroup(g *group) {
 		return
 	}
 	from, known := 0, 0 // first chunk that is sealed and not written; first known message of the next to be sealed
-	flush := func(to int) error {
+	sealed := func(to int) []byte {
 		if from == to {
 			return nil
 		}
-		err := s.journal.Write(g.buf[g.chunks[from].off:g.chunks[to-1].end])
+		p := g.buf[g.chunks[from].off:g.chunks[to-1].end]
 		from = to
-		return err
+		return p
 	}
 	for i := range g.chunks {
 		c := &g.chunks[i]
@@ -57,8 +57,9 @@ func (s *Store) writeGroup(g *group) {
 			s.epoch.Store(uint64(c.begins))
 		}
 		if !s.journal.Fits(c.end - c.off) {
-			if g.err = flush(i); g.err != nil {
-				break
+			if err := s.journal.Write(sealed(i)); err != nil {
+				g.err, g.ok = s.fail(err), 0
+				return
 			}
 			if g.err = s.makeRoom(c); g.err != nil {
 				break
@@ -71,13 +72,7 @@ func (s *Store) writeGroup(g *group) {
 		s.shadowChunk(g, i)
 		g.ok = i + 1
 	}
-	if err := flush(g.ok); err != nil {
-		g.err, g.ok = err, 0
-	}
-	if s.opts.Gate != nil {
-		s.opts.Gate.Written(s.Epoch(), s.journal.End())
-	}
-	if err := s.sync(); err != nil {
+	if err := s.writeSync(sealed(g.ok)); err != nil {
 		g.err, g.ok = err, 0
 	}
 	if g.ok > 0 {
@@ -113,10 +108,34 @@ func (s *Store) withReserve(do func() error) error {
 	return err
 }
 
-// sync brings the journal to stable storage, measures, and tells the gate.
+// writeSync writes the rest of a group and brings the journal to stable storage. With a gate these are two steps:
+// the other members read what is written while it is synced here.
+func (s *Store) writeSync(p []byte) error {
+	if s.opts.Gate == nil {
+		return s.measure(func() error { return s.journal.WriteSync(p) })
+	}
+	if err := s.journal.Write(p); err != nil {
+		return err
+	}
+	s.opts.Gate.Written(s.Epoch(), s.journal.End())
+	return s.sync()
+}
+
+// sync brings the journal to stable storage and tells the gate.
 func (s *Store) sync() error {
+	if err := s.measure(s.journal.Sync); err != nil {
+		return err
+	}
+	if s.opts.Gate != nil {
+		s.opts.Gate.Synced(s.Epoch(), s.journal.Synced())
+	}
+	return nil
+}
+
+// measure notes how long a sync took, in which the write may be included.
+func (s *Store) measure(sync func() error) error {
 	start := time.Now()
-	if err := s.journal.Sync(); err != nil {
+	if err := sync(); err != nil {
 		return err
 	}
 	d := time.Since(start)
@@ -127,9 +146,6 @@ func (s *Store) sync() error {
 	}
 	if d > s.opts.SlowSync {
 		s.log.Warn("slow sync of the journal", "took", d, "dir", s.opts.Dir)
-	}
-	if s.opts.Gate != nil {
-		s.opts.Gate.Synced(s.Epoch(), s.journal.Synced())
 	}
 	return nil
 }

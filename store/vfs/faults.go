@@ -145,6 +145,20 @@ func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.File.WriteAt(p, off)
 }
 
+func (f *faultyFile) Append(p []byte, off int64, sync bool) error {
+	err := f.hook(Op{OpWrite, f.name})
+	if errors.Is(err, ErrTorn) {
+		return errors.Join(pathErr("write", f.name, syscall.EIO), f.File.Append(p[:len(p)/2], off, false))
+	}
+	if err == nil {
+		err = f.File.Append(p, off, false)
+	}
+	if err != nil || !sync {
+		return err
+	}
+	return f.Sync()
+}
+
 func (f *faultyFile) Truncate(size int64) error {
 	if err := f.hook(Op{OpTruncate, f.name}); err != nil {
 		return err

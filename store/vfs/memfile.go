@@ -59,6 +59,17 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
+// Append implements File. All that it may make zeros it does.
+func (f *memFile) Append(p []byte, off int64, sync bool) error {
+	end := off + int64(len(p))
+	size, _ := f.Size()
+	padded := append(p[:len(p):len(p)], make([]byte, max(0, min(-end&(pageSize-1), size-end)))...)
+	if _, err := f.WriteAt(padded, off); err != nil || !sync {
+		return err
+	}
+	return f.Sync()
+}
+
 // newBytes returns by how much a write would raise the space used.
 func (n *inode) newBytes(off, size int64) int64 {
 	fresh := int64(len(n.pages))

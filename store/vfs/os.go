@@ -91,26 +91,18 @@ func readOwner(f *os.File) string {
 
 type osFile struct {
 	*os.File
-	large uncached // how large writes go
-}
-
-// WriteAt implements io.WriterAt. Large writes go past the page cache where that is safe.
-func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
-	if len(p) < uncachedMin {
-		return f.File.WriteAt(p, off)
-	}
-	return f.large.writeAt(f.File, p, off)
+	appender // how Append writes
 }
 
 // Truncate implements File.
 func (f *osFile) Truncate(size int64) error {
-	f.large.drop() // a segment that is cut to its length gets no further writes
+	f.cut()
 	return f.File.Truncate(size)
 }
 
 // Close implements File.
 func (f *osFile) Close() error {
-	f.large.drop()
+	f.cut()
 	return f.File.Close()
 }
 

@@ -18,6 +18,10 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	// Append writes p at off, for a file that one goroutine writes from front to back: bytes behind p, up to the next multiple
+	// of 4096, may become zeros. With sync it returns when p, and the size, are on stable storage, as if Sync followed, for
+	// less than both cost apart; what was written before without sync still needs Sync.
+	Append(p []byte, off int64, sync bool) error
 	// Truncate sets the size; what is added reads as zeros.
 	Truncate(size int64) error
 	// Allocate reserves disk space for the first size bytes and makes the file at
