@@ -170,11 +170,12 @@ func (a *act) link(to Destination, e *entry, id uint64, over []byte, exp int64) 
 		from.id = id
 		t.from, t.op = from, len(a.w.sb.Ops)
 		ref := store.NewRef{Dest: dst.id, Lane: e.lane, Overlay: over, Expiry: exp, OwnExpiry: true}
-		if id == e.id {
-			t.msg = e.msg
+		if t.msg = a.b.shownTo(dst, a.q, e); id == e.id {
 			t.ref = a.w.sb.Link(a.q.ref(e), ref)
 		} else {
-			t.ref = a.w.sb.LinkAs(id, a.q.ref(e), ref)
+			if t.ref = a.w.sb.LinkAs(id, a.q.ref(e), ref); t.msg != nil {
+				t.msg = &Message{enc: t.msg.enc, dest: t.msg.dest, id: id}
+			}
 		}
 	} else {
 		m, err := a.b.body(a.q, e)
@@ -230,8 +231,8 @@ func retryOverlay(old []byte) []byte {
 		switch string(it.Name) {
 		case PropDeathReason, PropDeathQueue, PropDeathCount:
 			p.AddString(it.Name, it.Bytes)
-		case PropSentTo:
-			keepSentTo(&p, &it)
+		case PropSentTo, PropScheduleID:
+			keepOrigin(&p, &it)
 		case PropRetryCount:
 			count, _ = strconv.Atoi(string(it.Bytes))
 		}
@@ -293,21 +294,13 @@ func (q *queue) takeFromMemory(p Cursor) *entry {
 			return e
 		}
 	}
-	if q.delayed == 0 {
+	e := q.timed[p.Seq]
+	if e == nil || e.lane != p.Lane {
 		return nil
 	}
-	for e := range q.timed {
-		if e.seq == p.Seq {
-			delete(q.timed, e)
-			q.delayed--
-			if q.held > 0 {
-				q.held--
-			}
-			q.takeOff(e)
-			return e
-		}
-	}
-	return nil
+	q.endDelay(e)
+	q.takeOff(e)
+	return e
 }
 
 // takeStored takes a reference of the store out of the queue, unless a consumer

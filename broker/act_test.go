@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"treadmq/broker"
 )
@@ -275,5 +276,54 @@ func TestCloseSubscription(t *testing.T) {
 	}
 	if ds := d.take(1); !ds[0].Redelivered {
 		t.Error("it is not flagged as redelivered")
+	}
+}
+
+// Deleting the delayed message of a group lets the group go on.
+func TestActOnTheDelayedMessageOfAGroup(t *testing.T) {
+	r := newRig(t, withPolicy(func(p *broker.Policy) { p.Redelivery.Initial = time.Hour }))
+	c, q := r.connect(), queueNamed("a")
+	c.subscribe(q, prefetch(1))
+	c.send(q, "first", inGroup("g"))
+	c.send(q, "second", inGroup("g"))
+	c.settle(broker.AckRetry, c.take(1)...)
+	until(t, "it is delayed", func() bool { return r.queue(q).Delayed == 1 })
+	at, _ := r.places(q)
+	if got := r.act(q, at[:1], broker.ActDelete, broker.Destination{}); got.Done != 1 {
+		t.Fatalf("%+v", got)
+	}
+	wantBodies(t, c.take(1), "second")
+}
+
+// A message that is moved or copied to a queue that looks into its messages, from where it is on disk only, is seen.
+func TestActShowsMessagesThatAreOnDisk(t *testing.T) {
+	r := newRig(t)
+	lvq, indexed, q := queueNamed("last"), queueNamed("indexed"), queueNamed("a")
+	r.b.SetPolicy(func(d broker.Destination) broker.Policy {
+		p := broker.DefaultPolicy()
+		switch d {
+		case lvq:
+			p.LastValueKey = "n"
+		case indexed:
+			p.MemoryLimit, p.IndexHeaders = 1, []string{"n"}
+		}
+		return p
+	})
+	c := r.connect()
+	for i := range 3 {
+		c.send(q, fmt.Sprint(i), property("n", "same"))
+	}
+	c.subscribe(q, prefetch(3))
+	c.settle(broker.AckRequeue, c.take(3)...) // written, so their messages are not in memory
+	c.take(3)
+	c.Conn.Close()
+	until(t, "all are back", func() bool { return r.queue(q).InFlight == 0 })
+	at, _ := r.places(q)
+	r.act(q, at, broker.ActCopy, lvq)
+	r.act(q, at, broker.ActMove, indexed)
+	until(t, "the last of them is left", func() bool { return r.queue(lvq).Messages == 1 })
+	r.wantQueue(lvq, "2")
+	if runs, blind, _, _ := r.b.IndexState(indexed); runs != 1 || blind != 0 {
+		t.Errorf("the index has %d runs, %d of them blind", runs, blind)
 	}
 }

@@ -132,7 +132,7 @@ func (q *queue) inMemory(l store.Lane, after store.Seq) (page []Browsed) {
 	for _, e := range q.lanes[transient][l].ready.all() {
 		see(e)
 	}
-	for e := range q.timed {
+	for _, e := range q.timed {
 		see(e)
 	}
 	for _, s := range q.subs {

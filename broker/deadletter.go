@@ -54,7 +54,7 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 	ref := store.NewRef{Dest: to.id, Lane: e.lane, Overlay: over, Expiry: exp, OwnExpiry: true}
 	t := target{q: to, op: len(w.sb.Ops), over: over, exp: exp}
 	if persistent {
-		t.from, t.msg = e.copy(), e.msg
+		t.from, t.msg = e.copy(), w.b.shownTo(to, q, e)
 		t.ref = w.sb.Link(q.ref(e), ref)
 	} else {
 		m, err := w.b.body(q, e)
@@ -70,6 +70,19 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 	w.remove(q, e)
 	w.b.advise(advisory{what: "MessageDLQd", about: q.dest, msgID: e.id, why: reason})
 	return true
+}
+
+// shownTo returns the message of an entry for another queue that gets a link to it. If it is not in memory it is read
+// only for one that looks into its messages; nil: then that one goes without.
+func (b *Broker) shownTo(to, q *queue, e *entry) *Message {
+	if p := to.policy.Load(); e.msg != nil || (p.LastValueKey == "" && len(p.IndexHeaders) == 0) {
+		return e.msg
+	}
+	m, err := b.readBody(q, e)
+	if err != nil {
+		b.log.Warn("a message goes to a queue that cannot see its headers", "dest", to.dest.String(), "from", q.dest.String(), "err", err)
+	}
+	return m
 }
 
 // reserveQueue returns a queue with room reserved in it, so that it is not deleted
@@ -131,7 +144,7 @@ func (b *Broker) deathOverlay(from Destination, old []byte, expiry int64, persis
 	}
 	var p Properties
 	for it := IterProperties(old); it.Next(); {
-		keepSentTo(&p, &it)
+		keepOrigin(&p, &it)
 	}
 	p.AddDestination(PropOriginalDestination, from)
 	p.Add(PropFailureCause, cause)

@@ -34,7 +34,7 @@ func (q *queue) clearDeleted() {
 
 // clearTimed forgets the delayed entries. Their timers find nothing. q.mu is held.
 func (q *queue) clearTimed() {
-	for e := range q.timed {
+	for _, e := range q.timed {
 		q.release(e)
 		if e.grp != nil {
 			e.grp.delayed--

@@ -51,7 +51,7 @@ type queue struct {
 	out       map[store.Seq]struct{} // paged references that are being taken out
 	reads     int                    // reads of the store under way whose result may be older than out
 	released  []store.Seq            // left out while a read was under way
-	timed     map[*entry]struct{}    // delayed
+	timed     map[store.Seq]*entry   // delayed
 	subs      []*Subscription        // by priority, highest first
 	scans     []*scan                // of those with a selector, and with groups of all; in the order of subs
 	filters   int                    // consumers with a selector
@@ -88,7 +88,7 @@ type queueStats struct {
 func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
 	now := b.now()
 	q := &queue{b: b, dest: d, id: id, durable: d.Kind == Queue || d.Kind == DurableSub, created: now, idleSince: now,
-		unusedSince: now, timed: map[*entry]struct{}{}}
+		unusedSince: now, timed: map[store.Seq]*entry{}}
 	p := b.policy(d)
 	q.policy.Store(&p)
 	q.applyPolicy()

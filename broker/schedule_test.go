@@ -422,3 +422,27 @@ func TestScheduleDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A scheduled message that dies says by which schedule it came, and so it does when it is sent back.
+func TestScheduleIDOfDeadLetters(t *testing.T) {
+	r := newRig(t, withPolicy(func(p *broker.Policy) { p.Redelivery.Maximum = 0 }))
+	c, q, dlq := r.connect(), queueNamed("q"), queueNamed("ActiveMQ.DLQ")
+	c.subscribe(q)
+	c.schedule(q, "x", broker.Schedule{Delay: time.Millisecond, Name: "job-7"})
+	c.settle(broker.AckRetry, c.take(1)...)
+	until(t, "it is dead", func() bool {
+		i, err := r.b.Queue(dlq)
+		return err == nil && i.Messages == 1
+	})
+	dead := r.connect()
+	s := dead.subscribe(dlq)
+	if got := scheduleID(dead.take(1)[0]); got != "job-7" {
+		t.Errorf("the dead letter is of the schedule %q", got)
+	}
+	s.Close()
+	at, _ := r.places(dlq)
+	r.act(dlq, at, broker.ActRetry, broker.Destination{})
+	if got := scheduleID(c.take(1)[0]); got != "job-7" {
+		t.Errorf("sent back, it is of the schedule %q", got)
+	}
+}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
@@ -29,7 +30,8 @@ const (
 
 // Bounds of the scheduler.
 const (
-	fireBatch    = 256              // jobs read, and delivered in one commit
+	fireBatch    = 512              // jobs read, and delivered in one commit
+	fireAhead    = 2                // commits on their way while the next is put together
 	fireBytes    = 1 << 20          // of messages in such a commit, or one message
 	lookAhead    = time.Minute      // the next job is looked for so far ahead
 	schedulerNap = 10 * time.Second // looks at the clock at least as often: it may be set
@@ -186,16 +188,26 @@ func (s *scheduler) call(fn func() error) error {
 	}
 }
 
-// interrupted lets calls in between two batches and reports whether the broker stops.
-func (s *scheduler) interrupted() bool {
+// interrupted lets calls in between two batches, when those on their way are on disk, and reports whether the broker
+// stops.
+func (s *scheduler) interrupted(ahead *flushes) bool {
 	select {
 	case <-s.b.stop:
 		return true
 	case fn := <-s.calls:
+		if err := ahead.wait(0); err != nil {
+			*ahead = append(*ahead, failedFlush(err)) // for who fires
+		}
 		fn()
 	default:
 	}
 	return false
+}
+
+func failedFlush(err error) chan error {
+	done := make(chan error, 1)
+	done <- err
+	return done
 }
 
 // pass delivers what is due and returns how long to wait until the next look, negative
@@ -259,8 +271,25 @@ func (s *scheduler) lookAhead(now int64) (int64, error) {
 	}
 }
 
-// fireUpTo delivers what is due from one time to another, in order.
-func (s *scheduler) fireUpTo(from, to int64) error {
+// flushes are batches on their way to the disk, oldest first.
+type flushes []chan error
+
+// wait waits until at most n are left and returns the first error; then none is left.
+func (f *flushes) wait(n int) error {
+	for len(*f) > n {
+		err := <-(*f)[0]
+		if *f = (*f)[1:]; err != nil {
+			_ = f.wait(0) // what came behind it is delivered, or found again by the next pass
+			return err
+		}
+	}
+	return nil
+}
+
+// fireUpTo delivers what is due from one time to another, in order. While one batch is written the next is read.
+func (s *scheduler) fireUpTo(from, to int64) (err error) {
+	var ahead flushes
+	defer func() { err = cmp.Or(err, ahead.wait(0)) }()
 	cursor := store.ExpiryCursor(dueBase + from)
 	for {
 		list, next, err := s.b.store.Expired(nil, dueBase+to, cursor, fireBatch)
@@ -268,12 +297,12 @@ func (s *scheduler) fireUpTo(from, to int64) error {
 			return err
 		}
 		for len(list) > 0 {
-			n, err := s.fire(list)
+			n, err := s.fire(list, &ahead)
 			if err != nil {
 				return err
 			}
 			list = list[n:]
-			if s.interrupted() {
+			if s.interrupted(&ahead) {
 				return store.ErrClosed
 			}
 		}
@@ -283,16 +312,16 @@ func (s *scheduler) fireUpTo(from, to int64) error {
 	}
 }
 
-// fire delivers the first few of some jobs, and returns how many, in one batch, when it
-// is on disk.
-func (s *scheduler) fire(list []store.Stored) (int, error) {
+// fire hands the delivery of the first few of some jobs to the store, in one batch, and returns how many.
+func (s *scheduler) fire(list []store.Stored, ahead *flushes) (int, error) {
 	w := s.work()
 	now := s.b.now().UnixMilli()
 	n := 0
 	for n < len(list) && w.size < fireBytes {
 		err := s.fireJob(w, &list[n], now)
 		if err == errLater {
-			break
+			err = s.flushAhead(w, ahead)
+			return n, cmp.Or(err, ahead.wait(0))
 		}
 		if err != nil {
 			w.drop()
@@ -300,7 +329,15 @@ func (s *scheduler) fire(list []store.Stored) (int, error) {
 		}
 		n++
 	}
-	return n, s.flush(w)
+	return n, s.flushAhead(w, ahead)
+}
+
+// flushAhead is flush that waits for an earlier batch, if too many are on their way.
+func (s *scheduler) flushAhead(w *Work, ahead *flushes) error {
+	done := make(chan error, 1)
+	w.Flush(func(err error) { done <- err })
+	*ahead = append(*ahead, done)
+	return ahead.wait(fireAhead)
 }
 
 // work is a Work in which nothing becomes visible before it is on disk.

@@ -142,7 +142,7 @@ func (q *queue) settled(st *settle) {
 				q.held++
 			}
 			q.b.timers.add(q, e, q.b.now().Add(st.ack.Delay))
-			q.timed[e] = struct{}{}
+			q.timed[e.seq] = e
 			return
 		}
 		q.giveBack(e)
@@ -169,20 +169,25 @@ func (q *queue) giveBack(e *entry) {
 func (q *queue) due(e *entry) {
 	var k wakes
 	q.mu.Lock()
-	if _, ok := q.timed[e]; ok {
-		delete(q.timed, e)
-		q.delayed--
-		if g := e.grp; g != nil {
-			g.delayed--
-			q.lookAgain(g)
-		} else if q.held > 0 {
-			q.held--
-		}
+	if q.timed[e.seq] == e {
+		q.endDelay(e)
 		q.giveBack(e)
 		q.dispatch(&k)
 	}
 	q.mu.Unlock()
 	k.flush()
+}
+
+// endDelay takes an entry off those that are delayed. q.mu is held.
+func (q *queue) endDelay(e *entry) {
+	delete(q.timed, e.seq)
+	q.delayed--
+	if g := e.grp; g != nil {
+		g.delayed--
+		q.lookAgain(g)
+	} else if q.held > 0 {
+		q.held--
+	}
 }
 
 // publishMemory makes visible what does not wait for the disk: messages that have

@@ -172,10 +172,15 @@ func (s *spread) put(q *queue, over []byte) (bool, error) {
 	}
 }
 
-// keepSentTo copies the property that says by which topic a message came.
-func keepSentTo(p *Properties, it *PropIter) {
-	if d, ok := it.Destination(); ok && string(it.Name) == PropSentTo {
-		p.AddDestination(PropSentTo, d)
+// keepOrigin copies the properties that say by which topic and which schedule a message came.
+func keepOrigin(p *Properties, it *PropIter) {
+	switch string(it.Name) {
+	case PropSentTo:
+		if d, ok := it.Destination(); ok {
+			p.AddDestination(PropSentTo, d)
+		}
+	case PropScheduleID:
+		p.AddString(it.Name, it.Bytes)
 	}
 }
 
