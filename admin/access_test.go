@@ -31,6 +31,10 @@ var whoMay = map[string]string{
 	"POST /api/message/{path:.*}":   "au",
 	"DELETE /api/message/{path:.*}": "au",
 	"DELETE /api/message/ack/{id}":  "au",
+	"GET /api/jolokia":              "auv",
+	"POST /api/jolokia":             "auv",
+	"GET /api/jolokia/{path:.*}":    "auv",
+	"POST /api/jolokia/{path:.*}":   "auv",
 
 	"GET /admin/":                      "auv",
 	"GET /admin/queues":                "auv",

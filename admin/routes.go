@@ -36,6 +36,10 @@ func activeMQRoutes() []route {
 		{get, restPath, permReceive, (*Server).restReceive, false},
 		{post, restPath, permSend, (*Server).restSend, true},
 		{del, restPath, permReceive, (*Server).restReceive, false},
+		{get, jolokiaBare, permView, (*Server).jolokiaGet, false},
+		{post, jolokiaBare, permView, (*Server).jolokiaPost, false},
+		{get, jolokiaPath, permView, (*Server).jolokiaGet, false},
+		{post, jolokiaPath, permView, (*Server).jolokiaPost, false},
 	}
 }
 

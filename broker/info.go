@@ -83,6 +83,7 @@ type ConnInfo struct {
 type Totals struct {
 	Started      time.Time
 	Connections  int
+	Accepted     uint64 // connections since the start
 	Queues       int
 	Topics       int
 	Durables     int // durable subscriptions; Messages and what follows count theirs too
@@ -262,7 +263,7 @@ func (b *Broker) Kill(serial uint64, reason string) bool {
 func (b *Broker) Totals() Totals {
 	t := Totals{Started: b.started, MemoryBytes: b.mem.Load(), MemoryLimit: b.memLimit, StaleAcks: b.stale.Load(), Overdue: b.slow.Load()}
 	b.connMu.Lock()
-	t.Connections = len(b.conns)
+	t.Connections, t.Accepted = len(b.conns), b.nconns
 	b.connMu.Unlock()
 	b.destMu.RLock()
 	defer b.destMu.RUnlock()
