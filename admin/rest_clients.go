@@ -63,7 +63,10 @@ type receiver struct {
 	all   *restClients
 	key   restSub
 	timer *time.Timer // ends it when nobody asks any more
-	busy  bool        // a request uses it; guarded by all.mu
+
+	// Guarded by all.mu:
+	busy   chan struct{} // a request uses it, which closes this at its end; nil: none does
+	handed bool          // that has its message, so that its client may ask for the next already
 }
 
 // restSink is woken by the broker.
@@ -94,6 +97,16 @@ func (k *restSink) Kill(err error) {
 	})
 }
 
+// killed reports whether somebody asked the connection to go.
+func (k *restSink) killed() bool {
+	select {
+	case <-k.dead:
+		return true
+	default:
+		return false
+	}
+}
+
 // receiver returns the subscription for a request: a topic's is kept for a client with
 // an id, so that nothing is missed between its requests; everything else lasts for the
 // request.
@@ -105,33 +118,48 @@ func (c *restClients) receiver(s *Server, r *http.Request, a restAsk) (*receiver
 		return nil, badRequest("The clientId is too long.")
 	}
 	key := restSub{restKey{userOf(r).Name, a.client}, a.dest, a.selector}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if rc := c.kept[key]; rc != nil {
-		if rc.busy {
-			return nil, broker.Errorf(broker.CodeInUse, "another request of the client %q waits for this destination", a.client)
+	for {
+		rc, wait, err := c.keep(s, r, a, key)
+		if wait == nil {
+			return rc, err
 		}
 		select {
-		case <-rc.sink.dead:
-			c.drop(rc) // somebody closed it: begin anew
-		default:
-			rc.timer.Stop()
-			rc.busy = true
-			return rc, nil
+		case <-wait: // the request before, which only has to acknowledge
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
 		}
 	}
+}
+
+// keep returns the kept subscription for a request, or what to wait for before asking again.
+func (c *restClients) keep(s *Server, r *http.Request, a restAsk, key restSub) (rc *receiver, wait <-chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	rc = c.kept[key]
+	switch {
+	case rc == nil:
+	case rc.busy != nil && rc.handed:
+		return nil, rc.busy, nil
+	case rc.busy != nil:
+		return nil, nil, broker.Errorf(broker.CodeInUse, "another request of the client %q waits for this destination", a.client)
+	case rc.sink.killed(): // somebody closed its connection: begin anew
+		c.drop(rc)
+	default:
+		rc.timer.Stop()
+		rc.busy, rc.handed = make(chan struct{}), false
+		return rc, nil, nil
+	}
 	if err := c.room(key.user); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	rc, err := s.openReceiver(r, a)
-	if err != nil {
-		return nil, err
+	if rc, err = s.openReceiver(r, a); err != nil {
+		return nil, nil, err
 	}
-	rc.all, rc.key, rc.busy = c, key, true
+	rc.all, rc.key, rc.busy = c, key, make(chan struct{})
 	rc.timer = time.AfterFunc(c.idle, func() { c.expire(rc) })
 	rc.timer.Stop()
 	c.kept[key] = rc
-	return rc, nil
+	return rc, nil, nil
 }
 
 // room says whether a user may have another kept subscription. c.mu is held.
@@ -206,6 +234,15 @@ func (rc *receiver) next(ctx context.Context, stopping <-chan struct{}, wait tim
 	}
 }
 
+// handing says that the client is about to get its message.
+func (rc *receiver) handing() {
+	if rc.all != nil {
+		rc.all.mu.Lock()
+		defer rc.all.mu.Unlock()
+		rc.handed = true
+	}
+}
+
 // broken says that the first message of held did not reach the client.
 func (rc *receiver) broken() { rc.again = true }
 
@@ -228,7 +265,8 @@ func (rc *receiver) done() {
 	}
 	rc.all.mu.Lock()
 	defer rc.all.mu.Unlock()
-	rc.busy = false
+	close(rc.busy)
+	rc.busy = nil
 	if rc.all.kept[rc.key] != rc {
 		rc.conn.Close() // it was ended meanwhile
 		return
@@ -240,7 +278,7 @@ func (rc *receiver) done() {
 func (c *restClients) expire(rc *receiver) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !rc.busy {
+	if rc.busy == nil {
 		c.drop(rc)
 	}
 }
@@ -252,7 +290,7 @@ func (c *restClients) drop(rc *receiver) {
 	}
 	delete(c.kept, rc.key)
 	rc.timer.Stop()
-	if rc.busy {
+	if rc.busy != nil {
 		rc.sink.Kill(broker.Errorf(broker.CodeClosing, "the client has unsubscribed"))
 		return
 	}

@@ -93,6 +93,9 @@ func (s *Server) restReceive(w http.ResponseWriter, r *http.Request) error {
 		return &httpError{http.StatusServiceUnavailable, "busy", "Too many requests wait for messages. Ask again later, or receive over STOMP."}
 	}
 	rc, err := s.rest.receiver(s, r, a)
+	if r.Context().Err() != nil && rc == nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -128,6 +131,7 @@ func (s *Server) sameOrigin(r *http.Request) error {
 // hand writes a message and then acknowledges it. What could not be written goes back.
 func (s *Server) hand(w http.ResponseWriter, r *http.Request, rc *receiver, m *broker.Delivery) error {
 	defer rc.done()
+	rc.handing()
 	if err := s.writeMessage(w, r, rc.conn, m); err != nil {
 		rc.broken()
 		s.log.Info("a message was not taken by its HTTP client; it is delivered again", "dest", destPath(m.Dest), "remote", r.RemoteAddr, "err", err)

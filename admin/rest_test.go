@@ -55,9 +55,10 @@ func TestRestSendsAndReceives(t *testing.T) {
 			t.Errorf("%s: %q %v", x.name, got.body, got.header)
 		}
 	}
-	if q, err := r.b.Queue(broker.Destination{Kind: broker.Queue, Name: "a.b"}); err != nil || q.Messages != 0 || q.Dequeued == 0 {
-		t.Errorf("%+v %v", q, err)
-	}
+	await(t, "the last acknowledgement", func() bool { // it comes after the answer
+		q, err := r.b.Queue(broker.Destination{Kind: broker.Queue, Name: "a.b"})
+		return err == nil && q.Messages == 0 && q.Dequeued > 0
+	})
 	c.rest("GET", "a.b?type=queue&readTimeout=0").must(t, http.StatusNoContent)
 	c.rest("DELETE", "a.b?type=queue&readTimeout=1").must(t, http.StatusNoContent)
 }
@@ -103,9 +104,10 @@ func TestRestSelector(t *testing.T) {
 	}
 	c.rest("GET", "q?type=queue&readTimeout=0", "selector", "shop = 9").must(t, http.StatusNoContent)
 	c.rest("GET", "q?type=queue", "selector", "shop =").must(t, http.StatusBadRequest)
-	if q, err := r.b.Queue(broker.Destination{Kind: broker.Queue, Name: "q"}); err != nil || q.Ready != 2 {
-		t.Errorf("%+v %v", q, err)
-	}
+	await(t, "the others back in the queue", func() bool {
+		q, err := r.b.Queue(broker.Destination{Kind: broker.Queue, Name: "q"})
+		return err == nil && q.Ready == 2 && q.InFlight == 0
+	})
 }
 
 func TestRestRefusals(t *testing.T) {
