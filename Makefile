@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help build run test unit check clients browser crash-short crash sim-short sim fuzz bench dist clean
+.PHONY: help build run test unit check cluster cluster-demo clients browser crash-short crash sim-short sim fuzz bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 14
@@ -48,6 +48,16 @@ sim-short: ## simulated groups of 3 and of 5 brokers, 25,000 seeds each, and eve
 
 sim: ## the same with a million seeds each
 	go test ./ha/sim -count=1 -timeout 12h -seeds 1000000
+
+cluster: build ## a ZooKeeper and three brokers on loopback, until Ctrl-C
+	scripts/deps.sh zookeeper
+	go build -o bin/cluster ./scripts/cluster
+	@exec bin/cluster $(CLUSTERFLAGS)
+
+cluster-demo: build ## kill the master of such a group under load, and show that everything arrives
+	scripts/deps.sh zookeeper
+	go build -o bin/cluster ./scripts/cluster
+	@bin/cluster --demo $(CLUSTERFLAGS)
 
 crash-short: ## 5 rounds of kill -9 under load
 	CRASH_ROUNDS=5 go test -tags crash -count=1 -timeout 10m ./scripts/crash

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"treadmq/admin"
 	"treadmq/ha"
@@ -29,7 +31,7 @@ func (m *member) whyNotReady() string {
 		return "this member is starting"
 	}
 	st := node.Status()
-	text := "this member is not the master, it is " + st.Role
+	text := "this member is not the master; its role is " + st.Role
 	if st.Why != "" {
 		text += " (" + st.Why + ")"
 	}
@@ -116,6 +118,22 @@ func memberRole(st *ha.Status, m *ha.Member) string {
 	return admin.MemberFollower
 }
 
+// awaitMaster waits until the group has a master after a handover.
+func awaitMaster(ctx context.Context, node *ha.Node) error {
+	poll := time.NewTicker(pollInterval)
+	defer poll.Stop()
+	for {
+		if st := node.Status(); st.Master != nil && (st.Role == ha.RoleMaster || st.Role == ha.RoleFollower) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("mastership was given up, and nobody has taken it yet")
+		case <-poll.C:
+		}
+	}
+}
+
 // Do implements admin.Cluster.
 func (m *member) Do(ctx context.Context, c admin.ClusterChange) error {
 	node := m.node.Load()
@@ -124,7 +142,10 @@ func (m *member) Do(ctx context.Context, c admin.ClusterChange) error {
 	}
 	switch c.Action {
 	case admin.ClusterHandover:
-		return node.Handover(ctx, c.To)
+		if err := node.Handover(ctx, c.To); err != nil {
+			return err
+		}
+		return awaitMaster(ctx, node)
 	case admin.ClusterVoters:
 		return node.Change(ctx, c.Add, c.Remove, c.Replicas)
 	case admin.ClusterElect:
