@@ -87,6 +87,7 @@ func (n *Node) lead(a replica.Lead) {
 
 // depose ends mastership at once: from here on the store commits nothing.
 func (n *Node) depose() {
+	n.fresh.Store(notMaster)
 	if n.gate != nil {
 		n.gate.depose()
 		n.gate = nil

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -36,6 +37,7 @@ type Node struct {
 
 	events  chan any      // replica.Event, received, viewSeen, reached or func()
 	kick    chan struct{} // capacity 1: the gate has news
+	fresh   atomic.Int64  // when a quorum was heard by this master, on the clock of now; negative: it is not the master
 	ended   chan struct{} // closed when nobody takes events any more
 	running atomic.Bool
 
@@ -75,6 +77,7 @@ func New(o Options) (*Node, error) {
 	n := &Node{opt: o, log: o.Log.With("group", o.Group), began: time.Now(), events: make(chan any, 1024), kick: make(chan struct{}, 1),
 		ended: make(chan struct{}), links: map[replica.LinkID]*link{}, orders: map[uint64]chan string{}, failures: make(chan error, 1), budget: newBudget()}
 	n.story.log = n.log
+	n.fresh.Store(notMaster)
 	n.offers = newOffers(o.SnapshotRate)
 	n.disk, n.coord, n.mesh = newDisk(n), newCoordinator(n), newMesh(n)
 	var err error
@@ -133,6 +136,17 @@ func (n *Node) Addr() net.Addr { return n.port.listener.Addr() }
 
 // ID is the member's identity, made with its data folder.
 func (n *Node) ID() string { return string(n.id) }
+
+// notMaster is Node.fresh of who is not.
+const notMaster = math.MinInt64 / 2
+
+// Current reports whether this member is master as far as can be known: a quorum was heard
+// so lately that nobody else can have been elected since. A service asks right before it
+// hands a message to a client. A process that was stopped and goes on, or a master that is cut off, would
+// otherwise deliver, as if for the first time, what its successor has delivered already.
+func (n *Node) Current() bool {
+	return n.now()-time.Duration(n.fresh.Load()) < n.opt.Timing.Silence*3/4
+}
 
 func (n *Node) card() card { return card{n.opt.Clients, n.opt.Console} }
 
@@ -228,6 +242,9 @@ func (n *Node) now() time.Duration { return time.Since(n.began) }
 func (n *Node) step(ev replica.Event) {
 	for _, a := range n.core.Step(n.now(), ev) {
 		n.act(a)
+	}
+	if n.gate != nil {
+		n.fresh.Store(int64(n.core.QuorumHeard()))
 	}
 }
 

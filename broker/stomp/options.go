@@ -51,6 +51,10 @@ type Options struct {
 	HeartBeatMin    time.Duration // shortest interval granted; default 500 ms
 	HeartBeatMax    time.Duration // longest interval granted; default 300 s
 
+	// Current says whether this broker may still hand out messages; while it says no, MESSAGE frames wait. It is asked
+	// before each write and must be fast. nil: always.
+	Current func() bool
+
 	// SoftErrors keeps a connection open after a SEND, ACK or SUBSCRIBE that failed; the default, as the protocol
 	// demands, closes it. A client chooses for itself with x-errors:soft or x-errors:strict in CONNECT.
 	SoftErrors bool

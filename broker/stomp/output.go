@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -332,8 +333,37 @@ func (s *session) writeRound(w *writer, r round) error {
 	return nil
 }
 
+// heldPoll is how often a writer that holds messages back looks again.
+const heldPoll = 10 * time.Millisecond
+
+var errNotCurrent = errors.New("messages were held back, because another broker may have them, when the connection ended")
+
+// awaitCurrent holds messages back while another broker may have been elected to deliver them.
+func (s *session) awaitCurrent() error {
+	current := s.srv.opts.Current
+	for current != nil && !current() {
+		if s.out.ending() {
+			return errNotCurrent
+		}
+		time.Sleep(heldPoll)
+	}
+	return nil
+}
+
+// ending reports whether no more deliveries are taken.
+func (o *output) ending() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closing || o.closed || o.over()
+}
+
 // send writes the buffer and the large bodies that belong into it, and empties both.
 func (s *session) send(w *writer) error {
+	if len(w.ds) > 0 {
+		if err := s.awaitCurrent(); err != nil {
+			return err
+		}
+	}
 	if s.ws != nil {
 		return s.sendMessage(w)
 	}

@@ -1,6 +1,8 @@
 package stomp
 
 import (
+	"net"
+	"sync/atomic"
 	"testing"
 
 	"treadmq/broker"
@@ -34,6 +36,30 @@ func TestRoundWithoutDeliveriesAfterDeliveries(t *testing.T) {
 			t.Fatalf("%d deliveries", len(wr.ds))
 		}
 	}
+}
+
+// While another broker may have been elected no message goes out, and one that waits when the connection ends
+// goes to somebody else.
+func TestMessagesWaitWhileNotCurrent(t *testing.T) {
+	var current atomic.Bool
+	var asked atomic.Int64
+	r := newRig(t, withOptions(func(o *Options) {
+		o.Current = func() bool { asked.Add(1); return current.Load() }
+	}))
+	held := r.connected("")
+	held.send("SUBSCRIBE\nid:1\ndestination:/queue/q\nack:client\nreceipt:s\n\n\x00")
+	held.expectReceipt("s")
+	sender := r.connected("")
+	sender.send("SEND\ndestination:/queue/q\nreceipt:1\n\na\x00")
+	sender.expectReceipt("1")
+	until(t, "the message is held back", func() bool { return asked.Load() >= 2 })
+	if err := held.nc.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	held.expectEnd()
+	current.Store(true)
+	sender.send("SUBSCRIBE\nid:1\ndestination:/queue/q\nack:auto\n\n\x00")
+	sender.expect("MESSAGE")
 }
 
 // The end of a browser's messages is marked as ActiveMQ marks it.

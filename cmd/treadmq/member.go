@@ -46,6 +46,18 @@ func (m *member) certificates() *reloadingTLS {
 	return m.tls
 }
 
+// current says whether this member may still hand out messages; nil for a broker that
+// stands alone.
+func (m *member) current() func() bool {
+	if m == nil {
+		return nil
+	}
+	return func() bool {
+		node := m.node.Load()
+		return node != nil && node.Current()
+	}
+}
+
 // openMember opens the replicated store and takes part in the group.
 func (n *node) openMember() error {
 	m := n.member

@@ -80,10 +80,12 @@ func (c *Core) Step(now time.Duration, ev Event) []Action {
 	if c.failed {
 		return nil
 	}
+	stood := now - c.now
 	c.now = max(c.now, now)
 	if c.op == 0 {
 		c.begin()
 	}
+	c.stoodStill(stood)
 	c.take(ev)
 	if !c.failed {
 		c.think()

@@ -193,6 +193,26 @@ func TestAcksThatDoNotCount(t *testing.T) {
 
 // TestUnknownClaim: a claim whose answer was lost is never acted on, even when the
 // register shows that it took effect.
+// A master that was stopped and goes on does not wait to be told: what it finds in its
+// links was said before.
+func TestMasterThatStoodStillStepsDown(t *testing.T) {
+	n := elected(t)
+	n.do(Synced{Stable: 110})
+	n.follower(1, "b", 90)
+	n.do(Received{1, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110}})
+	n.do(Applied{Pos: 110})
+	mustFind[Serve](n)
+	n.now += DefaultTiming().Silence - time.Millisecond
+	n.do(Received{1, &Heartbeat{Group: "g", Epoch: 2}})
+	mustNot[StopServing](n)
+	n.now += DefaultTiming().Silence
+	n.do(Received{1, &Heartbeat{Group: "g", Epoch: 2}})
+	mustFind[StopServing](n)
+	if e, _ := n.core.Epoch(); e != 0 {
+		t.Fatalf("still master of epoch %d", e)
+	}
+}
+
 func TestUnknownClaim(t *testing.T) {
 	for _, o := range []coord.Outcome{coord.Unknown, coord.Conflict, coord.Refused} {
 		n := startNode(t, "a", meta(1), logTo(100, store.EpochStart{Epoch: 1}))

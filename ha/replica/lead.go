@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"time"
 
 	"treadmq/ha/internal/mutate"
@@ -125,6 +126,15 @@ func (c *Core) advance() {
 		m := c.meta
 		m.Suspect = false // its log is the group's
 		c.save(m)
+	}
+}
+
+// stoodStill notices that this process did nothing for so long that the others, who did not
+// hear it, may have elected another. What it then finds in its links was said before, so it
+// proves nothing.
+func (c *Core) stoodStill(gap time.Duration) {
+	if l := &c.lead; gap > c.t.Silence && l.epoch != 0 && l.register.Quorum() > 1 {
+		c.stepDown(fmt.Sprintf("this process stood still for %v", gap.Round(time.Millisecond)))
 	}
 }
 
