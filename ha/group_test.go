@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -112,18 +111,36 @@ func (m *member) wait() error {
 type group struct {
 	t       testing.TB
 	dir     string
+	log     *slog.Logger
 	members []*member
 }
 
+// testLog keeps what members say, and shows it when the test fails.
 func testLog(t testing.TB) *slog.Logger {
-	if os.Getenv("HA_LOG") == "" {
-		return slog.New(slog.DiscardHandler)
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	b := &logBuffer{}
+	t.Cleanup(func() {
+		if t.Failed() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			t.Logf("the log:\n%s", b.Buffer.String())
+		}
+	})
+	return slog.New(slog.NewTextHandler(b, nil))
+}
+
+type logBuffer struct {
+	mu sync.Mutex // guards Buffer
+	bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
 }
 
 func newGroup(t testing.TB, n int, c func() coord.Coordinator, change func(*Options)) *group {
-	g := &group{t: t, dir: t.TempDir()}
+	g := &group{t: t, dir: t.TempDir(), log: testLog(t)}
 	t.Cleanup(func() {
 		for _, m := range g.members {
 			m.end()
@@ -137,7 +154,7 @@ func newGroup(t testing.TB, n int, c func() coord.Coordinator, change func(*Opti
 
 func (g *group) add(name string, replicas int, c coord.Coordinator, change func(*Options)) *member {
 	m := &member{t: g.t, opt: Options{BrokerName: "broker", Name: name, Bind: "tcp://127.0.0.1:0", Replicas: replicas, Token: []byte("secret"),
-		Coordinator: c, Clients: []string{name + ":61613"}, Log: testLog(g.t).With("m", name),
+		Coordinator: c, Clients: []string{name + ":61613"}, Log: g.log.With("m", name),
 		Store: local.Options{Dir: filepath.Join(g.dir, name), SegmentSize: 1 << 20, DiskReserve: 1 << 20, CheckpointInterval: 50 * time.Millisecond}}}
 	m.opt.Serve = m.serve
 	if change != nil {
@@ -244,48 +261,4 @@ func (g *group) same(master *member) {
 			}
 		}
 	}
-}
-
-func TestGroup(t *testing.T) {
-	g := newGroup(t, 3, memory(), nil)
-	m := g.master()
-	var want []string
-	put := func(s *service, n int) {
-		t.Helper()
-		for range n {
-			text := fmt.Sprintf("message %d", len(want))
-			if err := send(s, text); err != nil {
-				t.Fatal(err)
-			}
-			want = append(want, text)
-		}
-	}
-	check := func(s *service) {
-		t.Helper()
-		if got := contents(t, s); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Fatalf("%d messages, want %d: %v", len(got), len(want), got)
-		}
-	}
-	eventually(t, "three voters", func() bool { s := m.node.Status(); return len(s.Members) == 3 })
-	put(m.serving(), 20)
-	g.same(m)
-
-	// The master dies: one of the others goes on with all that was acknowledged.
-	m.die()
-	next := g.master(m)
-	check(next.serving())
-	put(next.serving(), 20)
-	m.start() // and the old one follows
-	g.same(next)
-
-	// It hands over when it is told to stop.
-	if err := next.end(); err != nil {
-		t.Fatal(err)
-	}
-	third := g.master(next)
-	check(third.serving())
-	put(third.serving(), 5)
-	next.start()
-	g.same(third)
-	check(third.serving())
 }

@@ -67,7 +67,7 @@ type Options struct {
 	// as ActiveMQ did. Default: master and quorum go on.
 	StopOnLoss bool
 
-	Timing replica.Timing // default replica.DefaultTiming
+	Timing replica.Timing // zero durations are those of replica.DefaultTiming
 	Log    *slog.Logger   // default: nothing
 }
 
@@ -93,9 +93,7 @@ func (o *Options) complete() error {
 	if o.Sync == 0 {
 		o.Sync = replica.QuorumDisk
 	}
-	if o.Timing == (replica.Timing{}) {
-		o.Timing = replica.DefaultTiming()
-	}
+	o.Timing = o.Timing.OrDefault()
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}

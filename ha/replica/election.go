@@ -117,7 +117,7 @@ func outcomeText(o coord.Outcome) string {
 }
 
 // candidates returns who should be master by the view, how many voters have promised
-// the register's epoch, and whether all voters that are present have.
+// the register's epoch, and whether all voters that are present and answer this node have.
 func (c *Core) candidates(r *Register) (best NodeID, count int, all bool) {
 	var top Member
 	all = true
@@ -129,7 +129,7 @@ func (c *Core) candidates(r *Register) (best NodeID, count int, all bool) {
 			continue
 		}
 		if m.Promised != r.Epoch && !(c.broken.Has(mutate.AnyPromise) && m.Promised != 0) {
-			all = false
+			all = all && c.silent(v.ID)
 			continue
 		}
 		if !c.mayVote(m, everybody) {
@@ -141,6 +141,12 @@ func (c *Core) candidates(r *Register) (best NodeID, count int, all bool) {
 		}
 	}
 	return best, count, all
+}
+
+// silent says that a voter does not answer this node, while others do: it is not worth
+// waiting for. The entry of a master that was killed is there until its session times out.
+func (c *Core) silent(id NodeID) bool {
+	return len(c.reach) > 0 && !slices.Contains(c.reach, id) && id != c.cfg.ID
 }
 
 // mayVote says whether a promise counts. What a suspect node lacks is certainly

@@ -194,6 +194,24 @@ func DefaultTiming() Timing {
 	}
 }
 
+// OrDefault puts the durations of DefaultTiming in the place of those that are zero.
+func (t Timing) OrDefault() Timing {
+	d := DefaultTiming()
+	for _, f := range []struct {
+		v *time.Duration
+		d time.Duration
+	}{
+		{&t.Heartbeat, d.Heartbeat}, {&t.Silence, d.Silence}, {&t.ClaimWait, d.ClaimWait}, {&t.Unclaimed, d.Unclaimed},
+		{&t.Activate, d.Activate}, {&t.Hold, d.Hold}, {&t.StepDown, d.StepDown}, {&t.Unreachable, d.Unreachable},
+		{&t.Redial, d.Redial}, {&t.Change, d.Change}, {&t.Refuse, d.Refuse}, {&t.Replace, d.Replace},
+	} {
+		if *f.v == 0 {
+			*f.v = f.d
+		}
+	}
+	return t
+}
+
 // Config is what does not change while a Core lives.
 type Config struct {
 	Group      string
