@@ -17,6 +17,7 @@ type bulkAction struct {
 	Limit    int64    `json:"limit,omitempty"`    // at most so many, 0: all
 	Rate     int      `json:"rate,omitempty"`     // messages per second, 0: as fast as it goes
 	DryRun   bool     `json:"dryRun,omitempty"`   // only count
+	NoUndo   bool     `json:"noUndo,omitempty"`   // what is deleted does not go to the trash
 }
 
 // bulk is an action that was checked.
@@ -82,9 +83,9 @@ const (
 // run carries the action out, page by page, so that memory does not grow with the
 // queue. Messages that come while it runs are left alone. progress is told what
 // was looked at and done.
-func (b *bulk) run(ctx context.Context, core *broker.Broker, progress func(looked int64, done broker.Acted)) error {
+func (b *bulk) run(ctx context.Context, core *broker.Broker, bin *broker.TrashBin, progress func(looked int64, done broker.Acted)) error {
 	if len(b.at) > 0 {
-		got, err := core.Act(b.queue, b.at, b.kind, b.to)
+		got, err := core.Act(b.queue, b.at, b.kind, b.to, bin)
 		progress(int64(len(b.at)), got)
 		return err
 	}
@@ -109,7 +110,7 @@ func (b *bulk) run(ctx context.Context, core *broker.Broker, progress func(looke
 		case b.DryRun:
 			got.Done = len(at)
 		case len(at) > 0:
-			got, err = core.Act(b.queue, at, b.kind, b.to)
+			got, err = core.Act(b.queue, at, b.kind, b.to, bin)
 		}
 		done += int64(got.Done)
 		progress(int64(len(list)), got)

@@ -134,7 +134,7 @@ func (s *Server) preview(r *http.Request, b *bulk, data *actData) error {
 	dry.DryRun, dry.Rate = true, 0
 	ctx, cancel := context.WithTimeout(r.Context(), countPatience)
 	defer cancel()
-	err = dry.run(ctx, s.b, func(_ int64, got broker.Acted) { data.Count += int64(got.Done) })
+	err = dry.run(ctx, s.b, nil, func(_ int64, got broker.Acted) { data.Count += int64(got.Done) })
 	data.More = ctx.Err() != nil && err != nil
 	if err != nil && !data.More {
 		return err

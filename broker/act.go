@@ -45,9 +45,10 @@ func (a *Acted) Add(b Acted) {
 
 // Act carries out an action on the messages at up to MaxAct places of the queue d,
 // as a browser has shown them, in one batch: what is moved is in one queue or the
-// other at any time. to is for ActMove and ActCopy. It returns when all is on
-// disk. Where the target is full the rest is left alone and the error says so.
-func (b *Broker) Act(d Destination, places []Cursor, kind Action, to Destination) (Acted, error) {
+// other at any time. to is for ActMove and ActCopy; bin, if not nil, keeps what
+// ActDelete removes. It returns when all is on disk. Where the target is full the
+// rest is left alone and the error says so.
+func (b *Broker) Act(d Destination, places []Cursor, kind Action, to Destination, bin *TrashBin) (Acted, error) {
 	q, err := b.existing(d)
 	if err != nil {
 		return Acted{}, err
@@ -60,7 +61,12 @@ func (b *Broker) Act(d Destination, places []Cursor, kind Action, to Destination
 	case kind == ActMove && to == d:
 		return Acted{}, Errorf(CodeBadRequest, "the messages are in the queue %q already", d.Name)
 	}
-	a := act{b: b, q: q, w: b.internalWork(), kind: kind, to: to}
+	a := act{b: b, q: q, w: b.internalWork(), kind: kind, to: to, bin: bin}
+	if bin != nil {
+		if err := b.roomInTrash(d, int64(len(places)), 0); err != nil {
+			return Acted{}, err
+		}
+	}
 	a.w.lazy = false
 	var full error
 	for _, p := range places {
@@ -68,9 +74,7 @@ func (b *Broker) Act(d Destination, places []Cursor, kind Action, to Destination
 			break
 		}
 	}
-	done := make(chan error, 1)
-	a.w.Flush(func(err error) { done <- err })
-	if err := <-done; err != nil {
+	if err := a.flush(); err != nil {
 		return Acted{}, err
 	}
 	return a.sum, full
@@ -83,7 +87,15 @@ type act struct {
 	w    *Work
 	kind Action
 	to   Destination
+	bin  *TrashBin
 	sum  Acted
+}
+
+// flush carries out what was gathered and waits for the disk.
+func (a *act) flush() error {
+	done := make(chan error, 1)
+	a.w.Flush(func(err error) { done <- err })
+	return <-done
 }
 
 // one deals with one message. An error means that nothing more can be done.
@@ -104,9 +116,11 @@ func (a *act) one(p Cursor) error {
 	over, exp := e.overlay, e.expiry
 	var err error
 	switch a.kind {
+	case ActDelete:
+		err = a.keep(e)
 	case ActMove:
 		st.ack.Kind = AckAccept
-		err = a.link(a.to, e, e.id, over, exp)
+		err = a.link(a.to, e, e.id, over, exp, 0)
 	case ActRetry:
 		st.ack.Kind = AckAccept
 		origin, ok := Origin(over)
@@ -115,7 +129,7 @@ func (a *act) one(p Cursor) error {
 			st.ack.Kind = AckRelease
 			break
 		}
-		err = a.link(origin, e, e.id, retryOverlay(over), 0)
+		err = a.link(origin, e, e.id, retryOverlay(over), 0, 0)
 	}
 	if err != nil {
 		st.ack.Kind = AckRelease
@@ -135,7 +149,7 @@ func (a *act) copy(p Cursor) error {
 		if err != nil {
 			return Errorf(CodeInternal, "a stored message of %s cannot be decoded: %w", a.q.dest.Name, err)
 		}
-		if err := a.link(a.to, e, a.b.nextID(), e.overlay, e.expiry); err != nil {
+		if err := a.link(a.to, e, a.b.nextID(), e.overlay, e.expiry, 0); err != nil {
 			return err
 		}
 		a.sum.Done++
@@ -151,25 +165,25 @@ func (a *act) copy(p Cursor) error {
 	}
 	m := &list[0]
 	e := &entry{msg: m.Message, id: m.Message.id, expiry: m.Expiration, size: uint32(m.Message.Size()), lane: m.Lane, src: transient}
-	if err := a.link(a.to, e, a.b.nextID(), m.Overlay, m.Expiration); err != nil {
+	if err := a.link(a.to, e, a.b.nextID(), m.Overlay, m.Expiration, 0); err != nil {
 		return err
 	}
 	a.sum.Done++
 	return nil
 }
 
-// link adds a reference to an entry's message, with an id, to a queue.
-func (a *act) link(to Destination, e *entry, id uint64, over []byte, exp int64) error {
+// link adds a reference to an entry's message, with an id and a number of deliveries, to a queue.
+func (a *act) link(to Destination, e *entry, id uint64, over []byte, exp int64, attempts uint32) error {
 	dst, err := a.b.reserveRoom(to, e)
 	if err != nil {
 		return err
 	}
-	t := target{q: dst, op: -1, over: over, exp: exp}
+	t := target{q: dst, op: -1, over: over, exp: exp, attempts: attempts}
 	if e.src == durable && dst.durable {
 		from := e.copy()
 		from.id = id
 		t.from, t.op = from, len(a.w.sb.Ops)
-		ref := store.NewRef{Dest: dst.id, Lane: e.lane, Overlay: over, Expiry: exp, OwnExpiry: true}
+		ref := store.NewRef{Dest: dst.id, Lane: e.lane, Attempts: attempts, Overlay: over, Expiry: exp, OwnExpiry: true}
 		if t.msg = a.b.shownTo(dst, a.q, e); id == e.id {
 			t.ref = a.w.sb.Link(a.q.ref(e), ref)
 		} else {

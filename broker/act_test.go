@@ -43,7 +43,7 @@ func (r *rig) wantQueue(q broker.Destination, want ...string) {
 
 func (r *rig) act(q broker.Destination, at []broker.Cursor, kind broker.Action, to broker.Destination) broker.Acted {
 	r.t.Helper()
-	got, err := r.b.Act(q, at, kind, to)
+	got, err := r.b.Act(q, at, kind, to, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -191,7 +191,7 @@ func TestActLeavesAloneWhatItCannotHave(t *testing.T) {
 	if got := r.act(q, at[:3], broker.ActDelete, q); got != (broker.Acted{Done: 1, InFlight: 2}) {
 		t.Fatalf("%+v", got)
 	}
-	got, err := r.b.Act(q, at, broker.ActMove, queueNamed("small"))
+	got, err := r.b.Act(q, at, broker.ActMove, queueNamed("small"), nil)
 	if err == nil || got != (broker.Acted{Done: 2, InFlight: 2, Gone: 1}) {
 		t.Fatalf("%+v, %v", got, err)
 	}
@@ -199,7 +199,7 @@ func TestActLeavesAloneWhatItCannotHave(t *testing.T) {
 	c.settle(broker.AckAccept, ds...)
 	wantBodies(t, c.take(1), "0005") // what found no room is where it was
 	s.Close()
-	if _, err := r.b.Act(q, at, broker.ActMove, q); err == nil {
+	if _, err := r.b.Act(q, at, broker.ActMove, q, nil); err == nil {
 		t.Error("moved onto itself")
 	}
 }

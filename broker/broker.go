@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -48,7 +47,9 @@ type Options struct {
 	// Routing has virtual topics and forwards. Default: DefaultRouting; an empty one
 	// means none.
 	Routing *Routing
-	Logger  *slog.Logger
+	// Trash bounds what purges and deletions leave behind to be undone. Default: none, what goes is gone.
+	Trash  TrashLimits
+	Logger *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
 }
@@ -139,6 +140,7 @@ type Broker struct {
 	advisories advisories
 	producers  producers
 	retained   retaining
+	trash      trash
 	slow       atomic.Uint64              // deliveries that were not acknowledged in time
 	watchMu    sync.Mutex                 // guards watched
 	watched    map[*Subscription]struct{} // have a timeout
@@ -174,6 +176,7 @@ func New(o Options) (*Broker, error) {
 	b.connGone = sync.NewCond(&b.connMu)
 	b.advisories.events = make(chan advisory, maxAdvisories)
 	b.policyFn.Store(&o.Policy)
+	b.trash.limits, b.trash.items = o.Trash, map[store.DestID]*trashItem{}
 	b.sched = newScheduler(b)
 	if err := b.recover(); err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
@@ -312,7 +315,8 @@ func (b *Broker) Close(grace time.Duration) {
 }
 
 // catalog: key "q" + name -> id u32, created i64, hints in JSON or nothing; key "d" + name -> durableRecord;
-// key "n" -> highest id given u32; key "s" -> id u32 of the scheduler's destination.
+// key "n" -> highest id given u32; key "s" -> id u32 of the scheduler's destination;
+// key "t" + number -> trashRecord.
 const (
 	catalogQueue   = 'q'
 	catalogDurable = 'd'
@@ -328,15 +332,32 @@ func catalogKey(d Destination) []byte {
 	return append([]byte{kind}, d.Name...)
 }
 
-// putQueue adds a queue's catalog entry to a batch.
+// putQueue adds a new queue's catalog entry to a batch.
 func (b *Broker) putQueue(sb *store.Batch, q *queue) {
-	id := binary.BigEndian.AppendUint32(nil, uint32(q.id))
-	value := q.hints.encode(binary.BigEndian.AppendUint64(slices.Clone(id), uint64(q.created.UnixMilli())))
+	sb.Put(catalogNext, binary.BigEndian.AppendUint32(nil, uint32(q.id)))
+	sb.Put(b.catalogEntry(q))
+}
+
+func (b *Broker) catalogEntry(q *queue) (key, value []byte) {
 	if q.dsub != nil {
-		value = q.durableRecord()
+		return catalogKey(q.dest), q.durableRecord()
 	}
-	sb.Put(catalogNext, id)
-	sb.Put(catalogKey(q.dest), value)
+	value = binary.BigEndian.AppendUint32(nil, uint32(q.id))
+	return catalogKey(q.dest), q.hints.encode(binary.BigEndian.AppendUint64(value, uint64(q.created.UnixMilli())))
+}
+
+// queueFromCatalog makes the queue that a catalog entry describes.
+func (b *Broker) queueFromCatalog(d Destination, value []byte) (*queue, error) {
+	if d.Kind == DurableSub {
+		return b.recoverDurable(d.Name, value)
+	}
+	if len(value) < 12 {
+		return nil, fmt.Errorf("%d bytes are too few", len(value))
+	}
+	q := b.newQueue(d, store.DestID(binary.BigEndian.Uint32(value)))
+	q.setHints(b.recoverHints(catalogKey(d), value[12:]))
+	q.created = time.UnixMilli(int64(binary.BigEndian.Uint64(value[4:])))
+	return q, nil
 }
 
 func (b *Broker) recover() error {
@@ -344,21 +365,20 @@ func (b *Broker) recover() error {
 		switch {
 		case string(key) == string(catalogNext) && len(value) == 4:
 			b.nextDest = max(b.nextDest, binary.BigEndian.Uint32(value))
-		case len(key) > 1 && key[0] == catalogQueue && len(value) >= 12:
-			id := store.DestID(binary.BigEndian.Uint32(value))
-			q := b.newQueue(Destination{Queue, string(key[1:])}, id)
-			q.setHints(b.recoverHints(key, value[12:]))
-			q.recovered = true
-			q.created = time.UnixMilli(int64(binary.BigEndian.Uint64(value[4:])))
-			b.nextDest = max(b.nextDest, uint32(id))
-			b.queues[q.dest], b.byID[id] = q, q
-		case len(key) > 1 && key[0] == catalogDurable:
-			q, err := b.recoverDurable(string(key[1:]), value)
-			if err != nil {
-				return fmt.Errorf("durable subscription %q: %w", key[1:], err)
+		case len(key) > 1 && (key[0] == catalogQueue && len(value) >= 12 || key[0] == catalogDurable):
+			d := Destination{Queue, string(key[1:])}
+			if key[0] == catalogDurable {
+				d.Kind = DurableSub
 			}
+			q, err := b.queueFromCatalog(d, value)
+			if err != nil {
+				return fmt.Errorf("%s %q: %w", d.Kind, d.Name, err)
+			}
+			q.recovered = d.Kind == Queue
 			b.nextDest = max(b.nextDest, uint32(q.id))
 			b.queues[q.dest], b.byID[q.id] = q, q
+		case len(key) == 5 && key[0] == catalogTrash:
+			b.recoverTrash(key, value)
 		case string(key) == string(catalogSchedule) && len(value) == 4:
 			b.sched.recover(store.DestID(binary.BigEndian.Uint32(value)))
 			b.nextDest = max(b.nextDest, uint32(b.sched.id()))
@@ -373,31 +393,42 @@ func (b *Broker) recover() error {
 		return err
 	}
 	b.rewire()
-	last := b.store.NextSeq()
-	if last > 0 {
-		last--
-	}
+	last := b.lastSeq()
 	for id, lanes := range b.store.Counts() {
 		q := b.byID[id]
-		if id == b.sched.id() {
+		if id == b.sched.id() || b.inTrash(id) {
 			continue
 		}
 		if q == nil {
 			b.log.Warn("the store holds messages of an unknown destination; they are kept", "dest", uint32(id))
 			continue
 		}
-		for l, n := range lanes {
-			ln := &q.lanes[durable][l]
-			ln.recovered = b.store.Mark(id, store.Lane(l))
-			ln.mark, ln.asked = ln.recovered, ln.recovered
-			if n.Refs == 0 {
-				continue
-			}
-			ln.paged, ln.maxSeq = true, last
-			q.paged++
-			q.depth.Add(n.Refs)
-			q.bytes.Add(n.Bytes)
-		}
+		q.adopt(lanes, last)
 	}
 	return nil
+}
+
+// lastSeq is the highest sequence number that was given.
+func (b *Broker) lastSeq() store.Seq {
+	next := b.store.NextSeq()
+	if next > 0 {
+		next--
+	}
+	return next
+}
+
+// adopt gives a queue that nobody knows yet what the store has of it; last is the highest sequence number there is.
+func (q *queue) adopt(lanes [store.Lanes]store.Count, last store.Seq) {
+	for l, n := range lanes {
+		ln := &q.lanes[durable][l]
+		ln.recovered = q.b.store.Mark(q.id, store.Lane(l))
+		ln.mark, ln.asked = ln.recovered, ln.recovered
+		if n.Refs == 0 {
+			continue
+		}
+		ln.paged, ln.maxSeq = true, last
+		q.paged++
+		q.depth.Add(n.Refs)
+		q.bytes.Add(n.Bytes)
+	}
 }

@@ -30,10 +30,11 @@ type rig struct {
 	st, tp   *local.Store
 	policy   func(broker.Destination) broker.Policy
 	memory   int64
-	block    int                           // IndexBlock, 0 = default
-	delayed  int                           // MaxDelayed, 0 = default
-	now      func() time.Time              // nil = time.Now
-	limit    int                           // of destinations, 0 = default
+	block    int              // IndexBlock, 0 = default
+	delayed  int              // MaxDelayed, 0 = default
+	now      func() time.Time // nil = time.Now
+	limit    int              // of destinations, 0 = default
+	trash    broker.TrashLimits
 	routing  *broker.Routing               // nil = default
 	wrapTemp func(store.Store) store.Store // the same for the temporary store
 	wrap     func(store.Store) store.Store // puts something between broker and store
@@ -85,7 +86,7 @@ func (r *rig) open() {
 	if r.wrapTemp != nil {
 		temp = r.wrapTemp(temp)
 	}
-	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed, IndexBlock: r.block, Now: r.now})
+	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed, IndexBlock: r.block, Now: r.now, Trash: r.trash})
 	if err != nil {
 		r.t.Fatal(err)
 	}

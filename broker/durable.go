@@ -180,7 +180,7 @@ func (b *Broker) findDurable(o DurableOptions, sel *filter) (*queue, error) {
 // DeleteDurable removes a durable subscription with its messages. Unless force is
 // set it is refused while somebody is subscribed. done is called when it is on disk.
 func (b *Broker) DeleteDurable(name string, force bool, done func(error)) error {
-	return b.deletePatiently(Destination{DurableSub, name}, force, done)
+	return b.deletePatiently(Destination{DurableSub, name}, force, nil, done)
 }
 
 func (q *queue) inUse() bool {

@@ -57,7 +57,9 @@ func (b *Broker) sweep() {
 			}
 		}
 		b.collect(queues)
-		b.storeUse.Store(storeUse(b.store.Stats()))
+		stats := b.store.Stats()
+		b.storeUse.Store(storeUse(stats))
+		b.sweepTrash(b.now(), stats.Full)
 		b.checkOverdue()
 	}
 }
@@ -91,10 +93,17 @@ func (b *Broker) sweepStore(src source) {
 			return
 		}
 		var list []settle
+		var trashed store.Batch
 		for i := range refs {
 			if st, ok := b.takeExpired(src, &refs[i]); ok {
 				list = append(list, st)
+			} else if src == durable && b.inTrash(refs[i].Dest) {
+				trashed.Remove(refs[i].Ref, refs[i].Loc)
 			}
+		}
+		if !trashed.Empty() {
+			trashed.Lazy, trashed.Done = true, func(*store.Batch, error) {}
+			_ = b.store.Append(&trashed) // if it fails, so does everything else
 		}
 		if len(list) > 0 {
 			b.expire(list)
@@ -170,7 +179,7 @@ func (b *Broker) collect(queues []*queue) {
 		if idle < limit {
 			continue
 		}
-		if err := b.deleteQueue(q.dest, unused, func(error) {}); err == nil {
+		if err := b.deleteQueue(q.dest, unused, nil, func(error) {}); err == nil {
 			b.log.Info("queue deleted, it was empty and unused", "dest", q.dest.Name, "for", idle.Round(time.Second))
 		}
 	}

@@ -123,7 +123,7 @@ func (b *Broker) vanish(q *queue, why string) {
 			return Errorf(CodeInUse, "the queue %q is in use again", q.dest.Name)
 		}
 		return nil
-	}, func(error) {})
+	}, nil, func(error) {})
 	if err == nil {
 		b.log.Info("queue deleted as its client wished", "dest", q.dest.Name, "why", why, "messages", n)
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -71,17 +72,29 @@ func (b *Broker) Purge(d Destination, done func(error)) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
 	q.mu.Lock()
-	n := q.purge(sb)
+	e := q.empty()
 	q.mu.Unlock()
-	if sb.Empty() {
+	q.purgeSpilled(&e)
+	if !q.durable {
 		done(nil)
-	} else if err := b.store.Append(sb); err != nil {
-		return 0, b.storeError(err)
+	} else {
+		sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
+		sb.Purge(q.id, e.upto[durable], e.kept[durable])
+		if err := b.store.Append(sb); err != nil {
+			return 0, b.storeError(err)
+		}
 	}
 	q.resumeParked()
-	return n, nil
+	return e.n, nil
+}
+
+// emptied is what a purge took off a queue: everything with sequence numbers up to upto but kept.
+type emptied struct {
+	n        int64
+	upto     [sources]store.Seq
+	kept     [sources][]store.Seq  // consumers hold them; in order
+	volatile [store.Lanes][]*entry // in no store; in order
 }
 
 func keptSet(kept [][]store.Seq) map[store.Seq]bool {
@@ -94,22 +107,23 @@ func keptSet(kept [][]store.Seq) map[store.Seq]bool {
 	return set
 }
 
-// purge empties the queue but for what consumers hold. q.mu is held.
-func (q *queue) purge(sb *store.Batch) int64 {
-	var kept [sources][]store.Seq
+// empty takes everything off the queue but for what consumers hold. The stores have it until somebody removes it
+// there; the queue looks no longer at it. q.mu is held.
+func (q *queue) empty() (x emptied) {
 	for _, s := range q.subs {
 		s.c.mu.Lock()
 		for i := s.head; i < len(s.slots); i++ {
 			if sl := &s.slots[i]; sl.state != slotFree && sl.q == q && sl.e != nil {
-				kept[sl.e.src] = append(kept[sl.e.src], sl.e.seq)
+				x.kept[sl.e.src] = append(x.kept[sl.e.src], sl.e.seq)
 			}
 		}
 		s.c.mu.Unlock()
 	}
 	q.purges++
-	n := q.depth.Load() - q.inflight
-	var upto [sources]store.Seq
+	x.n = q.depth.Load() - q.inflight
+	x.volatile = q.volatileEntries()
 	for src := range sources {
+		slices.Sort(x.kept[src])
 		for l := range store.Lanes {
 			ln := &q.lanes[src][l]
 			for _, e := range ln.ready.reset() {
@@ -121,29 +135,51 @@ func (q *queue) purge(sb *store.Batch) int64 {
 					ln.index.trim(ln.pagedAfter)
 				}
 			}
-			upto[src] = max(upto[src], ln.maxSeq)
+			x.upto[src] = max(x.upto[src], ln.maxSeq)
 		}
 	}
 	q.clearTimed()
 	q.purgeGroups()
 	if q.last != nil {
-		q.last.purged(keptSet(kept[:]))
+		q.last.purged(keptSet(x.kept[:]))
 	}
 	q.depth.Store(q.inflight)
 	q.bytes.Store(q.heldBytes)
-	q.stats.dropped += uint64(max(n, 0))
-	if q.durable {
-		slices.Sort(kept[durable])
-		sb.Purge(q.id, upto[durable], kept[durable])
-	}
-	if q.b.temp != nil && upto[transient] > 0 {
-		tb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
-		tb.Purge(q.id, upto[transient], kept[transient])
-		if err := q.b.temp.Append(tb); err != nil {
-			q.b.log.Warn("the temporary store keeps purged messages", "dest", q.dest.String(), "err", err)
+	q.stats.dropped += uint64(max(x.n, 0))
+	return x
+}
+
+// volatileEntries are messages that no consumer holds and no store has. q.mu is held.
+func (q *queue) volatileEntries() (lists [store.Lanes][]*entry) {
+	add := func(e *entry) {
+		if !e.stored && e.msg != nil {
+			lists[e.lane] = append(lists[e.lane], e)
 		}
 	}
-	return n
+	for l := range store.Lanes {
+		for _, e := range q.lanes[transient][l].ready.all() {
+			add(e)
+		}
+	}
+	for _, e := range q.timed {
+		add(e)
+	}
+	for _, list := range lists {
+		slices.SortFunc(list, func(a, b *entry) int { return cmp.Compare(a.seq, b.seq) })
+	}
+	return lists
+}
+
+// purgeSpilled removes what a purge hid in the temporary store.
+func (q *queue) purgeSpilled(e *emptied) {
+	if q.b.temp == nil || e.upto[transient] == 0 {
+		return
+	}
+	tb := &store.Batch{Lazy: true, Done: func(*store.Batch, error) {}}
+	tb.Purge(q.id, e.upto[transient], e.kept[transient])
+	if err := q.b.temp.Append(tb); err != nil {
+		q.b.log.Warn("the temporary store keeps purged messages", "dest", q.dest.String(), "err", err)
+	}
 }
 
 // DeleteQueue removes a queue with its messages. Unless force is set it is refused
@@ -153,20 +189,20 @@ func (b *Broker) DeleteQueue(d Destination, force bool, done func(error)) error 
 	if d.Kind != Queue {
 		return Errorf(CodeBadRequest, "a %s is deleted in another way", d.Kind)
 	}
-	return b.deletePatiently(d, force, done)
+	return b.deletePatiently(d, force, nil, done)
 }
 
-func (b *Broker) deletePatiently(d Destination, force bool, done func(error)) error {
+func (b *Broker) deletePatiently(d Destination, force bool, bin *trashItem, done func(error)) error {
 	mayDelete := func(q *queue) error {
 		if len(q.subs) > 0 && !force {
 			return Errorf(CodeInUse, "the %s %q has %d consumers; end them first or use force", d.Kind, d.Name, len(q.subs))
 		}
 		return nil
 	}
-	err := b.deleteQueue(d, mayDelete, done)
+	err := b.deleteQueue(d, mayDelete, bin, done)
 	for tries := 0; err == errSending && tries < 200; tries++ {
 		time.Sleep(10 * time.Millisecond) // senders hold a reservation for one commit
-		err = b.deleteQueue(d, mayDelete, done)
+		err = b.deleteQueue(d, mayDelete, bin, done)
 	}
 	return err
 }
@@ -174,11 +210,17 @@ func (b *Broker) deletePatiently(d Destination, force bool, done func(error)) er
 var errSending error = Errorf(CodeInUse, "somebody is sending to the queue at this moment; try again")
 
 // deleteQueue deletes a queue if mayDelete, called with q.mu held, has nothing
-// against it.
-func (b *Broker) deleteQueue(d Destination, mayDelete func(*queue) error, done func(error)) error {
-	subs, q, err := b.unlist(d, mayDelete, done)
+// against it. Its messages go to bin unless that is nil.
+func (b *Broker) deleteQueue(d Destination, mayDelete func(*queue) error, bin *trashItem, done func(error)) error {
+	subs, q, err := b.unlist(d, mayDelete, bin, done)
 	if err != nil {
 		return err
+	}
+	if bin != nil {
+		w := trashWriter{b: b, item: bin}
+		if err := w.finish(q, q.remains()); err != nil {
+			b.log.Warn("non-persistent messages of a deleted queue are lost, the trash did not take them", "dest", d.Name, "err", err)
+		}
 	}
 	q.clearDeleted()
 	for _, s := range subs {
@@ -191,7 +233,7 @@ func (b *Broker) deleteQueue(d Destination, mayDelete func(*queue) error, done f
 
 // unlist takes a queue off the registry and the catalog. The name may be used
 // again at once: that comes later in the journal.
-func (b *Broker) unlist(d Destination, mayDelete func(*queue) error, done func(error)) ([]*Subscription, *queue, error) {
+func (b *Broker) unlist(d Destination, mayDelete func(*queue) error, bin *trashItem, done func(error)) ([]*Subscription, *queue, error) {
 	b.destMu.Lock()
 	defer b.destMu.Unlock()
 	q := b.queues[d]
@@ -206,12 +248,27 @@ func (b *Broker) unlist(d Destination, mayDelete func(*queue) error, done func(e
 	delete(b.byID, q.id)
 	b.disconnectFeeds(q)
 	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
-	sb.Drop(q.id)
 	sb.Delete(catalogKey(d))
+	if bin == nil {
+		sb.Drop(q.id)
+	} else {
+		bin.id = q.id // nothing moves: only the catalog no longer calls it a queue
+		sb.Put(bin.key(), bin.value())
+		b.listTrash(bin)
+	}
 	if err := b.store.Append(sb); err != nil {
 		b.later(func() { done(b.storeError(err)) })
 	}
 	return subs, q, nil
+}
+
+// remains is what a deleted queue has that is not in the store.
+func (q *queue) remains() *emptied {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := emptied{volatile: q.volatileEntries()}
+	e.upto[transient] = ^store.Seq(0)
+	return &e
 }
 
 // condemn marks a queue as deleted and takes its consumers.

@@ -21,7 +21,7 @@ func (b *Broker) arriveMemory(t *target, k *wakes) {
 // store when memory is short.
 func (q *queue) arriveTransient(t *target, k *wakes) {
 	m := t.msg
-	e := &entry{msg: m, id: m.id, expiry: t.exp, overlay: t.over, size: uint32(m.Size()), lane: laneOf(m), src: transient}
+	e := &entry{msg: m, id: m.id, expiry: t.exp, overlay: t.over, size: uint32(m.Size()), lane: laneOf(m), src: transient, attempts: t.attempts}
 	q.mu.Lock()
 	ln := &q.lanes[transient][e.lane]
 	full := ln.paged || ln.ready.len() >= maxReady || !q.roomFor(e.cost())
@@ -87,7 +87,7 @@ func (q *queue) spill(t *target, e *entry, floor store.Seq) bool {
 		k.flush()
 	}
 	sb.Enqueue(store.Message{ID: e.id, Flags: store.Flags(t.msg.Flags()), Expiry: e.expiry, Encoded: t.msg.enc},
-		store.NewRef{Dest: q.id, Lane: e.lane, Overlay: e.overlay})
+		store.NewRef{Dest: q.id, Lane: e.lane, Overlay: e.overlay, Attempts: e.attempts})
 	if err := q.b.temp.Append(sb); err != nil {
 		if until := q.b.now().Add(spillRetry).UnixNano(); q.b.noSpill.Swap(until) == 0 {
 			q.b.log.Warn("the temporary store takes no messages; non-persistent ones are refused where memory is short", "dest", q.dest.String(), "err", err)

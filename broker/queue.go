@@ -174,7 +174,7 @@ func (q *queue) arriveLink(t *target, seq store.Seq) {
 	q.count(int64(t.from.size))
 	f := t.from
 	e := &entry{seq: seq, loc: f.loc, msg: t.msg, id: f.id, expiry: t.exp, overlay: t.over,
-		size: f.size, lane: f.lane, src: durable, stored: true}
+		size: f.size, lane: f.lane, src: durable, stored: true, attempts: t.attempts}
 	q.admit(e)
 	if q.last != nil {
 		q.arrived(e, t.msg)

@@ -36,8 +36,12 @@ func (w *Work) consumeOnly(refusal error) {
 		case store.OpAttempts:
 			rest.sb.Attempts(op.Ref, op.N, op.Until)
 		case store.OpLink:
-			for w.targets[next].from == nil || w.targets[next].op != i {
+			for next < len(w.targets) && (w.targets[next].from == nil || w.targets[next].op < i) {
 				next++
+			}
+			if next == len(w.targets) || w.targets[next].op != i { // to the trash
+				rest.sb.Link(op.Ref, op.Refs...)
+				continue
 			}
 			t := w.targets[next]
 			w.targets[next] = target{} // its reservation goes along

@@ -55,6 +55,8 @@ type target struct {
 	over []byte
 	exp  int64
 	dead bool // a non-persistent dead letter
+	// attempts is how often the message was delivered before; of links and what is in memory only.
+	attempts uint32
 }
 
 type hidden struct {

@@ -16,6 +16,7 @@ type Config struct {
 	Stomp   Stomp
 	Store   Store
 	Memory  Memory
+	Trash   Trash
 	Console Console
 
 	Replicated Replicated
@@ -106,6 +107,13 @@ type Memory struct {
 	QueueWindow       Size
 	QueueDelayed      int
 	TopicSubscription Size
+}
+
+// Trash is section [trash].
+type Trash struct {
+	Keep     time.Duration // 0: no trash
+	Messages int
+	Bytes    Size
 }
 
 // Console is section [console].
@@ -231,6 +239,7 @@ func Default() *Config {
 			QueueDelayed:      100_000,
 			TopicSubscription: 1 * MiB,
 		},
+		Trash:   Trash{Keep: 10 * time.Minute, Messages: 1_000_000, Bytes: 1 * GiB},
 		Virtual: VirtualTopics{Topics: []string{"VirtualTopic.>"}, Prefix: "Consumer.*."},
 		Console: Console{
 			Listen:      "127.0.0.1:8161",

@@ -29,6 +29,7 @@ func sections() []section {
 		{"stomp.tls", "TLS on the STOMP listeners: the first byte of a connection tells TLS from plain STOMP."},
 		{"store", "The journal and index under the data directory."},
 		{"memory", "Memory for messages. Backlog beyond these limits stays on disk."},
+		{"trash", "The trash: what is purged or deleted by hand can be undone for a while. Its messages take room on disk until then."},
 		{"virtualTopics", "Virtual topics: what is sent to a topic also goes to the queues of its consumers."},
 		{"console", "The web console and its API."},
 		{"console.tls", "HTTPS for the console."},
@@ -47,7 +48,7 @@ const (
 // keys is the table of all keys outside [[policy]], in the order of the file.
 func keys() []key {
 	var all []key
-	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), webSocketKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), virtualKeys(), consoleKeys(), replicatedKeys(), replicatedTLSKeys()} {
+	for _, part := range [][]key{topKeys(), logKeys(), stompKeys(), webSocketKeys(), stompTLSKeys(), storeKeys(), memoryKeys(), trashKeys(), virtualKeys(), consoleKeys(), replicatedKeys(), replicatedTLSKeys()} {
 		all = append(all, part...)
 	}
 	return all
@@ -200,6 +201,17 @@ func memoryKeys() []key {
 			func(c *Config) value { return whole(&c.Memory.QueueDelayed, 1, most) }},
 		{"memory.topicSubscription", "Messages kept for one topic subscription that reads slower than is published. The policy key evict says what happens beyond it.",
 			func(c *Config) value { return size(&c.Memory.TopicSubscription, 16*KiB, mostBytes) }},
+	}
+}
+
+func trashKeys() []key {
+	return []key{
+		{"trash.keep", "How long a purge or a deletion by the console, the API or a command can be undone. 0: not at all, what goes is gone at once.",
+			func(c *Config) value { return span(&c.Trash.Keep, 0, 30*day) }},
+		{"trash.messages", "Most messages in the trash. The oldest purges and deletions make room for new ones; what would not fit at all is refused unless undo is given up.",
+			func(c *Config) value { return whole(&c.Trash.Messages, 0, most) }},
+		{"trash.bytes", "Most bytes of messages in the trash.",
+			func(c *Config) value { return size(&c.Trash.Bytes, 0, mostBytes) }},
 	}
 }
 

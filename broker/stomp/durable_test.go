@@ -525,7 +525,7 @@ func TestDurableSubscription_Retry(t *testing.T) {
 	if err != nil || len(page) != 1 {
 		t.Fatal(page, err)
 	}
-	sum, err := n.b.Act(dlq, []broker.Cursor{{Lane: page[0].Lane, Seq: page[0].Seq}}, broker.ActRetry, broker.Destination{})
+	sum, err := n.b.Act(dlq, []broker.Cursor{{Lane: page[0].Lane, Seq: page[0].Seq}}, broker.ActRetry, broker.Destination{}, nil)
 	if err != nil || sum.Done != 1 {
 		t.Fatal(sum, err)
 	}

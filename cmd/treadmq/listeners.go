@@ -27,6 +27,7 @@ var dialect = map[string]stomp.Dialect{
 // reload takes up what may change while clients are connected.
 func (s *service) reload(c *conf.Config, fn func(broker.Destination) broker.Policy) {
 	s.broker.SetPolicy(fn)
+	s.broker.SetTrash(trashLimits(c))
 	if err := s.broker.SetRouting(routing(c)); err != nil {
 		s.n.log.Error("reload: the forwards stay as they were", "err", err)
 	}

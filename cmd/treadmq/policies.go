@@ -118,3 +118,8 @@ var (
 	deadLetter = map[string]broker.DeadLetterStrategy{"shared": broker.DeadLetterShared,
 		"individual": broker.DeadLetterIndividual, "discard": broker.DeadLetterDiscard}
 )
+
+func trashLimits(c *conf.Config) broker.TrashLimits {
+	t := c.Trash
+	return broker.TrashLimits{Keep: t.Keep, Messages: int64(t.Messages), Bytes: int64(t.Bytes)}
+}

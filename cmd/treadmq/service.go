@@ -90,7 +90,7 @@ func (s *service) openBroker() error {
 	b, err := broker.New(broker.Options{
 		Store: s.store, Temp: s.temp, Sequence: &n.seq, Node: c.BrokerName, Policy: fn, Routing: &routes, Now: n.flags.clock(),
 		MemoryLimit: int64(c.Memory.Limit), MaxTransactions: c.Stomp.MaxTransactions, MaxTxOps: c.Stomp.MaxTransactionOps,
-		MaxTxBytes: int64(c.Stomp.MaxTransactionBytes), MaxDelayed: c.Memory.QueueDelayed, Logger: n.log,
+		MaxTxBytes: int64(c.Stomp.MaxTransactionBytes), MaxDelayed: c.Memory.QueueDelayed, Trash: trashLimits(c), Logger: n.log,
 	})
 	if err != nil {
 		return exitError(66, "%v", err)
