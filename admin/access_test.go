@@ -64,6 +64,11 @@ var whoMay = map[string]string{
 	"GET /admin/schedules":             "auv",
 	"POST /admin/schedules":            "a",
 	"GET /admin/deadletters":           "auv",
+	"GET /admin/trash":                 "auv",
+	"POST /admin/trash":                "a",
+	"GET /api/v1/trash":                "auv",
+	"DELETE /api/v1/trash/{id}":        "a",
+	"POST /api/v1/trash/{id}/restore":  "a",
 	"GET /admin/connection":            "auv",
 	"POST /admin/subscription/close":   "a",
 	"GET /admin/jobs":                  "auv",
@@ -131,7 +136,7 @@ var whoMay = map[string]string{
 // form is one that every POST of the pages understands.
 var form = url.Values{
 	"name": {"made"}, "confirm": {"wrong name"}, "serial": {"999"}, "body": {"b"}, "encoding": {"text"}, "priority": {"4"},
-	"theme": {"dark"}, "language": {"en"}, "action": {"delete"}, "scope": {"all"}, "id": {"999"}, "subscription": {"9"}, "user": {"alice"}, "password": {"alice-pw"},
+	"theme": {"dark"}, "language": {"en"}, "action": {"delete"}, "scope": {"all"}, "id": {"999"}, "subscription": {"9"}, "user": {"alice"}, "password": {"alice-pw"}, "do": {"drop"},
 }.Encode()
 
 func TestEveryRouteAndEveryRole(t *testing.T) {

@@ -195,8 +195,26 @@ func (s *Server) apiQueueDelete(w http.ResponseWriter, r *http.Request) error {
 	if dryRun(r) {
 		return s.apiWouldRemove(w, d, true)
 	}
-	if err := s.deleteQueue(r, d, r.URL.Query().Get("force") == "true"); err != nil {
+	return s.apiDelete(w, r, d)
+}
+
+// apiDelete deletes a queue or a durable subscription. With something to undo the answer says what, else there is none.
+func (s *Server) apiDelete(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
+	undo, err := undoable(r)
+	if err != nil {
 		return err
+	}
+	t, err := s.deleteQueue(r, d, r.URL.Query().Get("force") == "true", undo)
+	return answerRemoved(w, t, err)
+}
+
+// answerRemoved answers a deletion.
+func answerRemoved(w http.ResponseWriter, t *broker.Trashed, err error) error {
+	if err != nil {
+		return err
+	}
+	if t != nil {
+		return writeJSON(w, http.StatusOK, removedView{Removed: t.Messages, Undo: trashedViewOf(t)})
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
@@ -214,17 +232,23 @@ func (s *Server) apiPurge(w http.ResponseWriter, r *http.Request, d broker.Desti
 	if dryRun(r) {
 		return s.apiWouldRemove(w, d, false)
 	}
-	n, err := s.purgeQueue(r, d)
+	undo, err := undoable(r)
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, removedView{Removed: n})
+	n, t, err := s.purgeQueue(r, d, undo)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, removedView{Removed: n, Undo: trashedViewOf(t)})
 }
 
 // removedView says how many messages are gone, or would be.
 type removedView struct {
 	Removed int64 `json:"removed"`
 	DryRun  bool  `json:"dryRun,omitempty"`
+
+	Undo *trashedView `json:"undo,omitempty"` // how to have it back
 }
 
 // dryRun reports whether a change is only to be tried.
@@ -240,7 +264,7 @@ func (s *Server) apiWouldRemove(w http.ResponseWriter, d broker.Destination, hel
 	if !held {
 		n -= info.InFlight
 	}
-	return writeJSON(w, http.StatusOK, removedView{n, true})
+	return writeJSON(w, http.StatusOK, removedView{Removed: n, DryRun: true})
 }
 
 // apiQueuePause and apiQueueResume stop and start the deliveries of a queue.

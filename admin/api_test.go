@@ -89,7 +89,7 @@ func TestOddNamesInPaths(t *testing.T) {
 			t.Errorf("%q is listed as %+v", name, list)
 		}
 		c.do("POST", path+"/purge", "", "").must(t, http.StatusOK)
-		c.do("DELETE", path, "", "").must(t, http.StatusNoContent)
+		c.do("DELETE", path, "", "").must(t, http.StatusOK)
 		c.get(path).must(t, http.StatusNotFound)
 	}
 	for _, bad := range []string{"a\nb", "a\x00b", "a,b", strings.Repeat("x", 1025), "a.*", "a.>", "\xff"} {
@@ -309,13 +309,13 @@ func TestQueueOperations(t *testing.T) {
 		q.Policy.OnFull != "block" || q.OldestAgeSeconds == nil || q.RateIn == nil || q.CreatedAt.IsZero() {
 		t.Errorf("%+v", q)
 	}
-	if a := c.do("POST", "/api/v1/queues/q/purge", "", "").must(t, http.StatusOK); strings.TrimSpace(a.body) != `{"removed":2}` {
+	if a := c.do("POST", "/api/v1/queues/q/purge?undo=false", "", "").must(t, http.StatusOK); strings.TrimSpace(a.body) != `{"removed":2}` {
 		t.Errorf("purge: %s", a.body)
 	}
 	if a := c.do("DELETE", "/api/v1/queues/q", "", "").must(t, http.StatusConflict); !strings.Contains(a.body, "in-use") {
 		t.Error(a.body)
 	}
-	c.do("DELETE", "/api/v1/queues/q?force=true", "", "").must(t, http.StatusNoContent)
+	c.do("DELETE", "/api/v1/queues/q?force=true&undo=false", "", "").must(t, http.StatusNoContent)
 	c.do("DELETE", "/api/v1/queues/q", "", "").must(t, http.StatusNotFound)
 	c.do("POST", "/api/v1/queues/q/purge", "", "").must(t, http.StatusNotFound)
 

@@ -104,7 +104,7 @@ func newBroker(t testing.TB, policy func(broker.Destination) broker.Policy) *bro
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{Store: st, Sequence: seq, Policy: policy, Node: "test"})
+	b, err := broker.New(broker.Options{Store: st, Sequence: seq, Policy: policy, Node: "test", Trash: broker.TrashLimits{Keep: time.Hour, Messages: 1000, Bytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}

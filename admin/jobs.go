@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -41,6 +42,8 @@ type jobView struct {
 	Gone     int64      `json:"gone"`
 	NoOrigin int64      `json:"noOrigin"`
 	Error    string     `json:"error,omitempty"`
+
+	Undo *trashedView `json:"undo,omitempty"` // how to have back what was deleted
 }
 
 // job is a bulk action with the goroutine that carries it out.
@@ -51,6 +54,8 @@ type job struct {
 	mu   sync.Mutex // guards view and err
 	view jobView
 	err  error
+
+	trashed *broker.Trashed // set before done is closed
 }
 
 func (j *job) snapshot() (jobView, error) {
@@ -112,8 +117,8 @@ func (s *Server) startJob(r *http.Request, b *bulk) (*job, error) {
 	all.wait.Go(func() {
 		defer close(j.done)
 		defer cancel()
-		err := b.run(ctx, s.b, j.progress)
-		j.end(err, s.opt.Now().UTC())
+		t, err := s.runBulk(ctx, b, user, j.progress)
+		j.end(err, s.opt.Now().UTC(), t)
 		all.mu.Lock()
 		all.running--
 		all.mu.Unlock()
@@ -122,6 +127,20 @@ func (s *Server) startJob(r *http.Request, b *bulk) (*job, error) {
 		}
 	})
 	return j, nil
+}
+
+// runBulk carries an action out; what it deletes goes to the trash unless it says otherwise.
+func (s *Server) runBulk(ctx context.Context, b *bulk, user string, progress func(int64, broker.Acted)) (*broker.Trashed, error) {
+	var bin *broker.TrashBin
+	if b.kind == broker.ActDelete && !b.NoUndo && !b.DryRun {
+		var err error
+		if bin, err = s.b.OpenBin(b.queue, user); err != nil {
+			return nil, err
+		}
+	}
+	err := b.run(ctx, s.b, bin, progress)
+	t, closed := bin.Close()
+	return t, cmp.Or(err, closed)
 }
 
 func (j *job) progress(looked int64, got broker.Acted) {
@@ -134,10 +153,11 @@ func (j *job) progress(looked int64, got broker.Acted) {
 	j.view.NoOrigin += int64(got.NoOrigin)
 }
 
-func (j *job) end(err error, now time.Time) {
+func (j *job) end(err error, now time.Time, t *broker.Trashed) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.view.Ended = &now
+	j.view.Ended, j.view.Undo = &now, trashedViewOf(t)
+	j.trashed = t
 	switch {
 	case err == nil:
 		j.view.State = "done"

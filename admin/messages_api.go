@@ -125,28 +125,38 @@ func (s *Server) apiMessageDelete(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	if err := s.deleteMessage(r, d, mux.Vars(r)["at"]); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// deleteMessage takes one message away.
-func (s *Server) deleteMessage(r *http.Request, d broker.Destination, at string) (err error) {
-	defer func() { s.audit(r, "delete", destPath(d), err, "at", at) }()
-	c, err := broker.ParseCursor(at)
+	undo, err := undoable(r)
 	if err != nil {
 		return err
 	}
-	got, err := s.b.Act(d, []broker.Cursor{c}, broker.ActDelete, broker.Destination{})
+	t, err := s.deleteMessage(r, d, mux.Vars(r)["at"], undo)
+	return answerRemoved(w, t, err)
+}
+
+// deleteMessage takes one message away.
+func (s *Server) deleteMessage(r *http.Request, d broker.Destination, at string, undo bool) (t *broker.Trashed, err error) {
+	defer func() { s.audit(r, "delete", destPath(d), err, "at", at, "undo", t != nil) }()
+	c, err := broker.ParseCursor(at)
+	if err != nil {
+		return nil, err
+	}
+	var bin *broker.TrashBin
+	if undo {
+		if bin, err = s.b.OpenBin(d, userOf(r).Name); err != nil {
+			return nil, err
+		}
+	}
+	got, err := s.b.Act(d, []broker.Cursor{c}, broker.ActDelete, broker.Destination{}, bin)
+	t, closed := bin.Close()
 	switch {
 	case err != nil:
-		return err
+		return nil, err
+	case closed != nil:
+		return nil, closed
 	case got.InFlight > 0:
-		return broker.Errorf(broker.CodeInUse, "a consumer has the message; it can be deleted when it comes back")
+		return nil, broker.Errorf(broker.CodeInUse, "a consumer has the message; it can be deleted when it comes back")
 	case got.Gone > 0:
-		return broker.Errorf(broker.CodeNoDestination, "the message is no longer in the queue: it was consumed, has expired or was removed")
+		return nil, broker.Errorf(broker.CodeNoDestination, "the message is no longer in the queue: it was consumed, has expired or was removed")
 	}
-	return nil
+	return t, nil
 }

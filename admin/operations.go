@@ -77,24 +77,37 @@ func (s *Server) createQueue(r *http.Request, name string) (created bool, err er
 	return err == nil, err
 }
 
-func (s *Server) purgeQueue(r *http.Request, d broker.Destination) (removed int64, err error) {
-	done := make(chan error, 1)
-	removed, err = s.b.Purge(d, func(err error) { done <- err })
-	if err == nil {
-		err = committed(r.Context(), done)
+// purgeQueue removes what no consumer holds; with undo to the trash, if there is one.
+func (s *Server) purgeQueue(r *http.Request, d broker.Destination, undo bool) (removed int64, t *broker.Trashed, err error) {
+	if undo {
+		removed, t, err = s.b.PurgeToTrash(d, userOf(r).Name)
+	} else {
+		done := make(chan error, 1)
+		if removed, err = s.b.Purge(d, func(err error) { done <- err }); err == nil {
+			err = committed(r.Context(), done)
+		}
 	}
-	s.audit(r, "purge", destPath(d), err, "removed", removed)
-	return removed, err
+	s.audit(r, "purge", destPath(d), err, "removed", removed, "undo", t != nil)
+	return removed, t, err
 }
 
-func (s *Server) deleteQueue(r *http.Request, d broker.Destination, force bool) error {
+// deleteQueue deletes a queue or a durable subscription; with undo to the trash, if there is one.
+func (s *Server) deleteQueue(r *http.Request, d broker.Destination, force, undo bool) (t *broker.Trashed, err error) {
 	done := make(chan error, 1)
-	err := s.b.DeleteQueue(d, force, func(err error) { done <- err })
+	switch {
+	case undo:
+		t, err = s.b.DeleteToTrash(d, force, userOf(r).Name)
+		done <- nil
+	case d.Kind == broker.DurableSub:
+		err = s.b.DeleteDurable(d.Name, force, func(err error) { done <- err })
+	default:
+		err = s.b.DeleteQueue(d, force, func(err error) { done <- err })
+	}
 	if err == nil {
 		err = committed(r.Context(), done)
 	}
-	s.audit(r, "delete", destPath(d), err, "force", force)
-	return err
+	s.audit(r, "delete", destPath(d), err, "force", force, "undo", t != nil)
+	return t, err
 }
 
 func (s *Server) deleteTopic(r *http.Request, d broker.Destination) error {

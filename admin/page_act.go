@@ -158,6 +158,7 @@ func (s *Server) actNow(w http.ResponseWriter, r *http.Request, b *bulk) error {
 	case err != nil:
 		return err
 	}
+	s.offerUndo(r, j.trashed)
 	s.flash(r, "flash.acted", formatNumber(v.Done), formatNumber(v.InFlight+v.Gone+v.NoOrigin))
 	http.Redirect(w, r, s.ui.url("/admin/queue", "name", b.queue.Name, "kind", kindName(b.queue.Kind)), http.StatusSeeOther)
 	return nil

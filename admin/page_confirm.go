@@ -15,8 +15,10 @@ type confirmData struct {
 	Free       int64 // messages that a purge removes
 	Held       int64 // messages that consumers hold
 	Consumers  int
-	Wrong      bool // the name typed was another
-	Force      bool // the box was ticked
+	Wrong      bool   // the name typed was another
+	Force      bool   // the box was ticked
+	Keep       int64  // seconds for which it can be undone, 0: it cannot
+	TooMuch    string // why it cannot, where the trash is too small
 	Error      string
 }
 
@@ -33,6 +35,11 @@ func (s *Server) confirmQueue(w http.ResponseWriter, r *http.Request, status int
 	data := confirmData{
 		Name: d.Name, Kind: kindName(d.Kind), Action: action, What: "queue",
 		Messages: info.Messages, Free: info.Messages - info.InFlight, Held: info.InFlight, Consumers: info.Consumers,
+	}
+	if l := s.b.TrashLimits(); l.Keep > 0 && d.Kind != broker.TempQueue {
+		if data.Keep = int64(l.Keep.Seconds()); info.Messages > l.Messages || info.Bytes > l.Bytes {
+			data.Keep, data.TooMuch = 0, s.ui.text(r, "confirm.toomuch", formatNumber(l.Messages), formatBytes(float64(l.Bytes)))
+		}
 	}
 	if more != nil {
 		more(&data)
@@ -68,10 +75,11 @@ func (s *Server) queuePurge(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return s.confirmQueue(w, r, http.StatusUnprocessableEntity, "purge", func(c *confirmData) { c.Wrong = true })
 	}
-	n, err := s.purgeQueue(r, d)
+	n, t, err := s.purgeQueue(r, d, r.PostForm.Get("undo") != "false")
 	if err != nil {
 		return err
 	}
+	s.offerUndo(r, t)
 	s.flash(r, "flash.purged", formatNumber(n), d.Name)
 	http.Redirect(w, r, s.ui.url("/admin/queue", "name", d.Name, "kind", kindName(d.Kind)), http.StatusSeeOther)
 	return nil
@@ -90,13 +98,15 @@ func (s *Server) queueDelete(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return s.confirmQueue(w, r, http.StatusUnprocessableEntity, "delete", func(c *confirmData) { c.Wrong, c.Force = true, force })
 	}
-	if err := s.deleteQueue(r, d, force); err != nil {
+	t, err := s.deleteQueue(r, d, force, r.PostForm.Get("undo") != "false")
+	if err != nil {
 		p := problemOf(err)
 		if p.Code != broker.CodeInUse {
 			return err
 		}
 		return s.confirmQueue(w, r, p.Status, "delete", func(c *confirmData) { c.Error = p.Detail })
 	}
+	s.offerUndo(r, t)
 	s.flash(r, "flash.deleted", d.Name)
 	http.Redirect(w, r, s.ui.url("/admin/queues"), http.StatusSeeOther)
 	return nil

@@ -30,9 +30,11 @@ func (s *Server) durableRemove(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return badRequest(s.ui.text(r, "confirm.wrong"))
 	}
-	if err := s.deleteDurable(r, d, false); err != nil {
+	t, err := s.deleteQueue(r, d, false, true)
+	if err != nil {
 		return err
 	}
+	s.offerUndo(r, t)
 	s.flash(r, "flash.deleted", d.Name)
 	http.Redirect(w, r, s.ui.url("/admin/subscriptions"), http.StatusSeeOther)
 	return nil

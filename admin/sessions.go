@@ -96,6 +96,7 @@ const (
 	sessionRoles = "roles" // separated by line feeds
 	sessionStamp = "stamp" // User.Stamp at the login
 	sessionFlash = "flash" // a message for the next page
+	sessionUndo  = "undo"  // and the number in the trash that it is about
 )
 
 func newSessions(o *Options, failed func(http.ResponseWriter, *http.Request, error)) *scs.SessionManager {

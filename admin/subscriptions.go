@@ -132,21 +132,7 @@ func (s *Server) apiDurableDelete(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	if err := s.deleteDurable(r, d, r.URL.Query().Get("force") == "true"); err != nil {
-		return err
-	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-func (s *Server) deleteDurable(r *http.Request, d broker.Destination, force bool) error {
-	done := make(chan error, 1)
-	err := s.b.DeleteDurable(d.Name, force, func(err error) { done <- err })
-	if err == nil {
-		err = committed(r.Context(), done)
-	}
-	s.audit(r, "delete", destPath(d), err, "force", force)
-	return err
+	return s.apiDelete(w, r, d)
 }
 
 func (s *Server) apiDurablePurge(w http.ResponseWriter, r *http.Request) error {

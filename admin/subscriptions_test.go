@@ -52,7 +52,7 @@ func TestDurableSubscriptions(t *testing.T) {
 		if got.Messages != 0 {
 			t.Errorf("%d messages are left", got.Messages)
 		}
-		c.do("DELETE", path, "", "").must(t, http.StatusNoContent)
+		c.do("DELETE", path, "", "").must(t, http.StatusOK)
 		c.get(path).must(t, http.StatusNotFound)
 	}
 	c.do("PUT", "/api/v1/subscriptions/n", "application/json", `{"topics":[]}`).must(t, http.StatusBadRequest)

@@ -225,6 +225,7 @@ type page struct {
 	Here   string // the address of this page, to come back to
 	Path   string
 	Flash  string
+	Undo   string // number in the trash of what Flash is about
 	User   User
 	Broker BrokerInfo
 	Group  *ClusterBrief // nil: the broker stands alone
@@ -273,6 +274,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 	p.Title = p.T(titleKey)
 	if p.User.Name != "" && r.Method == http.MethodGet {
 		p.Flash = s.sessions.PopString(r.Context(), sessionFlash)
+		p.Undo = s.sessions.PopString(r.Context(), sessionUndo)
 	}
 	var b bytes.Buffer
 	if err := s.ui.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {

@@ -201,12 +201,13 @@ func each(cmd *cobra.Command, f *apiFlags, kind destinations, args []string, col
 	return p.close()
 }
 
-// destroyFlags are common to what cannot be undone.
-type destroyFlags struct{ yes, dryRun bool }
+// destroyFlags are common to what takes messages away.
+type destroyFlags struct{ yes, dryRun, noUndo bool }
 
 func (d *destroyFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&d.yes, "yes", "y", false, "do not ask; needed where there is no terminal")
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "only say what would be hit")
+	cmd.Flags().BoolVar(&d.noUndo, "no-undo", false, "for good: nothing goes to the trash")
 }
 
 // announce says what is about to be hit, and asks.
@@ -239,9 +240,11 @@ func newRemoveCommand(f *apiFlags) *cobra.Command {
 				if goOn, err := d.announce(cmd, c, "remove", name); err != nil || !goOn {
 					return record{}, err
 				}
-				if err := c.Delete(ctx, "queues", name, force); err != nil {
+				gone, err := c.Delete(ctx, "queues", name, force, !d.noUndo)
+				if err != nil {
 					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be removed", name), err)
 				}
+				tellUndo(cmd, gone)
 				return changed(name, "removed", true), nil
 			})
 		},
@@ -262,11 +265,12 @@ func newPurgeCommand(f *apiFlags) *cobra.Command {
 				if goOn, err := d.announce(cmd, c, "purge", name); err != nil || !goOn {
 					return record{}, err
 				}
-				n, err := c.Purge(ctx, name)
+				gone, err := c.Purge(ctx, name, !d.noUndo)
 				if err != nil {
 					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be purged", name), err)
 				}
-				return changed(name, "removed", n), nil
+				tellUndo(cmd, gone)
+				return changed(name, "removed", gone.Removed), nil
 			})
 		},
 	}

@@ -61,9 +61,11 @@ func newSubRemoveCommand(f *apiFlags) *cobra.Command {
 				if goOn, err := d.announceAs(cmd, c, subscriptions(), "remove", name); err != nil || !goOn {
 					return record{}, err
 				}
-				if err := c.Delete(ctx, "subscriptions", name, force); err != nil {
+				gone, err := c.Delete(ctx, "subscriptions", name, force, !d.noUndo)
+				if err != nil {
 					return record{}, apiError(c, fmt.Sprintf("the durable subscription %q cannot be removed", name), err)
 				}
+				tellUndo(cmd, gone)
 				return changed(name, "removed", true), nil
 			})
 		},

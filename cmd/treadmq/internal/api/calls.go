@@ -108,22 +108,64 @@ func (c *Client) CreateSubscription(ctx context.Context, name, clientID string, 
 	return c.do(ctx, http.MethodPut, path("subscriptions", name), nil, body, nil)
 }
 
-// Delete removes a destination with its messages; force also when it is in use.
-func (c *Client) Delete(ctx context.Context, kind, name string, force bool) error {
-	q := url.Values{}
+// Removal is what came of a purge or a deletion.
+type Removal struct {
+	Removed   int64  // messages
+	UndoID    uint32 // its number in the trash, 0: it cannot be undone
+	UndoUntil string // RFC 3339
+}
+
+type removal struct {
+	Removed int64 `json:"removed"`
+	Undo    struct {
+		ID    uint32 `json:"id"`
+		Until string `json:"until"`
+	} `json:"undo"`
+}
+
+func (r *removal) public() Removal { return Removal{r.Removed, r.Undo.ID, r.Undo.Until} }
+
+// Delete removes a destination with its messages; force also when it is in use. With undo they go to the trash.
+func (c *Client) Delete(ctx context.Context, kind, name string, force, undo bool) (Removal, error) {
+	q := undoQuery(undo)
 	if force {
 		q.Set("force", "true")
 	}
-	return c.do(ctx, http.MethodDelete, path(kind, name), q, nil, nil)
+	var answer removal
+	err := c.do(ctx, http.MethodDelete, path(kind, name), q, nil, &answer)
+	return answer.public(), err
 }
 
-// Purge removes all messages of a queue and tells how many.
-func (c *Client) Purge(ctx context.Context, queue string) (removed int64, err error) {
-	var answer struct {
-		Removed int64 `json:"removed"`
+func undoQuery(undo bool) url.Values {
+	if undo {
+		return url.Values{}
 	}
-	err = c.do(ctx, http.MethodPost, path("queues", queue, "purge"), nil, struct{}{}, &answer)
-	return answer.Removed, err
+	return url.Values{"undo": {"false"}}
+}
+
+// Purge removes all messages of a queue. With undo they go to the trash.
+func (c *Client) Purge(ctx context.Context, queue string, undo bool) (Removal, error) {
+	var answer removal
+	err := c.do(ctx, http.MethodPost, path("queues", queue, "purge"), undoQuery(undo), struct{}{}, &answer)
+	return answer.public(), err
+}
+
+// Trash asks for what can be undone.
+func (c *Client) Trash(ctx context.Context) ([]Item, error) {
+	var p page
+	err := c.do(ctx, http.MethodGet, path("trash"), nil, nil, &p)
+	return p.Items, err
+}
+
+// Restore undoes a purge or deletion.
+func (c *Client) Restore(ctx context.Context, id string) (item Item, err error) {
+	err = c.do(ctx, http.MethodPost, path("trash", id, "restore"), nil, struct{}{}, &item)
+	return item, err
+}
+
+// DropTrash removes for good what a purge or deletion has left.
+func (c *Client) DropTrash(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, path("trash", id), nil, nil, nil)
 }
 
 // Schedules chooses schedules. Empty fields mean all.
