@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help build run test unit check cluster cluster-demo clients browser crash-short crash sim-short sim fuzz bench dist clean
+.PHONY: help build run test unit check cluster cluster-demo clients browser crash-short crash faults-short faults sim-short sim fuzz bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 14
@@ -21,12 +21,12 @@ test: ## install what the tests need, then run all of them
 	scripts/deps.sh
 	$(MAKE) check
 	$(MAKE) build
-	$(MAKE) sim-short clients crash-short browser
+	$(MAKE) sim-short clients crash-short faults-short browser
 
 check: ## format, vet, staticcheck, unit tests with the race detector, short fuzz
 	scripts/deps.sh check zookeeper
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these files'; exit 1; }
-	go vet ./... && go vet -tags clients ./scripts/clients && go vet -tags crash ./scripts/crash
+	go vet ./... && go vet -tags clients ./scripts/clients && go vet -tags crash ./scripts/crash && go vet -tags faults ./scripts/faults
 	staticcheck ./...
 	$(MAKE) unit fuzz
 
@@ -64,6 +64,15 @@ crash-short: ## 5 rounds of kill -9 under load
 
 crash: build ## 30 rounds of kill -9 under load
 	CRASH_ROUNDS=30 go test -tags crash -count=1 -v -timeout 60m ./scripts/crash
+
+faults-short: ## 10 rounds of faults on a group of three brokers under load: root, Linux
+	scripts/deps.sh faults
+	FAULTS_ROUNDS=10 go test -tags faults -count=1 -timeout 15m ./scripts/faults
+
+FAULTS_ROUNDS ?= 200
+faults: build ## 200 rounds of faults on a group of three brokers under load; FAULTS_ROUNDS=n for others
+	scripts/deps.sh faults
+	FAULTS_ROUNDS=$(FAULTS_ROUNDS) go test -tags faults -count=1 -v -timeout 6h ./scripts/faults
 
 browser: ## the console, and STOMP over WebSocket, in a real Chromium
 	scripts/deps.sh browser

@@ -7,6 +7,7 @@
 #   scripts/deps.sh check      staticcheck
 #   scripts/deps.sh unit       nothing but Go today; kept so that callers need not know
 #   scripts/deps.sh zookeeper  ZooKeeper and a Java to run it, for the tests of the group
+#   scripts/deps.sh faults     the same, and ip for the network namespaces of a group under faults
 #   scripts/deps.sh clients    STOMP clients and applications: Python, JavaScript, Ruby, PHP, Perl, Java, netcat
 #   scripts/deps.sh browser    Chromium and @stomp/stompjs, for the tests of the console and of WebSocket
 #
@@ -20,6 +21,7 @@ staticcheck_version=v0.7.0
 client_packages="python3-stomp ruby-stomp php-cli php-stomp libnet-stomp-perl netcat-openbsd default-jdk-headless maven iproute2"
 browser_packages="chromium"
 zookeeper_packages="zookeeper default-jre-headless"
+faults_packages="$zookeeper_packages iproute2"
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 
@@ -132,10 +134,15 @@ zookeeper() {
 	packages $zookeeper_packages
 }
 
-[ $# -gt 0 ] || set -- check unit zookeeper clients browser
+faults() {
+	# shellcheck disable=SC2086 # a list of names
+	packages $faults_packages
+}
+
+[ $# -gt 0 ] || set -- check unit faults clients browser
 for what in "$@"; do
 	case $what in
-	check | unit | zookeeper | clients | browser) "$what" ;;
-	*) fail "unknown part: $what (known: check unit zookeeper clients browser)" ;;
+	check | unit | zookeeper | faults | clients | browser) "$what" ;;
+	*) fail "unknown part: $what (known: check unit zookeeper faults clients browser)" ;;
 	esac
 done

@@ -14,6 +14,7 @@ import (
 
 	"treadmq/scripts/internal/brokerproc"
 	"treadmq/scripts/internal/history"
+	"treadmq/scripts/internal/places"
 )
 
 const (
@@ -27,16 +28,13 @@ const (
 const (
 	queueA      = "crash.a"
 	queueB      = "crash.b"
-	queueShared = "crash.shared"
-	queueLater  = "crash.later"   // delivered with a delay
-	virtual     = "crash.virtual" // a virtual topic and the queue of a consumer
-	durable     = "crash.durable" // a topic and a durable subscription
+	queueShared = "crash" + places.Shared
+	queueLater  = "crash" + places.Later   // delivered with a delay
+	virtual     = "crash" + places.Virtual // a virtual topic and the queue of a consumer
+	durable     = "crash" + places.Durable // a topic and a durable subscription
 )
 
 func queues() []string { return []string{queueA, queueB, queueShared, queueLater, virtual, durable} }
-
-// single says that messages of a producer come in order.
-func single(queue string) bool { return queue != queueShared && queue != queueLater }
 
 const (
 	maxDelay  = 200 // milliseconds
@@ -46,26 +44,17 @@ const (
 
 // sendTo returns the headers that send a message somewhere.
 func sendTo(queue string, delay int) []string {
-	switch queue {
-	case virtual:
-		return []string{"destination", "/topic/VirtualTopic." + queue}
-	case durable:
-		return []string{"destination", "/topic/" + queue}
-	case queueLater:
-		return []string{"destination", "/queue/" + queue, "AMQ_SCHEDULED_DELAY", strconv.Itoa(delay)}
-	}
-	return []string{"destination", "/queue/" + queue}
+	to, headers := places.SendTo(queue, delay)
+	return append(headers, "destination", to)
 }
 
 // subscribeTo returns the headers of CONNECT and SUBSCRIBE that consume from there.
 func subscribeTo(queue string) (connect, subscribe []string) {
-	switch queue {
-	case virtual:
-		return nil, []string{"destination", "/queue/Consumer.c.VirtualTopic." + queue}
-	case durable:
-		return []string{"client-id", clientID}, []string{"destination", "/topic/" + queue, "activemq.subscriptionName", queue}
+	if queue == durable {
+		connect = []string{"client-id", clientID}
 	}
-	return nil, []string{"destination", "/queue/" + queue}
+	from, headers := places.SubscribeTo(queue)
+	return connect, append(headers, "destination", from)
 }
 
 func TestCrash(t *testing.T) {
@@ -257,7 +246,7 @@ func (r *run) judge() {
 	r.t.Logf("%d lives; sent %d, receipted %d, committed %d, delivered %d, acknowledged %d, refused by consumers %d",
 		r.log.life, count[history.Sent], count[history.Receipted], count[history.Committed], count[history.Delivered],
 		count[history.Acked], count[history.Nacked])
-	found := history.Check(events, single).Faults
+	found := history.Check(events, places.Ordered).Faults
 	if len(found) == 0 {
 		return
 	}

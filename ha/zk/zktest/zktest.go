@@ -259,6 +259,16 @@ func (s *Server) mode() (string, error) {
 	return "", nil
 }
 
+// Running says whether the server's process is there, paused or not.
+func (s *Server) Running() bool {
+	select {
+	case <-s.exited:
+		return false
+	default:
+		return s.exited != nil
+	}
+}
+
 // Kill ends the server with SIGKILL and waits for its end. A paused one ends too.
 func (s *Server) Kill() {
 	if s.cmd == nil {

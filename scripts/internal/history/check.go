@@ -8,16 +8,36 @@ import (
 
 // message is what the events say about one message.
 type message struct {
-	tx         int
-	sent       Event
-	receipted  bool
+	tx        int
+	sent      Event
+	receipted bool
+	delivered int
+	resent    bool    // the connection of its RECEIPT is not that of its SEND
+	copies    []*copy // one, but for what was sent again
+}
+
+// copy is what the events say about one of those that are stored of a message.
+type copy struct {
+	id         string // message-id, "" if the events do not tell
+	last       Event  // the newest delivery
 	delivered  int
 	newest     uint64 // epoch of the newest broker that delivered it
+	unflagged  bool   // a delivery did not say redelivered:true
 	acked      bool
 	ackedEpoch uint64
 	nacked     bool
-	resent     bool     // the connection of its RECEIPT is not that of its SEND
-	ids        []string // different message-ids
+}
+
+// copy returns the copy that an event is about.
+func (m *message) copy(id string) *copy {
+	for _, c := range m.copies {
+		if c.id == id {
+			return c
+		}
+	}
+	c := &copy{id: id}
+	m.copies = append(m.copies, c)
+	return c
 }
 
 // transaction is what the events say about one transaction.
@@ -64,13 +84,14 @@ type Verdict struct {
 //
 //   - phantom, uncommitted, garbled: nothing is delivered that was not sent or never committed, and nothing changed.
 //   - lost: what was receipted, alone or by its COMMIT, is delivered; what was refused comes again.
-//   - after ack: nothing is delivered after the receipt of its ACK, unless by a broker of an older epoch.
+//   - after ack: nothing is delivered after the receipt of its ACK, unless by a broker of an older epoch. A message that
+//     was sent again may be there twice, under two message-ids: then this and redelivered:true are about each of them.
 //   - torn: of a transaction all is delivered, or nothing.
 //   - order: first deliveries of a producer's messages come in its order.
 //   - unflagged, flagged: every further delivery says redelivered:true. A first one does not, unless the epoch changed
 //     since the message was sent, or a consumer of its queue lost its connection.
 //   - fenced: nothing begun after a receipt of an epoch is receipted by an older epoch.
-//   - twice: one message has one message-id, if the broker recognises repeated ones, or it was not sent again.
+//   - twice: a message has one message-id, unless it was sent again and nothing marks it as the same.
 //   - early: nothing scheduled comes before its time.
 func Check(events []Event, single func(queue string) bool) Verdict {
 	c := &checker{
@@ -141,10 +162,11 @@ func (c *checker) aboutMessage(e *Event) {
 		m.resent = e.Conn != m.sent.Conn
 		c.receipt(e, fmt.Sprintf("SEND of %v", e.Key))
 	case Acked:
-		m.acked, m.ackedEpoch = true, max(m.ackedEpoch, e.Epoch)
+		k := m.copy(e.MessageID)
+		k.acked, k.ackedEpoch = true, max(k.ackedEpoch, e.Epoch)
 		c.receipt(e, fmt.Sprintf("ACK of %v", e.Key))
 	case Nacked:
-		m.nacked = true
+		m.copy(e.MessageID).nacked = true
 	case Delivered:
 		c.delivered(e, m)
 	}
@@ -171,23 +193,15 @@ func (c *checker) delivered(e *Event, m *message) {
 	if e.At < m.sent.At+m.sent.Due {
 		c.fault("early: %v came %v after it was sent, not %v", e.Key, e.At-m.sent.At, m.sent.Due)
 	}
-	c.copies(e, m)
 	stale := e.Epoch < c.newest[e.Key.Queue]
 	if stale {
 		c.stale++
 	} else {
 		c.newest[e.Key.Queue] = e.Epoch
 	}
-	if m.acked && e.Epoch >= m.ackedEpoch {
-		c.fault("after ack: %v was delivered again after the receipt of its ACK", e.Key)
-	}
 	m.delivered++
-	first, newer := m.delivered == 1, e.Epoch >= m.newest
-	m.newest = max(m.newest, e.Epoch)
-	if !first {
-		if newer && !e.Redelivered {
-			c.fault("unflagged: delivery %d of %v does not say redelivered:true", m.delivered, e.Key)
-		}
+	c.again(e, m.copy(e.MessageID))
+	if m.delivered > 1 {
 		return
 	}
 	if e.Redelivered && m.sent.Epoch == e.Epoch && !c.lostIn(e.Key.Queue, m.sent.At, e.At+settleTime) {
@@ -203,17 +217,21 @@ func (c *checker) delivered(e *Event, m *message) {
 	c.last[of] = max(c.last[of], e.Key.Seq)
 }
 
-// copies remembers a message-id.
-func (c *checker) copies(e *Event, m *message) {
-	if e.MessageID == "" {
-		return
+// again holds a delivery against those of the same copy before it.
+func (c *checker) again(e *Event, k *copy) {
+	if k.acked && e.Epoch >= k.ackedEpoch {
+		c.fault("after ack: %v was delivered again after the receipt of its ACK", e.Key)
 	}
-	for _, id := range m.ids {
-		if id == e.MessageID {
-			return
-		}
+	k.delivered++
+	switch {
+	case k.delivered == 1 || e.Redelivered || e.Epoch < k.newest:
+	case k.unflagged || e.Epoch > k.newest || e.Conn == k.last.Conn:
+		c.fault("unflagged: delivery %d of %v does not say redelivered:true", k.delivered, e.Key)
+	default: // of two connections the later one was told of first
 	}
-	m.ids = append(m.ids, e.MessageID)
+	k.unflagged = k.unflagged || !e.Redelivered
+	k.newest = max(k.newest, e.Epoch)
+	k.last = *e
 }
 
 // lostIn says whether a consumer of the queue lost its connection within a time.
@@ -230,11 +248,13 @@ func (c *checker) end() {
 		switch {
 		case m.tx == 0 && m.receipted && m.delivered == 0:
 			c.fault("lost: %v was receipted and never delivered", key)
-		case m.nacked && m.delivered == 1 && !m.acked:
-			c.fault("lost: %v was refused by its consumer and never delivered again", key)
+		case len(m.copies) > 1 && (m.sent.Once || m.receipted && !m.resent):
+			c.fault("twice: %v is stored as %s and %s", key, m.copies[0].id, m.copies[1].id)
 		}
-		if len(m.ids) > 1 && (m.sent.Once || m.receipted && !m.resent) {
-			c.fault("twice: %v is stored under the message-ids %q", key, m.ids)
+		for _, k := range m.copies {
+			if k.nacked && k.delivered == 1 && !k.acked {
+				c.fault("lost: %v was refused by its consumer and never delivered again", key)
+			}
 		}
 	}
 	for id, t := range c.txs {

@@ -91,6 +91,10 @@ func TestViolations(t *testing.T) {
 		{"a body with a wrong checksum", "garbled: checksum", add(Event{Kind: Garbled, Note: "checksum"})},
 		{"an ERROR out of nowhere", "refused: why", add(Event{Kind: Refused, Note: "why"})},
 		{"a message left behind", "left: message 8", add(Event{Kind: Left, Key: key(8)})},
+		{"two deliveries in the same life without the flag", "unflagged: delivery 3 of message 8", func(l []Event) []Event {
+			return append(l, Event{Kind: Delivered, Key: key(8), Epoch: 2, Conn: 1}, Event{Kind: Delivered, Key: key(8), Epoch: 2, Conn: 2})
+		}},
+		{"a later broker's delivery without the flag", "unflagged: delivery 2 of message 8", add(Event{Kind: Delivered, Key: key(8), Epoch: 3, Conn: 1})},
 		{"a second delivery in the same life", "unflagged: delivery 2 of message 8", add(Event{Kind: Delivered, Key: key(8), Epoch: 2})},
 		{"a receipt for what was never sent", "phantom: message 42", add(Event{Kind: Receipted, Key: key(42), Epoch: 2})},
 		{"a message of a transaction of which nothing was done", "uncommitted: 1 messages of transaction 9", func(l []Event) []Event {
@@ -105,7 +109,7 @@ func TestViolations(t *testing.T) {
 		{"a COMMIT's receipt of a deposed broker", "fenced: COMMIT of transaction 7", func(l []Event) []Event {
 			return receipts(l, Event{Kind: Committed, Tx: 7, Epoch: 1, At: 30, Began: 20})
 		}},
-		{"two copies of what the broker recognises", "twice: message 2", func(l []Event) []Event {
+		{"two copies of what is never sent again", "twice: message 2", func(l []Event) []Event {
 			l[find(Sent, key(2), 1)].Once = true
 			return copies(l, 2)
 		}},
@@ -129,6 +133,7 @@ func receipts(l []Event, e Event) []Event {
 
 // copies makes the deliveries of message 2 those of two copies; its RECEIPT came by a connection.
 func copies(l []Event, conn int) []Event {
+	id := 0
 	for i := range l {
 		if e := &l[i]; e.Key == key(2) {
 			switch e.Kind {
@@ -136,8 +141,9 @@ func copies(l []Event, conn int) []Event {
 				e.Conn = 1
 			case Receipted:
 				e.Conn = conn
-			case Delivered:
-				e.MessageID = fmt.Sprint("id", i)
+			case Delivered, Acked:
+				id = min(id+1, 2)
+				e.MessageID = fmt.Sprint("id", id)
 			}
 		}
 	}

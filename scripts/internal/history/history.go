@@ -117,8 +117,8 @@ type Event struct {
 	Began time.Duration `json:",omitempty"`
 
 	Due         time.Duration `json:",omitempty"` // of Sent: it must not come earlier than so long after it
-	Once        bool          `json:",omitempty"` // of Sent: the broker recognises it when it is sent again
-	MessageID   string        `json:",omitempty"` // of Delivered
+	Once        bool          `json:",omitempty"` // of Sent: it is never sent again
+	MessageID   string        `json:",omitempty"` // of Delivered, Acked and Nacked
 	Redelivered bool          `json:",omitempty"`
 	Note        string        `json:",omitempty"`
 }

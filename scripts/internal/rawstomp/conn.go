@@ -35,6 +35,8 @@ func (e *Error) Error() string {
 // Conn is a connection. One goroutine may write while another one reads.
 type Conn struct {
 	net.Conn
+	Connected *Frame // the broker's answer to CONNECT
+
 	frames *frame.Reader
 	in     frame.Frame
 	out    []byte
@@ -42,20 +44,25 @@ type Conn struct {
 
 // Dial connects and logs in. Further CONNECT headers are given as name, value, name, value...
 func Dial(addr, login, passcode string, headers ...string) (*Conn, error) {
-	raw, err := net.DialTimeout("tcp", addr, dialTimeout)
+	return DialTimeout(addr, login, passcode, dialTimeout, headers...)
+}
+
+// DialTimeout is Dial with a bound on how long it takes: first for TCP, then for the answer to CONNECT.
+func DialTimeout(addr, login, passcode string, timeout time.Duration, headers ...string) (*Conn, error) {
+	raw, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
 		return nil, err
 	}
 	c := &Conn{Conn: raw, frames: frame.NewReader(raw, frame.ReaderOptions{})}
-	if err := c.logIn(append([]string{"accept-version", "1.2", "host", "localhost", "login", login, "passcode", passcode}, headers...)); err != nil {
+	if err := c.logIn(timeout, append([]string{"accept-version", "1.2", "host", "localhost", "login", login, "passcode", passcode}, headers...)); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *Conn) logIn(headers []string) error {
-	if err := c.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
+func (c *Conn) logIn(timeout time.Duration, headers []string) error {
+	if err := c.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return err
 	}
 	if err := c.Send("CONNECT", nil, headers...); err != nil {
@@ -68,6 +75,7 @@ func (c *Conn) logIn(headers []string) error {
 	if f.Command != "CONNECTED" {
 		return &Error{f}
 	}
+	c.Connected = f
 	c.frames.SetVersion(frame.V12)
 	return c.SetDeadline(time.Time{})
 }
