@@ -1,6 +1,11 @@
 package admin
 
-import "slices"
+import (
+	"net/http"
+	"slices"
+
+	"treadmq/broker"
+)
 
 // Roles of the realm file that mean something to the console.
 const (
@@ -51,10 +56,31 @@ func (u User) may(p permission) bool {
 	if p == permLogin {
 		return true
 	}
+	if slices.Contains(u.lacks, p) {
+		return false
+	}
 	for _, role := range u.Roles {
 		if slices.Contains(granted(role), p) {
 			return true
 		}
 	}
 	return false
+}
+
+// narrow takes away what the broker's authorization rules do not let the user do with a
+// destination: read bodies, send. Who manages the broker is above them.
+func (s *Server) narrow(r *http.Request, dests ...broker.Destination) *http.Request {
+	u := userOf(r)
+	if u.may(permManage) {
+		return r
+	}
+	for _, d := range dests {
+		if !s.b.Allowed(u.Name, broker.RightRead, d) {
+			u.lacks = append(u.lacks, permBody)
+		}
+		if !s.b.Allowed(u.Name, broker.RightWrite, d) {
+			u.lacks = append(u.lacks, permSend)
+		}
+	}
+	return withUser(r, u)
 }

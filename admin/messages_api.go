@@ -81,6 +81,7 @@ func (s *Server) apiMessages(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) apiBrowse(w http.ResponseWriter, r *http.Request, d broker.Destination) error {
+	r = s.narrow(r, d)
 	query := r.URL.Query()
 	limit, err := limitOf(query)
 	if err != nil {
@@ -117,7 +118,7 @@ func (s *Server) apiMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, s.messageView(m, userOf(r).may(permBody)))
+	return writeJSON(w, http.StatusOK, s.messageView(m, userOf(s.narrow(r, d)).may(permBody)))
 }
 
 func (s *Server) apiMessageDelete(w http.ResponseWriter, r *http.Request) error {

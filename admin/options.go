@@ -16,6 +16,8 @@ type User struct {
 	Name  string
 	Roles []string // RoleAdmin, RoleUser, RoleViewer; others mean nothing here
 	Stamp string   // another one ends the user's sessions: the password was changed. Empty where that cannot be told
+
+	lacks []permission // taken from what the roles grant, see Server.narrow
 }
 
 // Authenticator checks logins. It is called from many goroutines and may take its time.

@@ -41,6 +41,7 @@ func (s *Server) messagePage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	r = s.narrow(r, d)
 	v := r.URL.Query()
 	m, err := s.one(d, v.Get("at"))
 	if err != nil {
@@ -269,6 +270,9 @@ func (s *Server) messageBody(w http.ResponseWriter, r *http.Request) error {
 	d, err := s.pageQueue(r)
 	if err != nil {
 		return err
+	}
+	if !userOf(s.narrow(r, d)).may(permBody) {
+		return s.forbidden(s.narrow(r, d), permBody)
 	}
 	m, err := s.one(d, r.URL.Query().Get("at"))
 	if err != nil {

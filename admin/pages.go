@@ -160,6 +160,7 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	r = s.narrow(r, d)
 	cursor := r.URL.Query().Get("cursor")
 	q := searchOf(r.URL.Query())
 	list, err := s.find(r, d, cursor, pageMessages, userOf(r).may(permBody), q)

@@ -185,6 +185,7 @@ func (s *Server) openReceiver(r *http.Request, a restAsk) (*receiver, error) {
 	var err error
 	rc.conn, err = s.b.Connect(broker.ConnOptions{
 		Protocol: "HTTP", Listener: "console", Remote: r.RemoteAddr, User: userOf(r).Name, TLS: r.TLS != nil, Sink: rc.sink,
+		Trusted: userOf(r).may(permManage),
 	})
 	if err != nil {
 		return nil, err

@@ -243,6 +243,8 @@ func (s *Server) forbidden(r *http.Request, need permission) error {
 	switch {
 	case !u.may(permView):
 		detail = "The user " + u.Name + " has no role that the console knows. Give it admin, user or viewer in the realm file."
+	case slices.Contains(u.lacks, need):
+		detail = "The user " + u.Name + " may not do this with this destination: the authorization rules of the configuration do not allow it."
 	case need == permSend || need == permBody || need == permReceive:
 		detail = "The user " + u.Name + " may not do this: it needs the role user or admin."
 	}

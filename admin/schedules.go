@@ -87,12 +87,12 @@ func (s *Server) apiSchedule(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	body := r.URL.Query().Get("body") == "true"
-	if body && !userOf(r).may(permBody) {
-		return s.forbidden(r, permBody)
-	}
 	info, m, err := s.b.Schedule(id)
 	if err != nil {
 		return err
+	}
+	if r = s.narrow(r, info.Destinations...); body && !userOf(r).may(permBody) {
+		return s.forbidden(r, permBody)
 	}
 	v := scheduleDetail{
 		ScheduleView: sendheader.NewScheduleView(&info, destPath), MessageID: string(s.b.AppendMessageID(nil, m.ID())),

@@ -114,6 +114,7 @@ type Broker struct {
 	indexMem atomic.Int64 // what indexes over headers take of it
 	started  time.Time
 	policyFn atomic.Pointer[func(Destination) Policy]
+	guard    atomic.Pointer[guarded] // nil: everybody may do everything
 
 	// commitWakes is only touched on the store's commit goroutine.
 	commitWakes wakes

@@ -29,6 +29,8 @@ type ConnOptions struct {
 	// refused.
 	StealID bool
 	TLS     bool
+	// Trusted connections may do everything, whatever the Guard says.
+	Trusted bool
 	Sink    Sink
 }
 
@@ -44,6 +46,7 @@ type Conn struct {
 	lastDst Destination
 	lastQ   *queue      // reader's: what lastDst was resolved to
 	topics  topicPolicy // reader's
+	grants  grants      // reader's
 
 	// mu guards what follows and everything of the connection's subscriptions.
 	// Order: queue.mu before Conn.mu.
@@ -231,10 +234,13 @@ func (c *Conn) Written(ds []Delivery) {
 	w.Flush(nil)
 }
 
-// CreateTemp makes a temporary destination that belongs to the connection.
+// CreateTemp makes a temporary destination that belongs to the connection. Reader only.
 func (c *Conn) CreateTemp(k Kind) (Destination, error) {
 	if !k.IsTemporary() {
 		return Destination{}, Errorf(CodeBadDestination, "%s is not temporary", k)
+	}
+	if err := c.Authorize(RightAdmin, Destination{Kind: k}); err != nil {
+		return Destination{}, err
 	}
 	c.mu.Lock()
 	if c.closed {

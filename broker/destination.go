@@ -32,6 +32,8 @@ func (k Kind) String() string {
 		return "temporary topic"
 	case DurableSub:
 		return "durable subscription"
+	case Service:
+		return "service"
 	}
 	return "unknown kind"
 }

@@ -150,6 +150,9 @@ func (w *Work) Schedule(dests []Destination, m *Message, s *Schedule) error {
 	if err != nil {
 		return err
 	}
+	if err := w.c.authorizePlan(dests, m, p); err != nil {
+		return err
+	}
 	if p == nil {
 		return w.Send(dests, m)
 	}
@@ -203,6 +206,9 @@ func (w *Work) noteDue(due int64) {
 func (t *Tx) Schedule(dests []Destination, m *Message, s *Schedule) error {
 	p, err := t.c.b.plan(dests, s)
 	if err != nil {
+		return err
+	}
+	if err := t.c.authorizePlan(dests, m, p); err != nil {
 		return err
 	}
 	if p == nil {

@@ -114,6 +114,9 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 // Subscribe makes a subscription. Nothing is delivered before Start.
 func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if o.Durable != nil {
+		if err := c.authorizeDurable(o.Durable); err != nil {
+			return nil, err
+		}
 		if err := c.b.OpenDurable(*o.Durable); err != nil {
 			return nil, err
 		}
@@ -165,7 +168,11 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	if o.Browser {
 		attach = c.b.startBrowser
 	}
-	if err := attach(s); err != nil {
+	err = c.Authorize(RightRead, o.Dests...) // after it is listed: from now on SetGuard finds it
+	if err == nil {
+		err = attach(s)
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}

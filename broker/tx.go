@@ -76,6 +76,9 @@ func (t *Tx) ended() error {
 // where its policy is to fail; where it is to wait, the commit may go beyond the
 // limit by what the transaction holds.
 func (t *Tx) Send(dests []Destination, m *Message) error {
+	if err := t.c.authorizeSend(dests, m); err != nil {
+		return err
+	}
 	size := int64(m.Size())
 	t.c.mu.Lock()
 	err := t.room(size)
@@ -219,18 +222,11 @@ func (w *Work) Commit(t *Tx) error {
 	sends := t.sends
 	c.mu.Unlock()
 	for _, s := range sends {
-		if s.plan != nil {
-			w.addPlan(s.m, s.plan)
-			continue
-		}
-		routes, err := w.b.route(w.c, w.c, w.routes[:0], s.dests, s.m, limitsOff)
-		w.routes = routes
-		if err != nil {
+		if err := w.commitSend(&s); err != nil {
 			w.drop()
 			w.reset()
 			return err
 		}
-		w.add(routes, s.m)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,4 +250,22 @@ func (w *Work) Commit(t *Tx) error {
 		a.s.trim()
 	}
 	return nil
+}
+
+// commitSend adds one message of a transaction. What its sender may do can have changed
+// since it was sent.
+func (w *Work) commitSend(s *txSend) error {
+	if err := w.c.authorizeSend(s.dests, s.m); err != nil {
+		return err
+	}
+	if s.plan != nil {
+		w.addPlan(s.m, s.plan)
+		return nil
+	}
+	routes, err := w.b.route(w.c, w.c, w.routes[:0], s.dests, s.m, limitsOff)
+	w.routes = routes
+	if err == nil {
+		w.add(routes, s.m)
+	}
+	return err
 }

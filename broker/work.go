@@ -87,7 +87,9 @@ type Work struct {
 func (c *Conn) NewWork() *Work { return &Work{c: c, b: c.b} }
 
 // internalWork makes a Work of the broker's own, whose sync nobody waits for.
-func (b *Broker) internalWork() *Work { return &Work{c: &Conn{b: b}, b: b, lazy: true} }
+func (b *Broker) internalWork() *Work {
+	return &Work{c: &Conn{b: b, opt: ConnOptions{Trusted: true}}, b: b, lazy: true}
+}
 
 // Empty reports whether there is nothing to flush.
 func (w *Work) Empty() bool {
@@ -107,6 +109,9 @@ func (w *Work) reset() {
 // Send adds a message for one or several destinations: all of them or, with an
 // error, none. The message must not be used for another Send.
 func (w *Work) Send(dests []Destination, m *Message) error {
+	if err := w.c.authorizeSend(dests, m); err != nil {
+		return err
+	}
 	routes, err := w.b.route(w.c, w.c, w.routes[:0], dests, m, limitsHold)
 	w.routes = routes
 	if err != nil {

@@ -25,6 +25,8 @@ type Config struct {
 	Policies Policies
 	Forwards []Forward
 
+	Authorization Authorization
+
 	origins map[string]Origin // of every key that is not at its default
 }
 
@@ -78,6 +80,7 @@ type StompTLS struct {
 	ClientCA   string
 	ClientAuth string // none, want, need
 	CertUser   string // none, cn, dn
+	CertUsers  string // path of a file of names; empty: the name is the user
 	MinVersion string // 1.2, 1.3
 	Required   bool
 }

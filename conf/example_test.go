@@ -49,6 +49,7 @@ func renderExample() string {
 	}
 	renderPolicy(&b)
 	renderForward(&b)
+	renderAuthorization(&b)
 	return b.String()
 }
 
@@ -86,6 +87,14 @@ func renderForward(b *strings.Builder) {
 	f.To = []string{"queue://orders.audit", "topic://orders.events"}
 	for _, k := range forwardKeys() {
 		b.WriteString("\n" + comment(k.doc) + "#" + k.name + " = " + k.bind(&f).literal() + "\n")
+	}
+}
+
+func renderAuthorization(b *strings.Builder) {
+	b.WriteString("\n\n" + comment(authorizationDoc) + "#[[authorization]]\n#queue = \"orders.>\"\n")
+	g := Grant{Read: []string{"stock"}, Write: []string{"shop"}, Admin: []string{"shop", "stock"}}
+	for _, k := range grantKeys() {
+		b.WriteString("\n" + comment(k.doc) + "#" + k.name + " = " + k.bind(&g).literal() + "\n")
 	}
 }
 

@@ -80,6 +80,8 @@ func (l *loader) table(d document, prefix string, entries map[string]any) {
 			l.policies(d, v)
 		case path == "forward":
 			l.forwards(d, v)
+		case path == "authorization":
+			l.authorization(d, v)
 		case isTable && l.isSection(path):
 			l.config.Replicated.Enabled = l.config.Replicated.Enabled || path == replicatedSection
 			l.table(d, path, sub)
@@ -141,7 +143,7 @@ func sectionNames() []string {
 	for _, s := range sections()[1:] {
 		names = append(names, s.name)
 	}
-	return append(names, "policy", "forward")
+	return append(names, "policy", "forward", "authorization")
 }
 
 // isSection reports whether a table is one of ours, or only holds some.

@@ -102,7 +102,7 @@ func (l *loader) forward(d document, path string, fields map[string]any) Forward
 	f := defaultForward()
 	f.Where = d.where(path)
 	r := Rule{}
-	l.pattern(d, path, "forward", []Kind{Queue, Topic}, fields, &r)
+	l.pattern(d, path, "forward", []Kind{Queue, Topic}, fields, &r, checkPattern)
 	f.Kind, f.Pattern = r.Kind, r.Pattern
 	names := []string{string(Queue), string(Topic)}
 	for _, k := range forwardKeys() {

@@ -143,6 +143,8 @@ func stompTLSKeys() []key {
 			func(c *Config) value { return word(&c.Stomp.TLS.ClientAuth, "none", "want", "need") }},
 		{"stomp.tls.certUser", "User that a checked client certificate logs in as when CONNECT has no login: none, cn (common name) or dn (whole distinguished name).",
 			func(c *Config) value { return word(&c.Stomp.TLS.CertUser, "none", "cn", "dn") }},
+		{"stomp.tls.certUsers", "File that says which distinguished name is which user, as ActiveMQ's TextFileCertificateLoginModule reads it: one user=CN=name, OU=unit, O=organization on a line. With certUser = \"dn\"; a certificate that is not in it names nobody. Read again on reload. Empty: the distinguished name is the user.",
+			func(c *Config) value { return text(&c.Stomp.TLS.CertUsers, anything) }},
 		{"stomp.tls.minVersion", "Oldest TLS version that is accepted: 1.2 or 1.3.",
 			func(c *Config) value { return word(&c.Stomp.TLS.MinVersion, "1.2", "1.3") }},
 		{"stomp.tls.required", "Refuse plain STOMP on every listener.",

@@ -179,6 +179,9 @@ func (l *loader) unknown(name string) string {
 	if name == "forward" || strings.HasPrefix(name, "forward.") {
 		return ": forwards are written in the file, as [[forward]]"
 	}
+	if name == "authorization" || strings.HasPrefix(name, "authorization.") {
+		return ": authorization is written in the file, as [[authorization]]"
+	}
 	lastPart := name[strings.LastIndexByte(name, '.')+1:]
 	if nearest(name, l.names) == "" && slices.Contains(policyNames(), lastPart) {
 		return ": it belongs in a [[policy]]"

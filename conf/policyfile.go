@@ -34,13 +34,13 @@ func (l *loader) policies(d document, v any) {
 // rule takes one entry. What is wrong in it is reported and left out.
 func (l *loader) rule(d document, path string, fields map[string]any) Rule {
 	r := Rule{Where: d.where(path)}
-	l.pattern(d, path, "policy", []Kind{Queue, Topic, Durable}, fields, &r)
+	l.pattern(d, path, "policy", []Kind{Queue, Topic, Durable}, fields, &r, checkPattern)
 	l.ruleTable(d, path, "", fields, &r)
 	return r
 }
 
 // pattern takes the one key of an entry that says what it is for: queue, topic or durable.
-func (l *loader) pattern(d document, path, what string, kinds []Kind, fields map[string]any, r *Rule) {
+func (l *loader) pattern(d document, path, what string, kinds []Kind, fields map[string]any, r *Rule, check func(string) error) {
 	var found []Kind
 	var choices []string
 	for _, kind := range kinds {
@@ -55,7 +55,7 @@ func (l *loader) pattern(d document, path, what string, kinds []Kind, fields map
 	}
 	r.Kind = found[0]
 	key := join(path, string(r.Kind))
-	l.accept(text(&r.Pattern, checkPattern), string(r.Kind), fields[string(r.Kind)], d.where(key))
+	l.accept(text(&r.Pattern, check), string(r.Kind), fields[string(r.Kind)], d.where(key))
 }
 
 func (l *loader) ruleTable(d document, path, prefix string, fields map[string]any, r *Rule) {

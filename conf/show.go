@@ -42,6 +42,9 @@ func (c *Config) Keys() []Entry {
 	for i, f := range c.Forwards {
 		all = append(all, f.entries(index("forward", i))...)
 	}
+	for i, g := range c.Authorization {
+		all = append(all, g.entries(index("authorization", i))...)
+	}
 	return all
 }
 
@@ -89,6 +92,7 @@ func Doc() string {
 	}
 	policyReference(&b)
 	forwardReference(&b)
+	authorizationReference(&b)
 	return b.String()
 }
 

@@ -96,6 +96,9 @@ func (v *validator) tls() {
 	if t.CertUser != "none" && t.ClientAuth == "none" {
 		v.fail("stomp.tls.certUser", `%q needs stomp.tls.clientAuth = "want" or "need", else no certificate is asked for`, t.CertUser)
 	}
+	if t.CertUsers != "" && t.CertUser != "dn" {
+		v.fail("stomp.tls.certUsers", `the file is of distinguished names: set stomp.tls.certUser = "dn"`)
+	}
 	if t.Cert == "" && (t.Required || t.ClientAuth != "none") {
 		v.fail("stomp.tls.required", "TLS is asked for but there is no certificate: set stomp.tls.cert and stomp.tls.key")
 	}

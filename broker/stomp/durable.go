@@ -105,6 +105,9 @@ func (s *session) consumesDurable(name string) *subscription {
 
 // deleteDurable deletes a durable subscription and returns when that is on disk.
 func (s *session) deleteDurable(name string) error {
+	if err := s.conn.Authorize(broker.RightRead, broker.Destination{Kind: broker.DurableSub, Name: name}); err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	if err := s.srv.opts.Broker.DeleteDurable(name, false, func(err error) { done <- err }); err != nil {
 		return err

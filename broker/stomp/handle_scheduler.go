@@ -69,6 +69,9 @@ func (s *session) handleScheduler(f *frame.Frame, h *sendHeaders) error {
 	if h.has(hTransaction) {
 		return requestFault(broker.CodeBadRequest, "not in a transaction", "requests to the scheduler are carried out at once; send them without a header transaction")
 	}
+	if err := s.conn.Authorize(broker.RightWrite, broker.Destination{Kind: broker.Service, Name: "topic://" + schedulerName}); err != nil {
+		return err
+	}
 	s.flush() // what came before goes first
 	r, err := s.readSchedulerRequest(f, h)
 	if err != nil {

@@ -134,6 +134,9 @@ func (s *session) sendDests(h *sendHeaders) ([]broker.Destination, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.conn.Authorize(broker.RightWrite, parsed.dests...); err != nil {
+		return nil, err // before anything is said of what there is
+	}
 	if err := s.mustExist(parsed.present); err != nil {
 		return nil, err
 	}

@@ -136,6 +136,11 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	if err != nil {
 		return none, err
 	}
+	if len(parsed.present) > 0 {
+		if err := s.conn.Authorize(broker.RightRead, parsed.dests...); err != nil {
+			return none, err // before anything is said of what there is
+		}
+	}
 	if err := s.mustExist(parsed.present); err != nil {
 		return none, err
 	}

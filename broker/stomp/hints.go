@@ -22,9 +22,16 @@ func (s *session) declare(f *frame.Frame, dests []broker.Destination) error {
 	if h.IsZero() {
 		return nil
 	}
+	right := broker.RightWrite
+	if f.Command == frame.SUBSCRIBE {
+		right = broker.RightRead
+	}
 	for _, d := range dests {
 		if d.Kind != broker.Queue || broker.IsPattern(d.Name) {
 			continue
+		}
+		if err := s.conn.Authorize(right, d); err != nil {
+			return err
 		}
 		if err := s.srv.opts.Broker.Declare(d, h); err != nil {
 			return err

@@ -29,6 +29,8 @@ type Options struct {
 	// CertUser says which part of a verified client certificate logs the client in if it gives no login: "cn", "dn", or
 	// nothing by default.
 	CertUser string
+	// CertUsers returns the user of a distinguished name (RFC 2253), "" for nobody. nil: the name is the user.
+	CertUsers func(dn string) string
 	// StealClientID ends the connection that has the client id of a new one; the default refuses the new one.
 	StealClientID bool
 	// ServerHeader is the header server of CONNECTED; default TreadMQ.

@@ -68,19 +68,22 @@ func (s *session) startTLS() bool {
 		return false
 	}
 	s.nc, s.pre, s.tls = tc, nil, true
-	s.certUser = certUser(tc.ConnectionState(), s.srv.opts.CertUser)
+	s.certUser = certUser(tc.ConnectionState(), &s.srv.opts)
 	return true
 }
 
 // certUser is the user that a verified client certificate names, or "".
-func certUser(state tls.ConnectionState, part string) string {
+func certUser(state tls.ConnectionState, o *Options) string {
 	if len(state.VerifiedChains) == 0 {
 		return ""
 	}
-	switch subject := state.PeerCertificates[0].Subject; part {
-	case "cn":
+	subject := state.PeerCertificates[0].Subject
+	switch {
+	case o.CertUser == "cn":
 		return subject.CommonName
-	case "dn":
+	case o.CertUser == "dn" && o.CertUsers != nil:
+		return o.CertUsers(subject.String())
+	case o.CertUser == "dn":
 		return subject.String()
 	}
 	return ""

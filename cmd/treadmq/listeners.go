@@ -31,6 +31,7 @@ func (s *service) reload(c *conf.Config, fn func(broker.Destination) broker.Poli
 	if err := s.broker.SetRouting(routing(c)); err != nil {
 		s.n.log.Error("reload: the forwards stay as they were", "err", err)
 	}
+	s.authorize()
 	s.reloadListeners(c)
 }
 

@@ -212,6 +212,7 @@ func (m *member) serve(st *local.Store, epoch store.Epoch) (ha.Service, error) {
 		return nil, err
 	}
 	m.n.current.Store(s)
+	m.n.authorize()
 	m.notify(fmt.Sprintf("master, epoch %d", epoch))
 	return &mastership{m, s}, nil
 }

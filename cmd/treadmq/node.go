@@ -19,6 +19,7 @@ import (
 	"treadmq/broker"
 	"treadmq/broker/stomp"
 	"treadmq/conf"
+	"treadmq/conf/realm"
 	"treadmq/store"
 	"treadmq/store/local"
 )
@@ -37,6 +38,7 @@ type node struct {
 	log      *slog.Logger
 	reopen   func()
 	users    *users
+	names    atomic.Pointer[realm.Names] // of client certificates
 	tls      *reloadingTLS
 	webTLS   *reloadingTLS
 	seq      atomic.Uint64 // of the stores and the broker
@@ -114,6 +116,7 @@ func (n *node) openAlone() error {
 		return err
 	}
 	n.current.Store(s)
+	n.authorize()
 	n.state.Stomp = s.addresses()
 	return nil
 }
@@ -215,7 +218,7 @@ func (n *node) wait(ctx context.Context) error {
 		case <-reload:
 			n.reload()
 		case <-poll.C:
-			n.users.refresh(n.log)
+			n.refreshUsers()
 		case <-watchdog.C:
 			daemon.SdNotify(false, daemon.SdNotifyWatchdog)
 		}
@@ -244,7 +247,10 @@ func (n *node) reload() {
 			s.reload(cfg, fn)
 		}
 	}
-	n.users.refresh(n.log)
+	n.refreshUsers()
+	if err := n.readCertUsers(); err != nil {
+		n.log.Error("reload: the users of certificates stay as they were", "err", err)
+	}
 	for _, t := range []*reloadingTLS{n.tls, n.webTLS, n.member.certificates()} {
 		if err := t.reload(); err != nil {
 			n.log.Error("reload: certificates stay as they were", "err", err)
@@ -286,6 +292,9 @@ func (n *node) stop() {
 
 func (n *node) openTLS() (err error) {
 	c := n.cfg.Stomp.TLS
+	if err := n.readCertUsers(); err != nil {
+		return exitError(78, "stomp.tls.certUsers: %v", err)
+	}
 	if n.tls, err = loadTLS(c.Cert, c.Key, c.ClientCA, c.ClientAuth, c.MinVersion); err != nil {
 		return exitError(78, "stomp.tls: %v", err)
 	}

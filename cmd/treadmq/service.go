@@ -96,13 +96,14 @@ func (s *service) openBroker() error {
 		return exitError(66, "%v", err)
 	}
 	s.broker = b
+	s.authorize()
 	return nil
 }
 
 func (s *service) openStomp(epoch store.Epoch) error {
 	n, c := s.n, s.n.cfg.Stomp
 	srv, err := stomp.New(stomp.Options{
-		Broker: s.broker, Auth: n.users, Anonymous: n.cfg.AnonymousAllowed(), TLS: n.tls.config(), CertUser: certUser(c.TLS.CertUser),
+		Broker: s.broker, Auth: n.users, Anonymous: n.cfg.AnonymousAllowed(), TLS: n.tls.config(), CertUser: certUser(c.TLS.CertUser), CertUsers: n.certUsers(),
 		ServerHeader: serverHeader(c.ServerHeader, epoch), MaxBody: int64(c.MaxBody), MaxHeaderLine: int(c.MaxHeaderLine), MaxHeaders: c.MaxHeaders,
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxSubscriptions: c.MaxSubscriptions,
 		ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout, OutboundLimit: int(c.OutboundLimit),

@@ -41,8 +41,9 @@ func (u *users) login(user, password, remote string) (realm.User, bool, time.Dur
 	return found, ok, wait
 }
 
-// refresh reads a changed realm file. An error is logged once, not every time.
-func (u *users) refresh(log *slog.Logger) {
+// refresh reads a changed realm file and reports whether it had changed. An error is
+// logged once, not every time.
+func (u *users) refresh(log *slog.Logger) bool {
 	changed, err := u.realm.Refresh()
 	switch {
 	case err != nil && (u.reported == nil || u.reported.Error() != err.Error()):
@@ -52,6 +53,7 @@ func (u *users) refresh(log *slog.Logger) {
 		reportRealm(u.realm, log)
 	}
 	u.reported = err
+	return changed
 }
 
 func reportRealm(r *realm.Realm, log *slog.Logger) {
