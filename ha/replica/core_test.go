@@ -332,19 +332,33 @@ func TestReseed(t *testing.T) {
 	if o := mustFind[Ordered](n); !strings.Contains(o.Err, "c") {
 		t.Errorf("with c missing: %+v", o)
 	}
-	n.do(ViewSeen{1, &View{Members: []Member{{ID: "b", Highest: 8}}}})
-	n.do(Order{2, Reseed{Lost: []NodeID{"c"}}})
-	if o := mustFind[Ordered](n); !strings.Contains(o.Err, "newer epoch") {
-		t.Errorf("b knows more: %+v", o)
+	for name, b := range map[string]Member{"an epoch": {ID: "b", Highest: 8}, "a voter": {ID: "b", Highest: 7, Voters: 4}} {
+		n.do(ViewSeen{1, &View{Members: []Member{b}}})
+		n.do(Order{2, Reseed{Lost: []NodeID{"c"}}})
+		if o := mustFind[Ordered](n); !strings.Contains(o.Err, "knows more") {
+			t.Errorf("b knows of %s more: %+v", name, o)
+		}
 	}
 	n.do(ViewSeen{1, lost})
 	n.do(Order{3, Reseed{Lost: []NodeID{"c"}}})
 	c := mustFind[Change](n)
-	if c.Version != coord.NoRegister || c.Register.Epoch != 8 || c.Register.Cluster != "c" || len(c.Register.Voters) != 3 {
+	if c.Version != coord.NoRegister || c.Register.Epoch != 7+reseedGap || c.Register.Cluster != "c" || len(c.Register.Voters) != 3 {
 		t.Fatalf("%+v", c)
 	}
 	n.do(Answered{Op: c.Op, Outcome: coord.Done})
 	if o := mustFind[Ordered](n); o.ID != 3 || o.Err != "" {
+		t.Errorf("%+v", o)
+	}
+}
+
+// A node without a vote may have seen the group when it had fewer voters.
+func TestReseedNeedsAVoter(t *testing.T) {
+	m := meta(7)
+	m.Replicas, m.Voters, m.Feature = 3, []Voter{{ID: "b", Addr: "b"}}, 1
+	n := startNode(t, "a", m, logTo(0))
+	n.do(ViewSeen{1, &View{Members: []Member{{ID: "b", Highest: 7}}}})
+	n.do(Order{1, Reseed{}})
+	if o := mustFind[Ordered](n); !strings.Contains(o.Err, "no vote") {
 		t.Errorf("%+v", o)
 	}
 }

@@ -113,6 +113,10 @@ func (c *Core) thinkMeta() {
 	}
 }
 
+// reseedGap is by how much the epoch of a register that is made anew exceeds what is known: the
+// one that was lost may have been ahead of all promises, and no epoch may have two masters.
+const reseedGap = 1000
+
 // reseed makes the register anew with an epoch above all promises.
 func (c *Core) reseed(id uint64, lost []NodeID) {
 	next, err := c.reseeded(lost)
@@ -142,18 +146,28 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 	}
 	highest := m.Promised
 	for _, o := range v.Members {
-		if o.Highest > m.Promised {
-			return Register{}, fmt.Sprintf("node %s (%s) knows a newer epoch: run this there", o.ID, o.Name)
+		if o.Highest > m.Promised || o.Highest == m.Promised && o.Voters > len(m.Voters) {
+			return Register{}, fmt.Sprintf("node %s (%s) knows more of the group: run this there", o.ID, o.Name)
 		}
 	}
+	own := false
 	for _, o := range m.Voters {
-		if v.Member(o.ID) == nil && o.ID != c.cfg.ID && !slices.Contains(lost, o.ID) {
+		switch {
+		case o.ID == c.cfg.ID:
+			own = true
+		case slices.Contains(lost, o.ID):
+		case v.Member(o.ID) == nil:
 			return Register{}, fmt.Sprintf("node %s (%s) is missing: start it, or name it as lost", o.ID, o.Name)
+		default:
+			highest = max(highest, v.Member(o.ID).Highest)
 		}
+	}
+	if !own {
+		return Register{}, "this node has no vote, so it may not know who has: run this on a voter"
 	}
 	if v.Register != nil {
 		highest = max(highest, v.Register.Epoch)
 	}
 	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: m.Replicas,
-		Feature: m.Feature, Epoch: highest + 1, Voters: slices.Clone(m.Voters)}, ""
+		Feature: m.Feature, Epoch: highest + reseedGap, Voters: slices.Clone(m.Voters)}, ""
 }

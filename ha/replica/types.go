@@ -118,6 +118,7 @@ type Member struct {
 	Feature   int      `json:"feature,omitempty"`  // newest format it understands
 	Refuses   bool     `json:"refuses,omitempty"`  // it waits for an operator
 	Highest   Epoch    `json:"highest,omitempty"`  // durable promise, also while it refuses or delays
+	Voters    int      `json:"voters,omitempty"`   // that it knows of durably; within an epoch there only come more
 }
 
 // Lease says who holds the ephemeral lease. It serves detection and discovery only.

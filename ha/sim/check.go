@@ -294,19 +294,20 @@ func (w *World) checkPublished(n *node, m *replica.Member) {
 }
 
 // checkLease: the lease is of the master that the register names.
-func (w *World) checkLease(n *node) {
-	if r := w.zk.reg; r == nil || r.Master != n.disk.id {
-		w.violated(3, "%s takes the lease and is not the registered master", n.disk.id)
+func (w *World) checkLease(l *replica.Lease) {
+	if r := w.zk.reg; r == nil || r.Master != l.Node {
+		w.violated(3, "%s takes the lease and is not the registered master", l.Node)
 	}
 }
 
-// checkCut: nothing committed is cut (13).
-func (w *World) checkCut(n *node, to int) {
+// checkCut: nothing is cut that was committed when the core asked for it (13). Until a slow disk
+// does it others may have committed what this node has not acknowledged to them.
+func (w *World) checkCut(n *node, to, committed int) {
 	c, d := &w.check, n.disk
 	if !w.swarm.mode.Replicated() || n.damaged {
 		return
 	}
-	if to < len(c.committed) && to < len(d.log) && d.log[to].chain == c.committed[to] {
+	if to < committed && to < len(d.log) && d.log[to].chain == c.committed[to] {
 		w.harmed(13, "%s cuts what was committed, at %d", d.id, to)
 	}
 }

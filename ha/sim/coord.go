@@ -212,7 +212,7 @@ func (w *World) coordDo(n *node, a replica.Action, s replica.SessionID) (coord.O
 		l := a.Lease
 		z.lease, z.holder = &l, s
 		w.stats.Reclaims++
-		w.checkLease(n)
+		w.checkLease(&l)
 	case replica.Publish:
 		w.publish(n, a.Member, s)
 	case replica.MarkSuspect:

@@ -250,7 +250,7 @@ func (w *World) onDisk(n *node, a replica.Action, es []entry) {
 	}
 	n.outAt = max(n.outAt, w.now) + d
 	e := w.at(n.outAt, kOutput, n)
-	e.act, e.data = a, es
+	e.act, e.data, e.num = a, es, int64(len(w.check.committed))
 }
 
 // output does an operation and tells the core.
@@ -275,7 +275,7 @@ func (w *World) output(e *event) {
 	case replica.AppendData:
 		w.appendData(n, a, e.data)
 	case replica.TruncateLog:
-		w.truncate(n, a)
+		w.truncate(n, a, int(e.num))
 	case replica.Pause:
 		w.step(n, replica.Paused{Op: a.Op, End: replica.Position(len(d.log))})
 	case replica.Install:
@@ -380,7 +380,7 @@ func (w *World) appendData(n *node, a replica.AppendData, es []entry) {
 	w.step(n, ev)
 }
 
-func (w *World) truncate(n *node, a replica.TruncateLog) {
+func (w *World) truncate(n *node, a replica.TruncateLog, committed int) {
 	d, to := n.disk, int(a.To)
 	if !a.Trusted && uint32(d.chainAt(to)) != a.Chain {
 		w.violated(9, "%s: the chain at %d is not the master's", d.id, to)
@@ -388,7 +388,7 @@ func (w *World) truncate(n *node, a replica.TruncateLog) {
 		return
 	}
 	if to < len(d.log) {
-		w.checkCut(n, to)
+		w.checkCut(n, to, committed)
 		d.truncate(to)
 		w.stats.Truncations++
 	}
@@ -461,7 +461,11 @@ func (w *World) startFetch(n *node, a replica.Fetch) {
 func (w *World) fetchMore(e *event) {
 	n, c := e.n, e.n.fetchConn
 	st := &n.disk.staged
-	if n.fetch != replica.Op(e.num) || c.closed[0] || c.closed[1] || w.cut[c.end[1].slot][n.slot] {
+	if n.fetch != replica.Op(e.num) || c.closed[0] || c.closed[1] {
+		return
+	}
+	if w.cut[c.end[1].slot][n.slot] { // so short that the link outlives it
+		w.at(w.now+w.delay(), kFetch, n).num = e.num
 		return
 	}
 	if st.have += 1 + w.rnd.IntN(8); st.have <= st.end-st.at {
