@@ -67,6 +67,9 @@ func clusterError(c *api.Client, what string, err error) error {
 	case "not-offered":
 		f.next = "docs/cluster.md tells how to make a group"
 	case string(admin.CodeCluster):
+		if !strings.Contains(no.Detail, "only the master") {
+			break
+		}
 		f.next = "changes are made at the master: treadmq cluster leader tells its console, give it with --console"
 	}
 	return err

@@ -35,7 +35,7 @@ func (m *member) whyNotReady() string {
 	if st.Why != "" {
 		text += " (" + st.Why + ")"
 	}
-	if st.Master != nil && !st.Master.Self {
+	if hears(&st) {
 		text += "; the master is " + st.Master.Name
 		if len(st.Master.Clients) > 0 {
 			text += ", for clients at " + strings.Join(st.Master.Clients, " and ")
@@ -60,7 +60,7 @@ func clusterStatus(st ha.Status) admin.ClusterStatus {
 		Replicas: st.Replicas, Quorum: st.Quorum, Sync: st.Sync, ZooKeeper: st.Connected,
 		End: uint64(st.End), Committed: uint64(st.Committed), Applied: uint64(st.Applied),
 	}
-	if st.Master != nil {
+	if hears(&st) {
 		v.Master = st.Master.Name
 	}
 	for i := range st.Members {
@@ -97,12 +97,22 @@ func clusterMember(st *ha.Status, m *ha.Member) admin.ClusterMember {
 	return v
 }
 
+// hears reports whether this member is master or hears the one that the group has: the
+// register names a master also after its death, until another one is elected.
+func hears(st *ha.Status) bool {
+	switch st.Role {
+	case ha.RoleMaster, ha.RoleFollower, ha.RoleLearner, ha.RoleCatchingUp:
+		return st.Master != nil
+	}
+	return false
+}
+
 // memberRole is a member's role, as far as this one knows.
 func memberRole(st *ha.Status, m *ha.Member) string {
 	switch {
 	case m.Self:
 		return st.Role
-	case m.Master:
+	case m.Master && hears(st):
 		return admin.MemberMaster
 	case !m.Present && m.Link == nil:
 		return admin.MemberAbsent
@@ -110,7 +120,7 @@ func memberRole(st *ha.Status, m *ha.Member) string {
 		return admin.MemberCatching
 	case !m.Voter:
 		return admin.MemberLearner
-	case st.Master == nil:
+	case !hears(st):
 		return admin.MemberElecting
 	case st.Role == ha.RoleMaster && m.Link == nil:
 		return admin.MemberElecting // it is there and does not follow
@@ -118,12 +128,27 @@ func memberRole(st *ha.Status, m *ha.Member) string {
 	return admin.MemberFollower
 }
 
+// places is how many places for voters a change asks for: what it says, or an odd number
+// that is enough for those that are added; 0 as it is.
+func places(st ha.Status, c *admin.ClusterChange) int {
+	voters := len(c.Add) - len(c.Remove)
+	for i := range st.Members {
+		if st.Members[i].Voter {
+			voters++
+		}
+	}
+	if c.Replicas != 0 || voters <= st.Replicas {
+		return c.Replicas
+	}
+	return voters | 1
+}
+
 // awaitMaster waits until the group has a master after a handover.
 func awaitMaster(ctx context.Context, node *ha.Node) error {
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
 	for {
-		if st := node.Status(); st.Master != nil && (st.Role == ha.RoleMaster || st.Role == ha.RoleFollower) {
+		if st := node.Status(); hears(&st) {
 			return nil
 		}
 		select {
@@ -147,7 +172,7 @@ func (m *member) Do(ctx context.Context, c admin.ClusterChange) error {
 		}
 		return awaitMaster(ctx, node)
 	case admin.ClusterVoters:
-		return node.Change(ctx, c.Add, c.Remove, c.Replicas)
+		return node.Change(ctx, c.Add, c.Remove, places(node.Status(), &c))
 	case admin.ClusterElect:
 		return node.Do(ctx, replica.Elect{})
 	case admin.ClusterReseed:

@@ -17,7 +17,15 @@
 //	restart kill     by SIGKILL; the answer is "done"
 //	done             every step was run
 //
-// Everything else it prints is shown when the test fails. BROKER_BINARY names a
+// # Failover
+//
+// The programs called failover are for the tests of a replicated group in
+// scripts/cluster. They find the brokers in STOMP_HOSTS, send STOMP_COUNT numbered
+// messages to STOMP_QUEUE, print "confirmed N" when the receipt of one came, connect to
+// another broker by their client's own means when theirs dies, send again what has no
+// receipt, then receive everything and print "received COUNT".
+//
+// Everything else a program prints is shown when the test fails. BROKER_BINARY names a
 // treadmq to use instead of building one, BROKER_RACE=1 builds it with the race
 // detector.
 package clients
