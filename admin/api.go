@@ -28,6 +28,7 @@ func queueFigures() figures[queueView] {
 		"bytes":        func(q *queueView) float64 { return float64(q.Bytes) },
 		"memoryBytes":  func(q *queueView) float64 { return float64(q.MemoryBytes) },
 		"consumers":    func(q *queueView) float64 { return float64(q.Consumers) },
+		"producers":    func(q *queueView) float64 { return float64(q.Producers) },
 		"parked":       func(q *queueView) float64 { return float64(q.Parked) },
 		"enqueued":     func(q *queueView) float64 { return float64(q.Enqueued) },
 		"dequeued":     func(q *queueView) float64 { return float64(q.Dequeued) },
@@ -145,7 +146,7 @@ func (s *Server) queueDetail(d broker.Destination) (queueDetail, error) {
 		return queueDetail{}, err
 	}
 	subs := s.b.Consumers(d)
-	v := queueDetail{queueView: s.queueView(&info), ConsumersList: subscriptionViews(subs), Policy: s.policyView(d), Settings: s.settings(d)}
+	v := queueDetail{queueView: s.queueView(&info), ConsumersList: subscriptionViews(subs), ProducersList: producerViews(s.b.Producers(d)), Policy: s.policyView(d), Settings: s.settings(d)}
 	v.findings = s.why(&info, subs)
 	v.Why = s.ui.whyTexts(fallbackLanguage, v.findings)
 	v.History = s.historyView(s.rates.trace(d))
@@ -355,7 +356,7 @@ func (s *Server) topicDetail(d broker.Destination) (topicDetail, error) {
 	if err != nil {
 		return topicDetail{}, err
 	}
-	v := topicDetail{topicView: s.topicView(&info), SubscribersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
+	v := topicDetail{topicView: s.topicView(&info), SubscribersList: subscriptionViews(s.b.Consumers(d)), ProducersList: producerViews(s.b.Producers(d)), Policy: s.policyView(d)}
 	v.History = s.historyView(s.rates.trace(d))
 	return v, nil
 }

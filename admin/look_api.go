@@ -64,7 +64,9 @@ func (s *Server) apiConnections(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) connection(serial uint64) (connectionView, error) {
 	for _, i := range s.b.Connections() {
 		if i.Serial == serial {
-			return connectionViewOf(&i), nil
+			v := connectionViewOf(&i)
+			v.Producers = producerViews(s.b.ProducesTo(serial))
+			return v, nil
 		}
 	}
 	return connectionView{}, broker.Errorf(broker.CodeNoDestination, "there is no connection %d; it may have ended by itself", serial)

@@ -20,6 +20,7 @@ type queueView struct {
 	Bytes        int64     `json:"bytes"`
 	MemoryBytes  int64     `json:"memoryBytes"`
 	Consumers    int       `json:"consumers"`
+	Producers    int       `json:"producers"`
 	Parked       int       `json:"parked"`
 	Paused       bool      `json:"paused"`
 	Enqueued     uint64    `json:"enqueued"`
@@ -43,6 +44,7 @@ func (q queueView) sortName() string { return q.Name + "\x00" + q.Kind }
 type queueDetail struct {
 	queueView
 	ConsumersList    []subscriptionView `json:"consumersList"`
+	ProducersList    []producerView     `json:"producersList"`
 	Policy           *policyView        `json:"policy,omitempty"`
 	OldestAgeSeconds float64            `json:"oldestAgeSeconds"`
 	Why              []string           `json:"why"`                // what keeps it from moving, in words
@@ -55,6 +57,7 @@ type topicView struct {
 	Name        string    `json:"name"`
 	Kind        string    `json:"kind"`
 	Subscribers int       `json:"subscribers"`
+	Producers   int       `json:"producers"`
 	Published   uint64    `json:"published"`
 	Delivered   uint64    `json:"delivered"`
 	Dropped     uint64    `json:"dropped"`
@@ -72,6 +75,7 @@ func (t topicView) sortName() string { return t.Name + "\x00" + t.Kind }
 type topicDetail struct {
 	topicView
 	SubscribersList []subscriptionView `json:"subscribersList"`
+	ProducersList   []producerView     `json:"producersList"`
 	Policy          *policyView        `json:"policy,omitempty"`
 }
 
@@ -93,6 +97,30 @@ type subscriptionView struct {
 	Dropped      uint64   `json:"dropped"`
 }
 
+// producerView is what a connection has sent to a destination.
+type producerView struct {
+	Connection  uint64     `json:"connection"`
+	Destination string     `json:"destination"`
+	Remote      string     `json:"remote"`
+	User        string     `json:"user"`
+	ClientID    string     `json:"clientId"`
+	Messages    uint64     `json:"messages"`
+	Last        *time.Time `json:"last,omitempty"` // to the second
+}
+
+func producerViews(list []broker.ProducerInfo) []producerView {
+	views := make([]producerView, 0, len(list))
+	for _, p := range list {
+		v := producerView{Connection: p.Connection, Destination: destPath(p.Destination), Remote: p.Remote, User: p.User, ClientID: p.ClientID, Messages: p.Messages}
+		if !p.Last.IsZero() {
+			at := p.Last.UTC()
+			v.Last = &at
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
 type connectionView struct {
 	Serial        uint64             `json:"serial"`
 	Protocol      string             `json:"protocol"`
@@ -107,6 +135,7 @@ type connectionView struct {
 	Parked        int                `json:"parked"`
 	Transactions  int                `json:"transactions"`
 	Subscriptions []subscriptionView `json:"subscriptions"`
+	Producers     []producerView     `json:"producers,omitempty"` // where it sends to; of one connection only
 }
 
 // historyView is what a destination did lately, oldest first.
@@ -193,7 +222,7 @@ func kindName(k broker.Kind) string {
 func (s *Server) queueView(i *broker.QueueInfo) queueView {
 	v := queueView{
 		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Messages: i.Messages, Ready: i.Ready, InFlight: i.InFlight,
-		Delayed: i.Delayed, Bytes: i.Bytes, MemoryBytes: i.MemoryBytes, Consumers: i.Consumers, Parked: i.Parked, Paused: i.Paused,
+		Delayed: i.Delayed, Bytes: i.Bytes, MemoryBytes: i.MemoryBytes, Consumers: i.Consumers, Producers: i.Producers, Parked: i.Parked, Paused: i.Paused,
 		Enqueued: i.Enqueued, Dequeued: i.Dequeued, Dispatched: i.Dispatched, Redelivered: i.Redelivered, Expired: i.Expired,
 		DeadLettered: i.DeadLettered, Dropped: i.Dropped, CreatedAt: i.Created.UTC(), dest: i.Destination,
 	}
@@ -203,7 +232,7 @@ func (s *Server) queueView(i *broker.QueueInfo) queueView {
 
 func (s *Server) topicView(i *broker.TopicInfo) topicView {
 	v := topicView{
-		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Subscribers: i.Subscribers, Published: i.Published,
+		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Subscribers: i.Subscribers, Producers: i.Producers, Published: i.Published,
 		Delivered: i.Delivered, Dropped: i.Dropped, Backlog: i.Backlog, CreatedAt: i.Created.UTC(), dest: i.Destination,
 	}
 	v.RateIn, v.RateOut = s.rates.rates(i.Destination)

@@ -140,6 +140,7 @@ type Broker struct {
 	sched      *scheduler
 	advisories advisories
 	producers  producers
+	tick       atomic.Int64 // the time, ms since 1970, as of the last sweep
 	retained   retaining
 	trash      trash
 	slow       atomic.Uint64              // deliveries that were not acknowledged in time
@@ -177,6 +178,7 @@ func New(o Options) (*Broker, error) {
 	b.connGone = sync.NewCond(&b.connMu)
 	b.advisories.events = make(chan advisory, maxAdvisories)
 	b.policyFn.Store(&o.Policy)
+	b.tick.Store(b.now().UnixMilli())
 	b.trash.limits, b.trash.items = o.Trash, map[store.DestID]*trashItem{}
 	b.sched = newScheduler(b)
 	if err := b.recover(); err != nil {

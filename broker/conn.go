@@ -48,6 +48,11 @@ type Conn struct {
 	topics  topicPolicy // reader's
 	grants  grants      // reader's
 
+	// Reader's: what it sends where, see Produced.
+	lastProduced Destination
+	lastProducer *producer
+	producing    map[Destination]*producer
+
 	// mu guards what follows and everything of the connection's subscriptions.
 	// Order: queue.mu before Conn.mu.
 	mu     sync.Mutex

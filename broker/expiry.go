@@ -46,6 +46,7 @@ func (b *Broker) sweep() {
 			return
 		case <-tick.C:
 		}
+		b.tick.Store(b.now().UnixMilli())
 		queues := b.planSweep()
 		b.sweepStore(durable)
 		if b.temp != nil {

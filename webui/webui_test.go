@@ -156,3 +156,14 @@ func TestComplete(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryPageSaysTheSameInOtherWords: every page that somebody who is logged in sees shows the command and the call
+// of the API that do the same.
+func TestEveryPageSaysTheSameInOtherWords(t *testing.T) {
+	without := []string{"error.html", "layout.html", "login.html"}
+	for name, text := range read(t, "templates/*.html") {
+		if !slices.Contains(without, filepath.Base(name)) && !strings.Contains(text, `{{template "same" `) {
+			t.Errorf("%s does not", name)
+		}
+	}
+}

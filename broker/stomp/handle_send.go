@@ -38,6 +38,7 @@ func (s *session) handleSend(f *frame.Frame) error {
 	if err != nil {
 		return err
 	}
+	s.conn.Produced(dests)
 	if h.has(hTransaction) {
 		return s.sendInTx(&h, dests, m, when)
 	}

@@ -183,6 +183,53 @@
     tell();
   }
 
+  // Messages that were filled in once, kept in this browser only.
+  for (const box of document.querySelectorAll("[data-templates]")) {
+    const key = "treadmq.templates";
+    const most = 50;
+    const form = box.closest("form");
+    const pick = box.querySelector("[data-pick]");
+    const name = box.querySelector("[data-name]");
+    const read = () => {
+      try { return JSON.parse(localStorage.getItem(key)) || {}; } catch { return {}; }
+    };
+    const write = (all) => {
+      try { localStorage.setItem(key, JSON.stringify(all)); } catch { /* no room, or not allowed */ }
+    };
+    const list = (chosen) => {
+      while (pick.options.length > 1) pick.remove(1);
+      for (const n of Object.keys(read()).sort()) pick.add(new Option(n, n, false, n === chosen));
+    };
+    pick.addEventListener("change", () => {
+      const fields = read()[pick.value];
+      name.value = pick.value;
+      if (!fields) return;
+      for (const input of form.elements) {
+        if (!input.name) continue;
+        if (input.type === "radio" || input.type === "checkbox") input.checked = fields[input.name] === input.value;
+        else input.value = fields[input.name] ?? "";
+      }
+    });
+    box.querySelector("[data-save]").addEventListener("click", () => {
+      const title = name.value.trim();
+      if (!title) { name.focus(); return; }
+      const all = read();
+      if (!(title in all) && Object.keys(all).length >= most) return;
+      all[title] = Object.fromEntries(new FormData(form));
+      write(all);
+      list(title);
+    });
+    box.querySelector("[data-forget]").addEventListener("click", () => {
+      const all = read();
+      delete all[pick.value];
+      write(all);
+      name.value = "";
+      list("");
+    });
+    list("");
+    box.hidden = false;
+  }
+
   // A line of code is selected by a click, and copied where the browser allows it.
   for (const code of document.querySelectorAll("[data-copy]")) {
     code.addEventListener("click", () => {
