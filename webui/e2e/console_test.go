@@ -65,6 +65,10 @@ func (r *rig) scene() {
 	for _, name := range []string{"billing", "mail.outgoing", "stock.updates", "zürich/ä?#%2F"} {
 		r.fill(queue(name), "a", "b", "c")
 	}
+	r.fill(queue("mail.bounced"), "a", "b")
+	if _, _, err := r.b.PurgeToTrash(queue("mail.bounced"), "alice"); err != nil {
+		r.t.Fatal(err)
+	}
 	c, _ := r.client("worker")
 	r.subscribe(c, queue("orders.incoming"))
 	r.subscribe(c, topic("prices"))
@@ -74,6 +78,7 @@ func (r *rig) scene() {
 func TestEveryPageLooksRight(t *testing.T) {
 	r := newRig(t)
 	r.scene()
+	serial := fmt.Sprint(r.b.Connections()[0].Serial)
 	b := r.logged("alice")
 	pages := []struct{ name, path, want string }{
 		{"overview", "/admin/", "amsterdam-1"},
@@ -81,12 +86,16 @@ func TestEveryPageLooksRight(t *testing.T) {
 		{"queue", "/admin/queue?name=orders.incoming", "orders.incoming"},
 		{"send", "/admin/queue/send?name=orders.incoming", "Send a message"},
 		{"purge", "/admin/queue/purge?name=orders.incoming", "Remove all messages?"},
-		{"delete", "/admin/queue/delete?name=orders.incoming", "Delete for good?"},
+		{"delete", "/admin/queue/delete?name=orders.incoming", "Delete it?"},
 		{"topics", "/admin/topics", "Topics"},
 		{"topic", "/admin/topic?name=prices", "prices"},
 		{"connections", "/admin/connections", "Connections"},
 		{"deadletters", "/admin/deadletters", "Dead letters"},
 		{"jobs", "/admin/jobs", "Actions"},
+		{"trash", "/admin/trash", "Trash"},
+		{"schedules", "/admin/schedules", "Schedules"},
+		{"subscriptions", "/admin/subscriptions", "Durable subscriptions"},
+		{"connection", "/admin/connection?serial=" + serial, "192.0.2.7:50312"},
 		{"policies", "/admin/policies", "Policies"},
 		{"users", "/admin/users", "Users and roles"},
 		{"audit", "/admin/audit", "Audit log"},
@@ -409,7 +418,7 @@ func TestKeyboard(t *testing.T) {
 	}
 	b.key("\r")
 	b.until(`document.activeElement.id === "content"`)
-	b.key("\t\t\t") // the two parts of the page, then the filter
+	b.key("\t\t\t\t") // the three parts of the page, then the filter
 	if got := eval[string](b, "document.activeElement.name || document.activeElement.tagName"); got != "filter" {
 		t.Errorf("behind the parts of the page comes %q", got)
 	}

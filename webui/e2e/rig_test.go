@@ -39,10 +39,10 @@ type rig struct {
 	host string
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, change ...func(*admin.Options)) *rig {
 	t.Helper()
 	r := &rig{t: t, b: newBroker(t)}
-	s, err := admin.New(admin.Options{
+	o := admin.Options{
 		Broker: r.b, UI: webui.FS(), SampleInterval: 200 * time.Millisecond,
 		Auth: users{"alice": {"admin"}, "uli": {"user"}, "vera": {"viewer"}, "nemo": nil},
 		Info: func() admin.BrokerInfo {
@@ -61,7 +61,11 @@ func newRig(t *testing.T) *rig {
 			return []admin.ConfigEntry{{Key: "brokerName", Value: "amsterdam-1", Default: "localhost", Origin: "treadmq.toml:3", Doc: "Name of the broker."},
 				{Key: "stomp.maxBody", Value: "100MiB", Default: "100MiB", Origin: "default", Doc: "Largest body."}}
 		},
-	})
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	s, err := admin.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +100,8 @@ func newBroker(t *testing.T) *broker.Broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := broker.New(broker.Options{Store: st, Sequence: seq, Node: "amsterdam1"})
+	b, err := broker.New(broker.Options{Store: st, Sequence: seq, Node: "amsterdam1",
+		Trash: broker.TrashLimits{Keep: 10 * time.Minute, Messages: 1000, Bytes: 1 << 20}})
 	if err != nil {
 		t.Fatal(err)
 	}
