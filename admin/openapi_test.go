@@ -61,7 +61,7 @@ var apiDocs = map[string]apiDoc{
 	"PUT /api/v1/queues/{name}":                  {summary: "Create a queue; 200 if it was there", out: queueView{}, status: "201", also: map[string]any{"200": queueView{}}},
 	"DELETE /api/v1/queues/{name}":               {summary: "Delete a queue with its messages. 200 says how to undo it", query: []string{"force", "undo", "dry_run"}, status: "204", also: map[string]any{"200": removedView{}}},
 	"POST /api/v1/queues/{name}/purge":           {summary: "Remove every message that no consumer holds", query: []string{"kind", "undo", "dry_run"}, out: removedView{}},
-	"POST /api/v1/queues/{name}/pause":           {summary: "Stop deliveries until resumed or restarted; messages are still taken", query: []string{"kind"}, out: queueView{}},
+	"POST /api/v1/queues/{name}/pause":           {summary: "Stop deliveries until resumed, also over restarts; messages are still taken", query: []string{"kind"}, out: queueView{}},
 	"POST /api/v1/queues/{name}/resume":          {summary: "Go on with deliveries", query: []string{"kind"}, out: queueView{}},
 	"GET /api/v1/queues/{name}/messages":         {summary: "Look at messages; nothing is consumed", query: []string{"kind", "cursor", "limit", "body", "selector", "text"}, out: browsePage{}},
 	"POST /api/v1/queues/{name}/messages":        {summary: "Send a message; the answer comes when it is stored", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},

@@ -369,22 +369,6 @@ func (q *queue) holds(seq store.Seq) bool {
 	return false
 }
 
-// Pause stops or resumes the deliveries of a queue. It takes messages all the
-// same, and runs again after a restart.
-func (b *Broker) Pause(d Destination, paused bool) error {
-	q, err := b.existing(d)
-	if err != nil {
-		return err
-	}
-	var k wakes
-	q.mu.Lock()
-	q.paused = paused
-	q.dispatch(&k)
-	q.mu.Unlock()
-	k.flush()
-	return nil
-}
-
 // CloseSubscription ends a subscription of a connection and reports whether there
 // was one. What it holds goes back. The client is not told: it gets nothing more.
 func (b *Broker) CloseSubscription(conn uint64, serial uint32) bool {

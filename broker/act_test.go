@@ -244,6 +244,48 @@ func TestActBesideConsumers(t *testing.T) {
 	}
 }
 
+// A pause lasts over a restart and a power cut, until it is ended or the queue is deleted.
+func TestPauseLastsOverARestart(t *testing.T) {
+	r := newRig(t)
+	q, sub := queueNamed("q"), broker.Destination{Kind: broker.DurableSub, Name: "s"}
+	if err := r.b.OpenDurable(broker.DurableOptions{Name: "s", Topics: []string{"t"}}); err != nil {
+		t.Fatal(err)
+	}
+	r.connect().send(q, "1")
+	r.connect().send(topicNamed("t"), "1")
+	for _, d := range []broker.Destination{q, sub} {
+		if err := r.b.Pause(d, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.crash()
+	c := r.connect()
+	c.subscribe(q)
+	for _, d := range []broker.Destination{q, sub} {
+		if !r.queue(d).Paused {
+			t.Fatalf("%s is not paused", d)
+		}
+	}
+	if n := c.waiting(); n != 0 {
+		t.Fatalf("%d deliveries from a paused queue", n)
+	}
+	if err := r.b.Pause(sub, false); err != nil {
+		t.Fatal(err)
+	}
+	c.Conn.Close()
+	if err := r.b.DeleteQueue(q, true, func(error) {}); err != nil {
+		t.Fatal(err)
+	}
+	r.connect().send(q, "2") // another queue of that name
+	r.restart()
+	if r.queue(q).Paused || r.queue(sub).Paused {
+		t.Fatal("a pause came back")
+	}
+	c = r.connect()
+	c.subscribe(q)
+	wantBodies(t, c.take(1), "2")
+}
+
 func TestPause(t *testing.T) {
 	r := newRig(t)
 	q := queueNamed("q")

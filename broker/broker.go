@@ -318,11 +318,12 @@ func (b *Broker) Close(grace time.Duration) {
 }
 
 // catalog: key "q" + name -> id u32, created i64, hints in JSON or nothing; key "d" + name -> durableRecord;
-// key "n" -> highest id given u32; key "s" -> id u32 of the scheduler's destination;
+// key "p" + the key of a queue -> it is paused; key "n" -> highest id given u32; key "s" -> id u32 of the scheduler's destination;
 // key "t" + number -> trashRecord.
 const (
 	catalogQueue   = 'q'
 	catalogDurable = 'd'
+	catalogPaused  = 'p'
 )
 
 var catalogNext = []byte("n")
@@ -364,6 +365,7 @@ func (b *Broker) queueFromCatalog(d Destination, value []byte) (*queue, error) {
 }
 
 func (b *Broker) recover() error {
+	var paused []string
 	err := b.store.Catalog(func(key, value []byte) error {
 		switch {
 		case string(key) == string(catalogNext) && len(value) == 4:
@@ -382,6 +384,8 @@ func (b *Broker) recover() error {
 			b.queues[q.dest], b.byID[q.id] = q, q
 		case len(key) == 5 && key[0] == catalogTrash:
 			b.recoverTrash(key, value)
+		case len(key) > 2 && key[0] == catalogPaused:
+			paused = append(paused, string(key[1:]))
 		case string(key) == string(catalogSchedule) && len(value) == 4:
 			b.sched.recover(store.DestID(binary.BigEndian.Uint32(value)))
 			b.nextDest = max(b.nextDest, uint32(b.sched.id()))
@@ -394,6 +398,9 @@ func (b *Broker) recover() error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, key := range paused {
+		b.recoverPaused(key)
 	}
 	b.rewire()
 	last := b.lastSeq()

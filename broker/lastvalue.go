@@ -310,6 +310,26 @@ func (q *queue) roomForKey(m *Message) error {
 	return Errorf(CodeFull, "the last-value queue %s has messages of %d keys, its policy allows %d; consume some or raise lastValueKeys", q.dest.Name, len(l.newest), l.limit)
 }
 
+// reserveReplacement reserves room in a full queue for a message that takes the place of an older one. A larger one must
+// still find the bytes. One that a consumer holds leaves only with it, so such a queue may be that much over its limit.
+func (q *queue) reserveReplacement(m *Message, p *Policy, size int64, lim limits) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.last == nil || (lim != limitsResume && len(q.parked) > 0) {
+		return false
+	}
+	old := q.last.newest[q.last.key(m)]
+	if old == nil {
+		return false
+	}
+	used := q.bytes.Load() + q.reservedBytes.Load()
+	if grown := size - int64(old.size); p.MaxBytes > 0 && grown > 0 && used+grown > p.MaxBytes {
+		return false
+	}
+	q.reserve(size)
+	return true
+}
+
 // readAllLastValues reads through the last-value queues that were there before the start.
 func (b *Broker) readAllLastValues() {
 	b.destMu.RLock()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +107,48 @@ func TestLastValueKeysAreBounded(t *testing.T) {
 	c.settle(broker.AckAccept, c.take(1)...)
 	if err := try("3"); err != nil {
 		t.Fatalf("after one was consumed: %v", err)
+	}
+}
+
+// A full queue takes a message that replaces an older one, however often, and no other.
+func TestLastValueReplacesInAFullQueue(t *testing.T) {
+	for name, limit := range map[string]func(*broker.Policy){
+		"messages": func(p *broker.Policy) { p.MaxMessages = 2 },
+		"bytes":    func(p *broker.Policy) { p.MaxBytes = 100 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, withPolicy(func(p *broker.Policy) {
+				p.LastValueKey, p.OnFull = "k", broker.FullFail
+				limit(p)
+			}))
+			p, q := r.connect(), queueNamed("q")
+			try := func(key, body string) error {
+				w := p.NewWork()
+				if err := w.Send([]broker.Destination{q}, message(q, body, property("k", key))); err != nil {
+					return err
+				}
+				return flush(t, w)
+			}
+			for n, keys := 0, 0; keys < 2; n++ { // until it is full
+				if err := try(fmt.Sprint(n), "-"); code(err) == broker.CodeFull {
+					break
+				} else if err != nil {
+					t.Fatal(err)
+				}
+				keys++
+			}
+			for i := range 20 {
+				if err := try("0", fmt.Sprint(i%10)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := try("another", "-"); code(err) != broker.CodeFull {
+				t.Fatalf("a further key: %v", err)
+			}
+			if err := try("0", strings.Repeat("x", 1000)); (code(err) == broker.CodeFull) != (name == "bytes") {
+				t.Fatalf("a much larger one: %v", err)
+			}
+		})
 	}
 }
 

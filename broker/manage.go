@@ -249,6 +249,7 @@ func (b *Broker) unlist(d Destination, mayDelete func(*queue) error, bin *trashI
 	b.disconnectFeeds(q)
 	sb := &store.Batch{Done: func(_ *store.Batch, err error) { done(err) }}
 	sb.Delete(catalogKey(d))
+	sb.Delete(pausedKey(d))
 	if bin == nil {
 		sb.Drop(q.id)
 	} else {

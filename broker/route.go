@@ -123,7 +123,7 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		q.reserve(size)
 		return route{q: q}, nil
 	}
-	if q.reserveWithin(p, size, lim) {
+	if q.reserveWithin(p, size, lim) || (p.LastValueKey != "" && q.reserveReplacement(m, p, size, lim)) {
 		return route{q: q}, nil
 	}
 	q.adviseFull(p)

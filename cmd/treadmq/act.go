@@ -121,7 +121,7 @@ func runAction(cmd *cobra.Command, c *api.Client, queue string, a api.Action) (a
 func newPauseCommand(f *apiFlags, paused bool) *cobra.Command {
 	use, short := "resume", "Go on with the deliveries of queues"
 	if paused {
-		use, short = "pause", "Stop the deliveries of queues, until resumed or restarted"
+		use, short = "pause", "Stop the deliveries of queues, until resumed"
 	}
 	cmd := &cobra.Command{
 		Use: use + " NAME...", Short: short, Args: cobra.MinimumNArgs(1),
