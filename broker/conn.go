@@ -17,6 +17,23 @@ type Sink interface {
 	Kill(err error)
 }
 
+// Prober is a Sink that can find out whether its client is still there.
+type Prober interface {
+	// Alive sends the client something that means nothing and reports whether its system
+	// answered within patience. It may block so long. What cannot be found out is alive.
+	Alive(patience time.Duration) bool
+}
+
+// Conflict says what happens when a connection comes with a client id that another one has.
+type Conflict uint8
+
+// Choices for Conflict.
+const (
+	ConflictReject Conflict = iota // the newcomer is refused
+	ConflictProbe                  // it is refused unless the other one's Sink is a Prober and not alive
+	ConflictSteal                  // the other one is ended
+)
+
 // ConnOptions describe a connection to the registry.
 type ConnOptions struct {
 	Protocol string // "STOMP 1.2"
@@ -25,10 +42,8 @@ type ConnOptions struct {
 	Local    string
 	User     string
 	ClientID string
-	// StealID ends the connection that has the client id. Without it the newcomer is
-	// refused.
-	StealID bool
-	TLS     bool
+	Conflict Conflict // over the client id
+	TLS      bool
 	// Trusted connections may do everything, whatever the Guard says.
 	Trusted bool
 	Sink    Sink
@@ -100,6 +115,7 @@ func (b *Broker) Connect(o ConnOptions) (*Conn, error) {
 const (
 	clientIDGrace = 500 * time.Millisecond
 	clientIDSteal = 10 * time.Second // it was told to go
+	clientIDProbe = 3 * time.Second  // for a sign of life
 )
 
 // awaitClientID waits until nobody has the client id. connMu is held, but not while
@@ -110,7 +126,13 @@ func (b *Broker) awaitClientID(o *ConnOptions) error {
 		return nil
 	}
 	patience := clientIDGrace
-	if o.StealID {
+	steal := o.Conflict == ConflictSteal
+	if p, ok := other.opt.Sink.(Prober); ok && o.Conflict == ConflictProbe {
+		b.connMu.Unlock()
+		steal = !p.Alive(clientIDProbe)
+		b.connMu.Lock()
+	}
+	if steal {
 		patience = clientIDSteal
 		other.opt.Sink.Kill(Errorf(CodeInUse, "a connection from %s has taken over the client id %q", o.Remote, o.ClientID))
 	}

@@ -62,7 +62,7 @@ type Stomp struct {
 	MaxTransactionOps        int
 	MaxTransactionBytes      Size
 	ErrorPolicy              string // strict, soft
-	ClientIDConflict         string // reject, steal
+	ClientIDConflict         string // probe, reject, steal
 	WebSocket                WebSocket
 	TLS                      StompTLS
 }
@@ -222,7 +222,7 @@ func Default() *Config {
 			MaxTransactionOps:   65536,
 			MaxTransactionBytes: 128 * MiB,
 			ErrorPolicy:         "strict",
-			ClientIDConflict:    "reject",
+			ClientIDConflict:    "probe",
 			TLS:                 StompTLS{ClientAuth: "none", CertUser: "none", MinVersion: "1.2"},
 		},
 		Store: Store{

@@ -124,8 +124,8 @@ func stompKeys() []key {
 			func(c *Config) value { return whole(&c.Stomp.MaxTransactionOps, 1, most) }},
 		{"stomp.maxTransactionBytes", "Most bytes held by the open transactions of one connection.",
 			func(c *Config) value { return size(&c.Stomp.MaxTransactionBytes, KiB, TiB) }},
-		{"stomp.clientIdConflict", "What happens when a client connects with the client-id of a connection that is there: reject (the new one gets an ERROR, unless the old one ends at this moment) or steal (the old one gets it).",
-			func(c *Config) value { return word(&c.Stomp.ClientIDConflict, "reject", "steal") }},
+		{"stomp.clientIdConflict", "What happens when a client connects with the client-id of a connection that is there: probe (the old one is sent a heart-beat; if its system does not answer within 3 seconds it is ended and the new one let in, otherwise the new one gets an ERROR; on Linux only, elsewhere it is reject), reject (the new one gets an ERROR, unless the old one ends at this moment) or steal (the old one gets it).",
+			func(c *Config) value { return word(&c.Stomp.ClientIDConflict, "probe", "reject", "steal") }},
 		{"stomp.errorPolicy", "strict: an ERROR frame ends the connection, as STOMP demands. soft: only errors that leave the connection unusable end it.",
 			func(c *Config) value { return word(&c.Stomp.ErrorPolicy, "strict", "soft") }},
 	}

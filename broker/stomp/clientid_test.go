@@ -3,6 +3,8 @@ package stomp
 import (
 	"strings"
 	"testing"
+
+	"treadmq/broker"
 )
 
 const connectWithID = "CONNECT\naccept-version:1.2\nhost:test\nclient-id:c\n\n\x00"
@@ -21,7 +23,7 @@ func TestClientIDConflict_Reject(t *testing.T) {
 
 // Or takes it over, with the durable subscription and what was not acknowledged.
 func TestClientIDConflict_Steal(t *testing.T) {
-	r := newRig(t, withOptions(func(o *Options) { o.StealClientID = true }))
+	r := newRig(t, withOptions(func(o *Options) { o.ClientIDConflict = broker.ConflictSteal }))
 	first := r.connected("client-id:c\n")
 	first.subscribe("/topic/a", "activemq.subscriptionName:n\nack:client\n")
 	r.connected("").publish("/topic/a", "", "x")
@@ -44,4 +46,14 @@ func TestClientIDConflict_QuickReconnect(t *testing.T) {
 		c.subscribe("/topic/a", "activemq.subscriptionName:n\n")
 		c.nc.Close()
 	}
+}
+
+// A connection whose client answers keeps its client id, however long it was silent.
+func TestClientIDConflict_ProbeAnswered(t *testing.T) {
+	r := newRig(t, withOptions(func(o *Options) { o.ClientIDConflict = broker.ConflictProbe }))
+	first := r.connected("client-id:c\n")
+	second := r.dial()
+	second.send(connectWithID)
+	second.expectError("in-use")
+	first.nothing()
 }

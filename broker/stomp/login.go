@@ -51,7 +51,7 @@ func (s *session) logIn(f *frame.Frame) error {
 	}
 	s.conn, err = s.srv.opts.Broker.Connect(broker.ConnOptions{
 		Protocol: s.protocol(v), Listener: s.listener.Name, Remote: s.remote.String(),
-		Local: s.raw.LocalAddr().String(), User: user, ClientID: string(clientID), StealID: s.srv.opts.StealClientID, TLS: s.tls, Sink: s,
+		Local: s.raw.LocalAddr().String(), User: user, ClientID: string(clientID), Conflict: s.srv.opts.ClientIDConflict, TLS: s.tls, Sink: s,
 	})
 	if err != nil {
 		return err

@@ -31,8 +31,8 @@ type Options struct {
 	CertUser string
 	// CertUsers returns the user of a distinguished name (RFC 2253), "" for nobody. nil: the name is the user.
 	CertUsers func(dn string) string
-	// StealClientID ends the connection that has the client id of a new one; the default refuses the new one.
-	StealClientID bool
+	// ClientIDConflict says what happens when a client connects with the client id of another; the default refuses it.
+	ClientIDConflict broker.Conflict
 	// ServerHeader is the header server of CONNECTED; default TreadMQ.
 	ServerHeader string
 	// Hosts are the virtual hosts that CONNECT may name; empty accepts any.

@@ -114,6 +114,7 @@ var (
 		"lowest-priority": broker.EvictLowestPriority, "key": broker.EvictOlderOfKey}
 	recovery = map[string]broker.RecoveryKind{"none": broker.RecoverNothing, "lastImage": broker.RecoverLastImage,
 		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed}
+	conflict   = map[string]broker.Conflict{"probe": broker.ConflictProbe, "reject": broker.ConflictReject, "steal": broker.ConflictSteal}
 	overdue    = map[string]broker.Overdue{"requeue": broker.OverdueRequeue, "notify": broker.OverdueNotify, "close": broker.OverdueClose}
 	deadLetter = map[string]broker.DeadLetterStrategy{"shared": broker.DeadLetterShared,
 		"individual": broker.DeadLetterIndividual, "discard": broker.DeadLetterDiscard}

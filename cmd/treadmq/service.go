@@ -108,7 +108,7 @@ func (s *service) openStomp(epoch store.Epoch) error {
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxSubscriptions: c.MaxSubscriptions,
 		ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout, OutboundLimit: int(c.OutboundLimit),
 		UnfinishedLimit: int64(c.UnfinishedLimit), HeartBeatMin: c.HeartBeatMin, HeartBeatMax: c.HeartBeatMax,
-		Current: n.member.current(), SoftErrors: c.ErrorPolicy == "soft", StealClientID: c.ClientIDConflict == "steal", Logger: n.log,
+		Current: n.member.current(), SoftErrors: c.ErrorPolicy == "soft", ClientIDConflict: conflict[c.ClientIDConflict], Logger: n.log,
 	})
 	if err != nil {
 		return err
