@@ -19,7 +19,9 @@ func cutOff(t *testing.T, c *client) {
 	}
 	drop := []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}
 	filter := unix.SockFprog{Len: 1, Filter: &drop[0]}
-	if e := raw.Control(func(fd uintptr) { err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &filter) }); e != nil || err != nil {
+	if e := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &filter)
+	}); e != nil || err != nil {
 		t.Fatal(e, err)
 	}
 }
