@@ -24,6 +24,7 @@ func (q *queue) addConsumer(s *Subscription) {
 		sc = q.addScan(s)
 	}
 	q.elect()
+	q.heard()
 	q.openGate()
 	if len(q.groups) > 0 {
 		q.rebalance(sc)
@@ -42,6 +43,7 @@ func (q *queue) removeConsumer(s *Subscription) {
 	}
 	q.removeScan(s)
 	q.elect()
+	q.heard()
 	if len(q.subs) == 0 {
 		q.gated, q.private = false, nil
 	}
@@ -152,4 +154,34 @@ func (q *queue) openGate() {
 	if q.gated && (enough || (p.ConsumersToStart <= 0 && p.TimeBeforeStart <= 0)) {
 		q.gated = false
 	}
+}
+
+// heard notes who listens to the queue, for virtual topics that are selector-aware. q.mu is held.
+func (q *queue) heard() {
+	if len(q.subs) == 0 {
+		return
+	}
+	var all []*filter
+	for _, s := range q.subs {
+		if s.filter == nil {
+			all = nil
+			break
+		}
+		all = append(all, s.filter)
+	}
+	q.audience.Store(&all)
+}
+
+// wanted reports whether a consumer of the queue selects a message; of those it had last, if it has none.
+func (q *queue) wanted(m *Message, overlay []byte) bool {
+	audience := q.audience.Load()
+	if audience == nil || len(*audience) == 0 {
+		return true
+	}
+	for _, f := range *audience {
+		if f.matches(q.b, m, q.dest, 0, m.Expiration(), overlay) {
+			return true
+		}
+	}
+	return false
 }

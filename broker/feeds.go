@@ -23,6 +23,7 @@ type feed struct {
 	q      *queue      // durable subscription, or consumer queue of a virtual topic; nil = forward
 	to     Destination // of a forward
 	filter *filter
+	aware  bool // only what the queue's consumers select
 }
 
 // PropSentTo is a property of a reference in a durable subscription: the topic by
@@ -183,7 +184,7 @@ func (b *Broker) topicFan(d Destination) *fan {
 	}
 	f := &fan{dest: d}
 	for _, x := range b.taps.of(d.Name) {
-		fd := feed{q: x.q}
+		fd := feed{q: x.q, aware: x.rule != nil && x.rule.SelectorAware}
 		if x.q.dsub != nil {
 			fd.filter = x.q.dsub.filter
 		}
@@ -206,7 +207,7 @@ func (b *Broker) queueFan(q *queue) *fan {
 
 func (f *fan) add(x feed) {
 	f.feeds = append(f.feeds, x)
-	f.selects = f.selects || x.filter != nil
+	f.selects = f.selects || x.filter != nil || x.aware
 }
 
 // finish adds the forwards and returns nil if there is nothing at all.

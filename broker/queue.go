@@ -23,7 +23,9 @@ type queue struct {
 	dsub    *durableSub         // of a durable subscription
 	fan     atomic.Pointer[fan] // nil: feeds nothing
 	hints   Hints               // does not change
-	private *Conn               // nobody else's consumers are let in; guarded by mu
+	// audience are the selectors of the consumers; of those it had last, if it has none.
+	audience atomic.Pointer[[]*filter]
+	private  *Conn // nobody else's consumers are let in; guarded by mu
 	// attended says that it had a consumer since it was made or read; recovered, that it is from an earlier run. Guarded by mu.
 	attended, recovered bool
 

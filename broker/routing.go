@@ -17,6 +17,9 @@ type Routing struct {
 type VirtualTopics struct {
 	Topics string // pattern of names of topics: VirtualTopic.>
 	Prefix string // segments before the topic's name, with a dot at the end, * is one of any name: Consumer.*.
+	// SelectorAware keeps from a consumer's queue what none of its consumers selects; while it has none, what none of
+	// those selected that it had last. One that had no consumer since the start gets everything.
+	SelectorAware bool
 }
 
 // Forward sends on what is sent to a destination. As ActiveMQ's compositeQueue and

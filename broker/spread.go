@@ -109,6 +109,9 @@ func (s *spread) wants(f *fan, x *feed) bool {
 	if x.q != nil && x.q.dsub != nil && x.q.dsub.isLocal(s.from) {
 		return false
 	}
+	if x.aware && !x.q.wanted(s.m, s.fedOverlay(f, x.q)) {
+		return false
+	}
 	return x.filter.matches(s.b, s.m, f.dest, 0, s.m.Expiration(), s.overlay())
 }
 

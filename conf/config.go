@@ -100,8 +100,9 @@ type Store struct {
 
 // VirtualTopics is section [virtualTopics].
 type VirtualTopics struct {
-	Topics []string // patterns; none: no virtual topics
-	Prefix string
+	Topics        []string // patterns; none: no virtual topics
+	Prefix        string
+	SelectorAware bool
 }
 
 // Memory is section [memory].

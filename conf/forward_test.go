@@ -11,6 +11,7 @@ func TestForwards(t *testing.T) {
 [virtualTopics]
 topics = ["events.>", "VirtualTopic.>"]
 prefix = "sub.*.*."
+selectorAware = true
 
 [[forward]]
 queue = "orders.>"
@@ -34,7 +35,7 @@ mirrorTo = "VirtualTopic.Mirror."
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(VirtualTopics{[]string{"events.>", "VirtualTopic.>"}, "sub.*.*."}, c.Virtual); diff != "" {
+	if diff := cmp.Diff(VirtualTopics{[]string{"events.>", "VirtualTopic.>"}, "sub.*.*.", true}, c.Virtual); diff != "" {
 		t.Error(diff)
 	}
 	for i := range c.Forwards {

@@ -190,6 +190,8 @@ func virtualKeys() []key {
 			func(c *Config) value { return list(&c.Virtual.Topics, checkPattern) }},
 		{"virtualTopics.prefix", "What a consumer's queue has before the name of its topic: segments, each with a dot behind it, * for any. Consumer.A.VirtualTopic.X gets what VirtualTopic.X is sent.",
 			func(c *Config) value { return text(&c.Virtual.Prefix, checkPrefix) }},
+		{"virtualTopics.selectorAware", "Keep from a consumer's queue what none of its consumers selects; while it has none, what none of those selected that it had last. A queue that had no consumer since the broker started gets everything.",
+			func(c *Config) value { return truth(&c.Virtual.SelectorAware) }},
 	}
 }
 

@@ -107,6 +107,50 @@ func TestVirtualTopics_Configured(t *testing.T) {
 	c.nothing()
 }
 
+// With selectorAware a consumer's queue keeps only what somebody selects there: what its consumers do, or did.
+func TestVirtualTopics_SelectorAware(t *testing.T) {
+	aware := broker.VirtualTopics{Topics: "VirtualTopic.>", Prefix: "Consumer.*.", SelectorAware: true}
+	n := newNode(t, withRouting(broker.Routing{Virtual: []broker.VirtualTopics{aware}}))
+	q := queueNamed("Consumer.A.VirtualTopic.X")
+	p := n.connected("")
+	send := func(bodies ...string) {
+		for _, b := range bodies {
+			p.publish("/topic/VirtualTopic.X", "kind:"+b+"\n", b)
+		}
+	}
+	c := n.connected("")
+	c.subscribe("/queue/"+q.Name, "selector:kind = 'a' OR JMSDestination = 'queue://elsewhere'\n")
+	send("a", "b", "c")
+	c.take("a")
+	other := n.connected("")
+	other.subscribe("/queue/"+q.Name, "selector:kind = 'b'\n")
+	send("a", "b", "c")
+	c.take("a")
+	other.take("b")
+	c.bye()
+	send("a", "b") // only b is selected now
+	other.take("b")
+	other.bye()
+	send("a", "b") // and while nobody is there
+	if got := n.depth(q); got != 1 {
+		t.Fatalf("%d messages are kept, not one", got)
+	}
+	all := n.connected("")
+	all.subscribe("/queue/"+q.Name, "")
+	all.take("b")
+	send("c")
+	all.take("c")
+	all.bye()
+	send("d") // whoever was there last took everything
+	n.close()
+	n.open()
+	send = func(body ...string) { n.connected("").publish("/topic/VirtualTopic.X", "", body[0]) }
+	send("e") // nothing is known of consumers after a start
+	again := n.connected("")
+	again.subscribe("/queue/"+q.Name, "")
+	again.take("d", "e")
+}
+
 // A full consumer queue never holds the publisher up; what it has no room for is a dead letter.
 func TestVirtualTopics_Full(t *testing.T) {
 	n := newNode(t, nodePolicy(func(d broker.Destination, p *broker.Policy) {

@@ -9,7 +9,7 @@ import (
 func routing(c *conf.Config) broker.Routing {
 	var r broker.Routing
 	for _, topics := range c.Virtual.Topics {
-		r.Virtual = append(r.Virtual, broker.VirtualTopics{Topics: topics, Prefix: c.Virtual.Prefix})
+		r.Virtual = append(r.Virtual, broker.VirtualTopics{Topics: topics, Prefix: c.Virtual.Prefix, SelectorAware: c.Virtual.SelectorAware})
 	}
 	for _, f := range c.Forwards {
 		r.Forwards = append(r.Forwards, forwardOf(f))
