@@ -3,6 +3,7 @@ package broker
 import (
 	"math"
 	"strconv"
+	"sync"
 
 	"treadmq/broker/selector"
 )
@@ -36,9 +37,16 @@ func (f *filter) matches(b *Broker, m *Message, dest Destination, attempts uint3
 	if f == nil {
 		return true
 	}
-	src := selectorSource{b: b, m: m, dest: dest, attempts: attempts, expiry: expiry, overlay: overlay}
-	return f.sel.Matches(&src)
+	src := selectorSources.Get().(*selectorSource)
+	src.b, src.m, src.dest, src.attempts, src.expiry, src.overlay = b, m, dest, attempts, expiry, overlay
+	ok := f.sel.Matches(src)
+	src.reset()
+	selectorSources.Put(src)
+	return ok
 }
+
+// selectorSources are used again: one is needed for each message that a selector tests.
+var selectorSources = sync.Pool{New: func() any { return new(selectorSource) }}
 
 // selectorSource gives a selector the fields and properties of a message.
 type selectorSource struct {
@@ -48,6 +56,44 @@ type selectorSource struct {
 	attempts uint32
 	expiry   int64
 	overlay  []byte
+
+	// What was read of the message's properties. The first few are kept for the next look-up.
+	begun bool
+	rest  PropIter
+	n     int
+	props [maxKnownProps]Property
+}
+
+// maxKnownProps is how many properties of a message a selector reads once only.
+const maxKnownProps = 16
+
+// reset lets go of the message.
+func (s *selectorSource) reset() {
+	clear(s.props[:s.n])
+	s.b, s.m, s.dest, s.overlay, s.begun, s.rest, s.n = nil, nil, Destination{}, nil, false, PropIter{}, 0
+}
+
+// property looks a property of the message up.
+func (s *selectorSource) property(name string) (selector.Value, bool) {
+	for i := range s.props[:s.n] {
+		if string(s.props[i].Name) == name {
+			return propertyValue(&s.props[i]), true
+		}
+	}
+	if !s.begun {
+		s.begun, s.rest = true, s.m.Properties()
+	}
+	for s.n < maxKnownProps {
+		if !s.rest.Next() {
+			return selector.Value{}, false
+		}
+		p := &s.props[s.n]
+		*p = s.rest.Property
+		if s.n++; string(p.Name) == name {
+			return propertyValue(p), true
+		}
+	}
+	return findProperty(s.rest, name)
 }
 
 // Lookup implements selector.Source: the JMS names, then the message's own
@@ -56,25 +102,40 @@ func (s *selectorSource) Lookup(name string) selector.Value {
 	if f, ok := selector.Canonical(name); ok {
 		return s.field(f)
 	}
-	if v, ok := findProperty(IterProperties(s.overlay), name); ok {
-		return v
+	if len(s.overlay) > 0 {
+		if v, ok := findProperty(IterProperties(s.overlay), name); ok {
+			return v
+		}
 	}
-	if v, ok := findProperty(s.m.Properties(), name); ok {
+	if f, ok := textHeader(name); ok { // no property has such a name
+		return s.text(f)
+	}
+	if v, ok := s.property(name); ok {
 		return v
 	}
 	if f, ok := stompNames[name]; ok {
 		return s.field(f)
 	}
-	if name == "content-type" {
-		return s.text(FieldContentType)
-	}
 	return selector.Value{}
 }
 
-// stompNames are the STOMP headers that are fields here.
+// textHeader are the STOMP headers that a message keeps as fields of text.
+func textHeader(name string) (Field, bool) {
+	switch name {
+	case "type":
+		return FieldType, true
+	case "correlation-id":
+		return FieldCorrelationID, true
+	case "content-type":
+		return FieldContentType, true
+	}
+	return 0, false
+}
+
+// stompNames are the other STOMP headers that are fields here.
 var stompNames = map[string]selector.Field{
-	"message-id": selector.FieldMessageID, "correlation-id": selector.FieldCorrelationID, "type": selector.FieldType,
-	"priority": selector.FieldPriority, "timestamp": selector.FieldTimestamp, "expires": selector.FieldExpiration,
+	"message-id": selector.FieldMessageID,
+	"priority":   selector.FieldPriority, "timestamp": selector.FieldTimestamp, "expires": selector.FieldExpiration,
 	"persistent": selector.FieldDurable, "redelivered": selector.FieldRedelivered,
 	"reply-to": selector.FieldReplyTo, "destination": selector.FieldDestination,
 }

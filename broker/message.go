@@ -281,6 +281,9 @@ func (it *PropIter) Next() bool {
 		return false
 	}
 	it.left--
+	if it.short() {
+		return true
+	}
 	t := PropType(it.rest[0])
 	name, rest, ok := cutBytes(it.rest[1:])
 	if !ok {
@@ -313,7 +316,30 @@ func (it *PropIter) Next() bool {
 	return true
 }
 
+// short reads the next property if it is the most common kind: text, with lengths of one byte.
+func (it *PropIter) short() bool {
+	r := it.rest
+	if len(r) < 3 || PropType(r[0]) != PropString || r[1] >= 0x80 {
+		return false
+	}
+	name := 2 + int(r[1])
+	if name >= len(r) || r[name] >= 0x80 {
+		return false
+	}
+	value := name + 1 + int(r[name])
+	if value > len(r) {
+		return false
+	}
+	it.Property = Property{Name: r[2:name], Type: PropString, Bytes: r[name+1 : value]}
+	it.rest = r[value:]
+	return true
+}
+
 func cutBytes(b []byte) (v, rest []byte, ok bool) {
+	if len(b) > 0 && b[0] < 0x80 && int(b[0]) < len(b) { // a length of one byte
+		n := 1 + int(b[0])
+		return b[1:n], b[n:], true
+	}
 	n, w := binary.Uvarint(b)
 	if w <= 0 || n > uint64(len(b)-w) {
 		return nil, nil, false

@@ -24,6 +24,8 @@ type scan struct {
 	groups  int          // that it owns
 	planned *headerIndex // what plan was made for
 	plan    *indexPlan
+	marking *lane // reads no further before a delivery mark has come to marked
+	marked  store.Seq
 }
 
 // rewind makes every scan look again at an entry that became ready. q.mu is held.
@@ -98,6 +100,9 @@ func (q *queue) serveScan(sc *scan, k *wakes) {
 			}
 			if !q.scanMemory(sc, ln, src, store.Lane(l), now, k) {
 				return
+			}
+			if sc.marking == ln && ln.mark < sc.marked {
+				return // the mark's commit dispatches
 			}
 			if ln.paged && !sc.reading && !sc.stalled && q.behind(sc, ln, src, store.Lane(l)) {
 				sc.reading = true
@@ -300,6 +305,7 @@ func (q *queue) takeBehind(sc *scan, ln *lane, e *entry, k *wakes) bool {
 	marked := e.src != durable || e.seq <= ln.mark
 	if !marked {
 		q.askMark(ln, e.seq)
+		sc.marking, sc.marked = ln, e.seq
 	}
 	e.out = true // before the offer: afterwards the entry is the connection's
 	if !marked || !sc.sub.offer(q, e, k) {
