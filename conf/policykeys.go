@@ -119,8 +119,10 @@ func redeliveryKeys() []policyKey {
 
 func deadLetterKeys() []policyKey {
 	return []policyKey{
-		{"deadLetter.strategy", Queue, "", "shared: one queue for all. individual: one for each queue, named with queuePrefix and queueSuffix. discard: none, only counted.",
-			func(p *Policy) value { return word(&p.DeadLetter.Strategy, "shared", "individual", "discard") }},
+		{"deadLetter.strategy", Queue, "deadLetterStrategy", "shared: one queue for all. individual: one for each queue, named with queuePrefix and queueSuffix. discard: none, only counted. ActiveMQ's deadLetterStrategy is accepted, with sharedDeadLetterStrategy, individualDeadLetterStrategy and discarding.",
+			func(p *Policy) value {
+				return word(&p.DeadLetter.Strategy, "shared", "individual", "discard", "sharedDeadLetterStrategy", "individualDeadLetterStrategy", "discarding")
+			}},
 		{"deadLetter.queue", Queue, "", "Name of the shared dead-letter queue.",
 			func(p *Policy) value { return text(&p.DeadLetter.Queue, checkName) }},
 		{"deadLetter.queuePrefix", Queue, "", "Put before the queue's name by strategy individual.",

@@ -4,12 +4,54 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"treadmq/broker"
 )
 
 // fill sends n numbered messages to a queue.
 func fill(c *client, destination string, n int) {
 	for i := range n {
 		c.publish(destination, fmt.Sprintf("n:%d\n", i), fmt.Sprint(i))
+	}
+}
+
+// The policy's window holds where the client asks for none: for queues, topics, browsers and durable subscriptions, whose
+// topic may have one for them.
+func TestCompatSubscribe_PrefetchByPolicy(t *testing.T) {
+	r := newRig(t, withPolicy(func(d broker.Destination, p *broker.Policy) {
+		switch {
+		case d.Kind == broker.DurableSub:
+			p.Prefetch = 6
+		case d.Kind == broker.Topic:
+			p.Prefetch = 5
+			if d.Name == "own" {
+				p.DurablePrefetch = 4
+			}
+		default:
+			p.Prefetch, p.BrowserPrefetch = 3, 2
+		}
+	}))
+	for _, x := range []struct {
+		destination, headers string
+		want                 int
+	}{
+		{"/queue/a", "", 3}, {"/queue/a", "browser:true\n", 2}, {"/queue/a", "activemq.prefetchSize:7\n", 7}, {"/topic/a", "", 5},
+		{"/topic/a", "activemq.subscriptionName:n\n", 6}, {"/topic/own", "activemq.subscriptionName:o\n", 4},
+		{"/topic/own", "activemq.subscriptionName:p\nactivemq.prefetchSize:8\n", 8},
+	} {
+		c := r.connected("client-id:c\n")
+		if !strings.HasPrefix(x.destination, "/topic/") {
+			fill(c, x.destination, 20)
+		}
+		c.subscribe(x.destination, "ack:client\n"+x.headers)
+		if strings.HasPrefix(x.destination, "/topic/") {
+			fill(r.connected(""), x.destination, 20)
+		}
+		for range x.want {
+			c.expect("MESSAGE")
+		}
+		c.nothing()
+		c.bye()
 	}
 }
 

@@ -117,7 +117,8 @@ var (
 	conflict   = map[string]broker.Conflict{"probe": broker.ConflictProbe, "reject": broker.ConflictReject, "steal": broker.ConflictSteal}
 	overdue    = map[string]broker.Overdue{"requeue": broker.OverdueRequeue, "notify": broker.OverdueNotify, "close": broker.OverdueClose}
 	deadLetter = map[string]broker.DeadLetterStrategy{"shared": broker.DeadLetterShared,
-		"individual": broker.DeadLetterIndividual, "discard": broker.DeadLetterDiscard}
+		"individual": broker.DeadLetterIndividual, "discard": broker.DeadLetterDiscard,
+		"sharedDeadLetterStrategy": broker.DeadLetterShared, "individualDeadLetterStrategy": broker.DeadLetterIndividual, "discarding": broker.DeadLetterDiscard}
 )
 
 func trashLimits(c *conf.Config) broker.TrashLimits {

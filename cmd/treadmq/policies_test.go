@@ -146,3 +146,17 @@ func TestIndexHeaders(t *testing.T) {
 		}
 	}
 }
+
+// ActiveMQ's name of the key and of its choices mean what deadLetter.strategy does.
+func TestDeadLetterStrategyNames(t *testing.T) {
+	for word, want := range map[string]broker.DeadLetterStrategy{
+		"sharedDeadLetterStrategy": broker.DeadLetterShared, "individualDeadLetterStrategy": broker.DeadLetterIndividual, "discarding": broker.DeadLetterDiscard,
+		"shared": broker.DeadLetterShared, "individual": broker.DeadLetterIndividual, "discard": broker.DeadLetterDiscard,
+	} {
+		c := loadPolicies(t, "[[policy]]\nqueue = \"a\"\ndeadLetterStrategy = \""+word+"\"\n[policy.deadLetter]\nqueuePrefix = \"DEAD.\"\n")
+		p := policies(c)(broker.Destination{Kind: broker.Queue, Name: "a"})
+		if p.DeadLetter.Strategy != want || p.DeadLetter.Prefix != "DEAD." {
+			t.Errorf("%s: %+v", word, p.DeadLetter)
+		}
+	}
+}
