@@ -351,6 +351,18 @@ func TestReseed(t *testing.T) {
 	}
 }
 
+// Without a quorum of the old voters the lost ones make room for empty nodes.
+func TestReseedFromAMinority(t *testing.T) {
+	m := meta(7)
+	m.Replicas, m.Voters, m.Feature = 3, register(7, "").Voters, 1
+	n := startNode(t, "a", m, logTo(100, store.EpochStart{Epoch: 7}))
+	n.do(ViewSeen{1, &View{}})
+	n.do(Order{1, Reseed{Lost: []NodeID{"b", "c"}}})
+	if r := mustFind[Change](n).Register; len(r.Voters) != 1 || r.Voters[0].ID != "a" || r.Replicas != 3 {
+		t.Fatalf("%+v", r)
+	}
+}
+
 // A node without a vote may have seen the group when it had fewer voters.
 func TestReseedNeedsAVoter(t *testing.T) {
 	m := meta(7)

@@ -149,7 +149,8 @@ type (
 	// Elect asks for a new election.
 	Elect struct{}
 	// Reseed makes the register anew after the coordination service lost it. All
-	// voters must be present but those that are Lost, and what only they held is gone.
+	// voters must be present but those that are Lost, and what only they held is gone. When a
+	// quorum is lost, the lost ones have no vote any more.
 	Reseed struct{ Lost []NodeID }
 )
 

@@ -169,5 +169,16 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 		highest = max(highest, v.Register.Epoch)
 	}
 	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: m.Replicas,
-		Feature: m.Feature, Epoch: highest + reseedGap, Voters: slices.Clone(m.Voters)}, ""
+		Feature: m.Feature, Epoch: highest + reseedGap, Voters: remaining(m, lost)}, ""
+}
+
+// remaining are the voters of a register that is made anew. Those that are lost stay while
+// the others are a quorum without them; else they go, so that empty nodes can take
+// their places: what was only on them is gone anyway.
+func remaining(m *Meta, lost []NodeID) []Voter {
+	rest := slices.DeleteFunc(slices.Clone(m.Voters), func(v Voter) bool { return slices.Contains(lost, v.ID) })
+	if len(rest) < m.Replicas/2+1 {
+		return rest
+	}
+	return slices.Clone(m.Voters)
 }

@@ -268,6 +268,57 @@ func TestMembersComeAndGo(t *testing.T) {
 	}
 }
 
+// A majority of disks is gone for good, and ZooKeeper with them: the group goes on from the
+// one disk that is left, by an operator's word.
+func TestFromTheLastDisk(t *testing.T) {
+	r := newRig(t)
+	r.run("send", "saved", "-b", "on all disks").want(t, 0)
+	last := r.Members[0]
+	eventually(t, "a member that has the message", func() bool {
+		s := r.status(r.master())
+		for _, m := range s.Members {
+			if m.Name == last.Name {
+				return m.Lag == nil && m.Role == "master" || m.Lag != nil && *m.Lag == 0
+			}
+		}
+		return false
+	})
+	for _, m := range r.Members {
+		m.Kill()
+		if m != last {
+			if err := os.RemoveAll(filepath.Join(m.Dir, "data")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	z := r.ZooKeeper.Servers[0]
+	z.Kill()
+	if err := os.RemoveAll(filepath.Join(r.opt.Dir, "zookeeper-1", "data", "version-2")); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.start(last)
+	r.await(last, "refusing")
+	eventually(t, "an alarm that tells what to do", func() bool {
+		return strings.Contains(r.at(last, "cluster", "status").stderr, "reseed")
+	})
+	if o := r.at(last, "cluster", "reseed", "--yes", "--lost", r.Members[1].Name).want(t, 1); !strings.Contains(o.stderr, "missing") {
+		t.Errorf("a reseed that forgets a member: %s", o.stderr)
+	}
+	r.at(last, "cluster", "reseed", "--yes", "--lost", r.Members[1].Name, "--lost", r.Members[2].Name).want(t, 0)
+	r.start(r.Members[1])
+	if m := r.master(); m != last {
+		t.Errorf("%s is master, on an empty disk", m.Name)
+	}
+	r.start(r.Members[2])
+	r.await(r.Members[2], "follower")
+	if o := r.run("recv", "saved", "-n", "1", "-o", "raw").want(t, 0); strings.TrimSpace(o.stdout) != "on all disks" {
+		t.Errorf("received %q", o.stdout)
+	}
+}
+
 // The lists of brokers of other authors' clients: each program sends, loses its broker,
 // goes on and receives everything.
 func TestHostListsOfOtherClients(t *testing.T) {
