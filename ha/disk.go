@@ -133,6 +133,9 @@ func (d *disk) closed() {
 
 func (d *disk) run() {
 	defer close(d.done)
+	if d.replica != nil {
+		d.scrub(d.replica.Feed(), d.replica.Applied())
+	}
 	tick := time.NewTicker(diskPoll)
 	defer tick.Stop()
 	var tasks []any
@@ -376,6 +379,9 @@ func (d *disk) install(t replica.Install) {
 		d.n.post(replica.Damaged{Text: "the store that was fetched does not open"})
 	}
 	d.n.post(replica.Installed{Op: t.Op, Log: d.state()})
+	if d.replica != nil {
+		d.scrub(d.replica.Feed(), d.replica.Applied())
+	}
 }
 
 // shutdown leaves the folder closed in order, if it can be.

@@ -109,7 +109,7 @@ func (n *Node) offer(a replica.Offer) {
 		l.finish()
 		return
 	}
-	n.port.wg.Go(func() {
+	n.port.spawn(func() {
 		w := welcome{link: a.Link, frame: a.Welcome}
 		snap, err := r.Snapshot()
 		if err == nil {

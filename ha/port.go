@@ -78,7 +78,7 @@ func (p *port) run(ctx context.Context) {
 			c.Close()
 			continue
 		}
-		p.wg.Go(func() {
+		p.spawn(func() {
 			defer p.forget(c)
 			p.serve(c)
 		})
@@ -124,12 +124,21 @@ func (p *port) forget(c net.Conn) {
 
 // close ends the port and all connections.
 func (p *port) close() {
-	p.listener.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.listener.Close()
 	for c := range p.conns {
 		c.Close()
+	}
+}
+
+// spawn runs f on a goroutine that the port's end waits for; not at all when it has ended.
+func (p *port) spawn(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.wg.Go(f)
 	}
 }
 
@@ -331,7 +340,7 @@ func (k *kept) Close() error {
 
 // dial answers the core's Dial.
 func (p *port) dial(a replica.Dial) {
-	p.wg.Go(func() {
+	p.spawn(func() {
 		c, err := p.connect(context.Background(), a.Addr, wire.Link)
 		if err != nil {
 			p.n.log.Debug("the master was not reached", "node", a.Node, "addr", a.Addr, "err", err)
