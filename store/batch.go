@@ -66,7 +66,11 @@ func (b *Batch) Reset() {
 }
 
 func (b *Batch) add() *Op {
-	b.Ops = append(b.Ops, Op{})
+	if n := len(b.Ops); n < cap(b.Ops) {
+		b.Ops = b.Ops[:n+1] // what is behind has been cleared
+	} else {
+		b.Ops = append(b.Ops, Op{})
+	}
 	return &b.Ops[len(b.Ops)-1]
 }
 

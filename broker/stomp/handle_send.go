@@ -161,7 +161,10 @@ func (s *session) sendDests(h *sendHeaders) ([]broker.Destination, error) {
 func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destination) (*broker.Message, error) {
 	b := &s.builder
 	b.Reset()
-	b.Timestamp = s.srv.opts.Broker.Now().UnixMilli()
+	if s.readAt == 0 {
+		s.readAt = s.srv.opts.Broker.Now().UnixMilli()
+	}
+	b.Timestamp = s.readAt
 	b.Priority = h.prio
 	if h.keep && !allTemporary(dests) {
 		b.Flags |= broker.FlagPersistent
@@ -187,7 +190,7 @@ func (s *session) build(f *frame.Frame, h *sendHeaders, dests []broker.Destinati
 	}
 	for i := range f.Headers {
 		x := &f.Headers[i]
-		if headerOf(x.Name) == hUser && !repeated(f.Headers, i) {
+		if h.isUser(i, x.Name) && !repeated(f.Headers, i) {
 			b.AddString(x.Name, x.Value)
 		}
 	}

@@ -55,21 +55,36 @@ type sendHeaders struct {
 	group, groupSeq, contentType, msgType, deliveryMode []byte
 	timestamp, retain                                   []byte
 
-	bytes int // of all headers
+	bytes int    // of all headers
+	user  uint64 // bit 1<<i: header i of the frame, of the first 64, means nothing to the broker
 	prio  uint8
 	keep  bool // survive a restart
 }
 
 func (h *sendHeaders) has(id headerID) bool { return h.seen&(1<<id) != 0 }
 
+// isUser reports whether header i of the frame, called name, means nothing to the broker.
+func (h *sendHeaders) isUser(i int, name []byte) bool {
+	if i < 64 {
+		return h.user&(1<<i) != 0
+	}
+	return headerOf(name) == hUser
+}
+
+// jmsNames are the values of the headers that have a JMS name, from hJMSPriority on.
+type jmsNames [hJMSType - hJMSPriority + 1][]byte
+
 // read collects the headers of f and checks those that need no more than themselves.
 func (h *sendHeaders) read(f *frame.Frame) error {
-	var jms [hJMSType + 1][]byte
+	var jms jmsNames
 	for i := range f.Headers {
 		x := &f.Headers[i]
 		h.bytes += len(x.Name) + len(x.Value)
 		id := headerOf(x.Name)
 		if id <= hDrop || h.has(id) {
+			if id == hUser {
+				h.user |= 1 << i
+			}
 			continue
 		}
 		h.seen |= 1 << id
@@ -78,7 +93,7 @@ func (h *sendHeaders) read(f *frame.Frame) error {
 			return requestFault(broker.CodeNotOffered, "not offered: "+string(x.Name),
 				"this version does not carry out the header %s; the message was not sent", x.Name)
 		case id > hNotOffered:
-			jms[id] = x.Value
+			jms[id-hJMSPriority] = x.Value
 		default:
 			h.set(id, x.Value)
 		}
@@ -131,14 +146,14 @@ func (h *sendHeaders) set(id headerID, v []byte) {
 }
 
 // aliases takes up the JMS names where the STOMP name is missing.
-func (h *sendHeaders) aliases(jms *[hJMSType + 1][]byte) {
+func (h *sendHeaders) aliases(jms *jmsNames) {
 	for from := hJMSPriority; from <= hJMSType; from++ {
 		if to := from.Standard(); from != hJMSDeliveryMode && h.has(from) && !h.has(to) {
 			h.seen |= 1 << to
-			h.set(to, jms[from])
+			h.set(to, jms[from-hJMSPriority])
 		}
 	}
-	h.deliveryMode = jms[hJMSDeliveryMode]
+	h.deliveryMode = jms[hJMSDeliveryMode-hJMSPriority]
 }
 
 func (h *sendHeaders) check() error {

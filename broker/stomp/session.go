@@ -39,6 +39,7 @@ type session struct {
 	builder     broker.Builder
 	deadline    time.Time     // for the whole login; zero afterwards
 	readTimeout time.Duration // between two bytes; 0 for no limit
+	readAt      int64         // when the last bytes came, in ms since 1970: the timestamp of what is in them; 0 = to be asked
 	warned      bool          // of an expires header that looks like a time to live
 
 	// Set by the reader before the writer's first use, never changed after.
@@ -155,6 +156,7 @@ func (s *session) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	s.armRead()
+	s.readAt = 0
 	if s.interrupted.Load() {
 		return 0, os.ErrDeadlineExceeded
 	}

@@ -102,13 +102,16 @@ func (g *laneGen) find(seq store.Seq) *entry {
 
 // after returns the index of the first entry behind seq, len(entries) if none.
 func (g *laneGen) after(seq store.Seq) int {
-	i, _ := slices.BinarySearchFunc(g.entries[g.head:], seq+1, func(e entry, s store.Seq) int {
-		if e.seq < s {
-			return -1
+	from, to := g.head, len(g.entries)
+	for from < to { // slices.BinarySearchFunc would copy each entry it looks at
+		middle := int(uint(from+to) / 2)
+		if g.entries[middle].seq > seq {
+			to = middle
+		} else {
+			from = middle + 1
 		}
-		return 1
-	})
-	return g.head + i
+	}
+	return from
 }
 
 func (g *laneGen) change(seq store.Seq) (change, bool) {
