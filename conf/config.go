@@ -69,8 +69,9 @@ type Stomp struct {
 
 // WebSocket is section [stomp.webSocket].
 type WebSocket struct {
-	Enabled bool
-	Origins []string
+	Enabled     bool
+	Origins     []string
+	Compression bool
 }
 
 // StompTLS is section [stomp.tls].

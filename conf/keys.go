@@ -158,6 +158,8 @@ func webSocketKeys() []key {
 			func(c *Config) value { return truth(&c.Stomp.WebSocket.Enabled) }},
 		{"stomp.webSocket.origins", "Origins of web pages that may connect, for example https://shop.example.com or https://*.example.com; * alone: all. Pages of the broker's own host may always, on whatever port. What is not a browser sends no origin. A reload takes effect for new connections.",
 			func(c *Config) value { return list(&c.Stomp.WebSocket.Origins, checkOriginPattern) }},
+		{"stomp.webSocket.compression", "Compress what clients that offer permessage-deflate are sent, as all browsers do: less on the network for several times the processor's work. A reload takes effect for new connections.",
+			func(c *Config) value { return truth(&c.Stomp.WebSocket.Compression) }},
 	}
 }
 

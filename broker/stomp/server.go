@@ -54,6 +54,8 @@ type ListenerOptions struct {
 	// Origins of web pages that may connect by WebSocket besides those of the same host: "https://shop.example.com",
 	// with * for any part of it, or "*" alone for all.
 	Origins []string
+	// Compress offers permessage-deflate to clients of WebSocket, for messages of 512 bytes and more. RFC 7692.
+	Compress bool
 }
 
 // ErrStopped is what Serve returns when its listener was closed by Stop, Shutdown or Close.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
@@ -27,6 +28,7 @@ type wsConn struct {
 	net.Conn // what is under it, the socket or TLS on it
 	ws       *websocket.Conn
 	socket   *wsSocket
+	compress bool
 	message  io.Reader   // the message being read, nil between two; the reader's own
 	binary   atomic.Bool // the client's last message was binary
 }
@@ -75,8 +77,13 @@ func (s *session) upgrade() bool {
 		s.hangUp(true)
 		return false
 	}
+	compression := websocket.CompressionDisabled
+	if s.listener.Compress {
+		compression = websocket.CompressionNoContextTakeover // nothing is kept between messages: memory is for those at work only
+	}
 	ws, err := websocket.Accept(w, req, &websocket.AcceptOptions{
 		Subprotocols: []string{"v12.stomp", "v11.stomp", "v10.stomp"}, InsecureSkipVerify: true, // checked above
+		CompressionMode: compression, CompressionThreshold: compressFrom,
 	})
 	if err != nil {
 		s.log().Warn("HTTP request refused: this port speaks STOMP, over WebSocket too", "err", err)
@@ -84,7 +91,7 @@ func (s *session) upgrade() bool {
 		return false
 	}
 	ws.SetReadLimit(-1) // a message is a stream here; the frames in it have their limits
-	s.ws = &wsConn{Conn: s.nc, ws: ws, socket: w.socket}
+	s.ws = &wsConn{Conn: s.nc, ws: ws, socket: w.socket, compress: s.listener.Compress}
 	s.nc = s.ws
 	return true
 }
@@ -160,6 +167,9 @@ func (c *wsConn) send(parts ...[]byte) error {
 	if err != nil {
 		return err
 	}
+	if c.compress {
+		parts = withLongStart(parts)
+	}
 	for _, p := range parts {
 		for len(p) > 0 {
 			n := min(len(p), writeChunk)
@@ -170,6 +180,24 @@ func (c *wsConn) send(parts ...[]byte) error {
 		}
 	}
 	return w.Close()
+}
+
+// compressFrom is from what length on messages are compressed.
+const compressFrom = 512
+
+// withLongStart returns the same bytes in other parts, the first of which is long enough, if all are, to be compressed: the
+// library decides by the first that it is given.
+func withLongStart(parts [][]byte) [][]byte {
+	var start []byte
+	rest := slices.Clone(parts)
+	for len(rest) > 0 && len(start) < compressFrom {
+		n := min(compressFrom-len(start), len(rest[0]))
+		start = append(start, rest[0][:n]...)
+		if rest[0] = rest[0][n:]; len(rest[0]) == 0 {
+			rest = rest[1:]
+		}
+	}
+	return append([][]byte{start}, rest...)
 }
 
 // CloseWrite says that nothing more will come: a close frame, and the end of our direction of the socket.

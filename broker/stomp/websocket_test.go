@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -263,6 +264,53 @@ func TestWebSocketBadHandshakes(t *testing.T) {
 }
 
 // Raw frames that break RFC 6455, and a ping, which is answered.
+// countedConn counts what comes in.
+type countedConn struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// permessage-deflate in both directions where it is switched on, and nowhere else.
+func TestWebSocketCompression(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		r := newRig(t)
+		r.listen(withWebSocket(ListenerOptions{Compress: on}))
+		var received atomic.Int64
+		dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+			nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return countedConn{nc, &received}, err
+		}
+		c := r.dialWS("ws://"+r.addr, &websocket.DialOptions{
+			CompressionMode: websocket.CompressionContextTakeover, HTTPClient: &http.Client{Transport: &http.Transport{DialContext: dial}},
+		})
+		c.send(wsText, wsConnect)
+		c.expect(wsText, "CONNECTED")
+		body := strings.Repeat("so much to say ", 10_000)
+		c.send(wsText, "SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\x00SEND\ndestination:/topic/a\n\n"+body+"\x00")
+		if got := c.expect(wsText, "MESSAGE"); got.body != body {
+			t.Fatalf("%d bytes of body are not what was sent", len(got.body))
+		}
+		if small := received.Load() < int64(len(body)/10); small != on {
+			t.Errorf("compression %v: %d bytes came for a body of %d", on, received.Load(), len(body))
+		}
+	}
+}
+
+// Compressed frames have the same limits as others: a small message that becomes a large one is refused before it does.
+func TestWebSocketCompressedBomb(t *testing.T) {
+	r := newRig(t)
+	r.listen(withWebSocket(ListenerOptions{Compress: true}))
+	c := r.dialWS("ws://"+r.addr, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover})
+	c.send(wsText, "CONNECT\naccept-version:1.2\nhost:"+strings.Repeat("a", 64<<20)+"\n\n\x00")
+	c.expect(wsText, "ERROR")
+}
+
 func TestWebSocketRawFrames(t *testing.T) {
 	r := newRig(t)
 	r.listen(withWebSocket(ListenerOptions{}))
