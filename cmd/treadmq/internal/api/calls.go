@@ -3,6 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,6 +45,21 @@ func (i *Item) Sub(field string) any {
 func (i *Item) Int(field string) int64 {
 	n, _ := strconv.ParseInt(i.Text(field), 10, 64)
 	return n
+}
+
+// Float is a field that is a number, 0 when there is none.
+func (i *Item) Float(field string) float64 {
+	f, _ := strconv.ParseFloat(i.Text(field), 64)
+	return f
+}
+
+// Object is a field that is an object; one without fields when there is none.
+func (i *Item) Object(field string) *Item {
+	m, _ := i.Sub(field).(map[string]any)
+	if m == nil {
+		m = map[string]any{}
+	}
+	return &Item{fields: m}
 }
 
 // List is what to ask of a list of destinations. Empty fields mean the broker's defaults.
@@ -285,6 +303,43 @@ func (c *Client) DeadLetters(ctx context.Context) (items []Item, err error) {
 	var p page
 	err = c.do(ctx, http.MethodGet, path("deadletters"), nil, nil, &p)
 	return p.Items, err
+}
+
+// DeadTotal tells how many dead letters there are.
+func (c *Client) DeadTotal(ctx context.Context) (int64, error) {
+	var p page
+	err := c.do(ctx, http.MethodGet, path("deadletters"), nil, nil, &p)
+	return p.Total, err
+}
+
+// Health is what a broker says of itself to whoever asks.
+type Health struct {
+	Ready   bool     `json:"-"`
+	Role    string   `json:"role"`
+	Reasons []string `json:"reasons"`
+}
+
+// Ready asks whether clients are taken. A broker that takes none is no error.
+func (c *Client) Ready(ctx context.Context) (h Health, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.String()+"/readyz", nil)
+	if err != nil {
+		return h, err
+	}
+	req.Header.Set("User-Agent", c.o.Agent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return h, err
+	}
+	defer resp.Body.Close()
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if kind != "application/json" {
+		return h, fmt.Errorf("%w: it answered %s", ErrNoAPI, resp.Status)
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxProblem)).Decode(&h); err != nil {
+		return h, fmt.Errorf("%w: %w", ErrNoAPI, err)
+	}
+	h.Ready = resp.StatusCode == http.StatusOK
+	return h, nil
 }
 
 // CloseConnection ends a connection; its client is told why.
