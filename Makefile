@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help build run test unit check cluster cluster-demo cluster-test clients browser crash-short crash faults-short faults sim-short sim fuzz bench dist clean
+.PHONY: help build run test unit check cluster cluster-demo cluster-test clients browser api-fuzz crash-short crash faults-short faults sim-short sim fuzz bench dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 14
@@ -21,12 +21,12 @@ test: ## install what the tests need, then run all of them
 	scripts/deps.sh
 	$(MAKE) check
 	$(MAKE) build
-	$(MAKE) sim-short clients cluster-test crash-short faults-short browser
+	$(MAKE) sim-short clients api-fuzz cluster-test crash-short faults-short browser
 
 check: ## format, vet, staticcheck, unit tests with the race detector, short fuzz
 	scripts/deps.sh check zookeeper
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these files'; exit 1; }
-	go vet ./... && go vet -tags clients ./scripts/clients && go vet -tags cluster ./scripts/cluster && go vet -tags crash ./scripts/crash && go vet -tags faults ./scripts/faults
+	go vet ./... && go vet -tags clients ./scripts/clients && go vet -tags cluster ./scripts/cluster && go vet -tags crash ./scripts/crash && go vet -tags faults ./scripts/faults && go vet -tags apifuzz ./scripts/apifuzz
 	staticcheck ./...
 	$(MAKE) unit fuzz
 
@@ -62,6 +62,10 @@ cluster-demo: build ## kill the master of such a group under load, and show that
 cluster-test: ## groups of three real brokers and a ZooKeeper: failover, handover, members that come and go, other clients
 	scripts/deps.sh zookeeper clients
 	go test -tags cluster -count=1 -timeout 10m ./scripts/cluster
+
+api-fuzz: ## schemathesis tries the API of a real broker out; APIFUZZ_EXAMPLES=500 looks longer
+	scripts/deps.sh api
+	go test -tags apifuzz -count=1 -timeout 10m ./scripts/apifuzz
 
 crash-short: ## 5 rounds of kill -9 under load
 	CRASH_ROUNDS=5 go test -tags crash -count=1 -timeout 10m ./scripts/crash

@@ -1,13 +1,16 @@
 package admin
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/gorilla/mux"
 
@@ -330,12 +333,43 @@ type sentView struct {
 	ID string `json:"id"`
 }
 
-// readJSON reads a request's body, strictly.
+// truths are the parameters of the API that are true or false.
+var truths = []string{"all", "body", "dry_run", "force", "history", "undo"}
+
+// checkQuery refuses what cannot be meant: a dry run that is misspelt must not be a real
+// one, and of two values one would be ignored.
+func checkQuery(r *http.Request) error {
+	if r.URL.RawQuery == "" || !strings.HasPrefix(r.URL.Path, "/api/v1/") {
+		return nil
+	}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return badRequest("The parameters cannot be read: " + err.Error() + ".")
+	}
+	for name, values := range query {
+		v := values[0]
+		switch {
+		case len(values) > 1:
+			return badRequest("The parameter " + strconv.Quote(name) + " is given more than once.")
+		case name == "limit" && v == "":
+			return badRequest("limit is a number.")
+		case slices.Contains(truths, name) && v != "" && v != "true" && v != "false":
+			return badRequest(name + " is true or false, not " + strconv.Quote(v) + ".")
+		}
+	}
+	return nil
+}
+
+// readJSON reads a request's body, an object, strictly.
 func readJSON(r *http.Request, v any) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return &httpError{http.StatusUnsupportedMediaType, "bad-request", "Send JSON, with Content-Type: application/json."}
 	}
-	dec := json.NewDecoder(r.Body)
+	body := bufio.NewReader(r.Body)
+	if !beginsObject(body) { // null would count as an object without members
+		return badRequest("Send a JSON object.")
+	}
+	dec := json.NewDecoder(body)
 	dec.DisallowUnknownFields()
 	err := dec.Decode(v)
 	if err == nil {
@@ -349,6 +383,20 @@ func readJSON(r *http.Request, v any) error {
 		return err
 	}
 	return badRequest("The JSON cannot be read: " + err.Error() + ".")
+}
+
+// beginsObject looks at the first byte that is no space.
+func beginsObject(r *bufio.Reader) bool {
+	for {
+		b, err := r.ReadByte()
+		switch {
+		case err != nil:
+			return false
+		case b == ' ' || b == '\t' || b == '\r' || b == '\n':
+			continue
+		}
+		return r.UnreadByte() == nil && b == '{'
+	}
 }
 
 func (s *Server) topicDetail(d broker.Destination) (topicDetail, error) {

@@ -483,3 +483,32 @@ func TestSendIsAnsweredAfterCommit(t *testing.T) {
 		}
 	})
 }
+
+// What is neither true nor false is refused: a dry run that is misspelt must not be a real one.
+func TestMisspeltDryRunIsNone(t *testing.T) {
+	r := newRig(t)
+	c := r.basic("alice")
+	c.send("/api/v1/queues/q/messages", `{"body":"x"}`)
+	for _, v := range []string{"1", "yes", "True", "null", "false&dry_run=1"} {
+		for _, x := range [][2]string{{"POST", "/api/v1/queues/q/purge?dry_run="}, {"DELETE", "/api/v1/queues/q?dry_run="}, {"DELETE", "/api/v1/queues/q?force="}, {"GET", "/api/v1/queues/q/messages?body="}} {
+			c.do(x[0], x[1]+v, "", "").must(t, http.StatusBadRequest)
+		}
+	}
+	for _, body := range []string{"null", " null", "[]", "", "5", `"x"`} {
+		c.do("POST", "/api/v1/queues/q/messages", "application/json", body).must(t, http.StatusBadRequest)
+	}
+	c.do("POST", "/api/v1/queues/q/messages", "application/json", " \r\n\t{}").must(t, http.StatusCreated)
+	if q, err := r.b.Queue(broker.Destination{Kind: broker.Queue, Name: "q"}); err != nil || q.Messages != 2 {
+		t.Errorf("%+v %v", q, err)
+	}
+}
+
+// RFC 9110, section 15.5.6.
+func TestMethodNotAllowedSaysWhichAre(t *testing.T) {
+	c := newRig(t).basic("alice")
+	for path, allow := range map[string]string{"/api/v1/overview": "GET, HEAD", "/api/v1/queues/q": "GET, HEAD, PUT, DELETE", "/api/v1/queues/q/purge": "POST"} {
+		if a := c.do("TRACE", path, "", "").must(t, http.StatusMethodNotAllowed); a.header.Get("Allow") != allow {
+			t.Errorf("%s: %q, want %q", path, a.header.Get("Allow"), allow)
+		}
+	}
+}

@@ -33,7 +33,7 @@ var queryParams = map[string][2]string{
 	"name":        {"string", "The whole name"},
 	"sort":        {"string", "A figure of the items; default name"},
 	"order":       {"string", "asc or desc"},
-	"limit":       {"integer", "Most items of a page, 1 to 1000; default 100"},
+	"limit":       {"integer", "Most items of a page; default 100, more than 1000 is 1000"},
 	"cursor":      {"string", "Where to go on: next of the page before"},
 	"history":     {"boolean", "With what happened lately"},
 	"kind":        {"string", "queue or temp-queue, topic or temp-topic; default: whichever is there"},
@@ -174,7 +174,7 @@ func describe() []byte {
 			"schemas": schemas,
 			"securitySchemes": object{
 				"basic":   object{"type": "http", "scheme": "basic"},
-				"session": object{"type": "apiKey", "in": "cookie", "name": "treadmq-…", "description": "The session of the console; each broker has a name of its own for it"},
+				"session": object{"type": "apiKey", "in": "cookie", "name": "treadmq-BROKER", "description": "The session of the console; each broker has a name of its own for it"},
 			},
 		},
 	}
@@ -202,7 +202,7 @@ func operation(rt route, doc apiDoc, schemas object) object {
 	}
 	for _, name := range doc.query {
 		p := queryParams[name]
-		params = append(params, object{"name": name, "in": "query", "required": name == "of", "description": p[1], "schema": object{"type": p[0]}})
+		params = append(params, object{"name": name, "in": "query", "required": name == "of", "description": p[1], "schema": querySchema(name, p[0])})
 	}
 	if params != nil {
 		op["parameters"] = params
@@ -230,6 +230,20 @@ func operation(rt route, doc apiDoc, schemas object) object {
 	}
 	op["responses"] = responses
 	return op
+}
+
+// querySchema says what values a parameter may have, as far as a schema can.
+func querySchema(name, kind string) object {
+	o := object{"type": kind}
+	switch name {
+	case "order":
+		o["enum"] = []string{"", "asc", "desc"}
+	case "kind":
+		o["enum"] = []string{"", "queue", "temp-queue", "topic", "temp-topic", "subscription"}
+	case "limit":
+		o["minimum"] = 1
+	}
+	return o
 }
 
 func content(v any, schemas object) object {
@@ -291,6 +305,9 @@ func structSchema(t reflect.Type, schemas object) object {
 				continue
 			}
 			props[tag] = ref(f.Type, schemas)
+			if o, _ := props[tag].(object); f.Type.Kind() == reflect.Pointer && options == "" && o["type"] != nil {
+				o["type"] = []any{o["type"], "null"}
+			}
 			if options == "" && f.Type.Kind() != reflect.Pointer {
 				required = append(required, tag)
 			}

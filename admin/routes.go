@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/gorilla/mux"
 )
@@ -175,10 +176,23 @@ func (s *Server) router() http.Handler {
 	m.NotFoundHandler = s.serve(route{handle: func(*Server, http.ResponseWriter, *http.Request) error {
 		return &httpError{http.StatusNotFound, "not-found", "There is nothing at this address."}
 	}})
-	m.MethodNotAllowedHandler = s.serve(route{handle: func(*Server, http.ResponseWriter, *http.Request) error {
+	m.MethodNotAllowedHandler = s.serve(route{handle: func(_ *Server, w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", strings.Join(methodsAt(m, r), ", "))
 		return &httpError{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take requests of this method."}
 	}})
 	return m
+}
+
+// methodsAt are the methods that an address takes. RFC 9110, section 15.5.6.
+func methodsAt(m *mux.Router, r *http.Request) (list []string) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		ask := r.Clone(r.Context())
+		ask.Method = method
+		if match := (mux.RouteMatch{}); m.Match(ask, &match) && match.MatchErr == nil {
+			list = append(list, method)
+		}
+	}
+	return list
 }
 
 // serve makes a route a handler: it finds out who asks, checks that they may, and
@@ -207,6 +221,9 @@ func (s *Server) serve(rt route) http.Handler {
 		}
 		if err == nil && s.b == nil && !withoutBroker(rt.path) {
 			err = s.notMaster()
+		}
+		if err == nil {
+			err = checkQuery(r)
 		}
 		if err == nil {
 			err = rt.handle(s, w, r)

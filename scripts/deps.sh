@@ -9,6 +9,7 @@
 #   scripts/deps.sh zookeeper  ZooKeeper and a Java to run it, for the tests of the group
 #   scripts/deps.sh faults     the same, and ip for the network namespaces of a group under faults
 #   scripts/deps.sh clients    STOMP clients and applications: Python, JavaScript, Ruby, PHP, Perl, Java, netcat
+#   scripts/deps.sh api        schemathesis, which tries the API out, and promtool
 #   scripts/deps.sh browser    Chromium and @stomp/stompjs, for the tests of the console and of WebSocket
 #
 # It may be run again and again: what is there is left alone.
@@ -17,11 +18,13 @@ set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 tools=$root/.tools
 staticcheck_version=v0.7.0
+schemathesis_version=4.32.5
 
 client_packages="python3-stomp ruby-stomp php-cli php-stomp libnet-stomp-perl netcat-openbsd default-jdk-headless maven iproute2"
 browser_packages="chromium"
 zookeeper_packages="zookeeper default-jre-headless"
 faults_packages="$zookeeper_packages iproute2"
+api_packages="curl python3-venv"
 
 say() { printf 'deps: %s\n' "$*" >&2; }
 
@@ -129,6 +132,30 @@ browser() {
 	javascript
 }
 
+install_schemathesis() {
+	rm -rf "$tools/schemathesis"
+	python3 -m venv "$tools/schemathesis" && "$tools/schemathesis/bin/pip" install --quiet "schemathesis==$schemathesis_version"
+}
+
+# Of the package prometheus promtool is all that is wanted: not its server, which an
+# installation would start.
+install_promtool() {
+	as_root apt-get update -qq
+	work=$(mktemp -d)
+	(cd "$work" && apt-get download -qq prometheus && dpkg-deb -x prometheus_*.deb .) || return 1
+	mkdir -p "$tools/bin"
+	cp "$work/usr/bin/promtool" "$tools/bin/promtool"
+	rm -rf "$work"
+}
+
+api() {
+	# shellcheck disable=SC2086 # a list of names
+	packages $api_packages
+	have promtool || [ -x "$tools/bin/promtool" ] || install_promtool
+	[ -x "$tools/schemathesis/bin/st" ] || rm -f "$tools/stamps/schemathesis"
+	once schemathesis "$schemathesis_version $(python3 --version) $tools" install_schemathesis
+}
+
 zookeeper() {
 	# shellcheck disable=SC2086 # a list of names
 	packages $zookeeper_packages
@@ -139,10 +166,10 @@ faults() {
 	packages $faults_packages
 }
 
-[ $# -gt 0 ] || set -- check unit faults clients browser
+[ $# -gt 0 ] || set -- check unit faults api clients browser
 for what in "$@"; do
 	case $what in
-	check | unit | zookeeper | faults | clients | browser) "$what" ;;
-	*) fail "unknown part: $what (known: check unit zookeeper faults clients browser)" ;;
+	check | unit | zookeeper | faults | api | clients | browser) "$what" ;;
+	*) fail "unknown part: $what (known: check unit zookeeper faults api clients browser)" ;;
 	esac
 done
