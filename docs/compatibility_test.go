@@ -169,3 +169,25 @@ func clientSteps(t *testing.T) map[string][]string {
 	}
 	return all
 }
+
+// TestClusterRules: the tests that docs/cluster.md names exist where it says.
+func TestClusterRules(t *testing.T) {
+	named := regexp.MustCompile("`([a-z/]+)` `(Test\\w+)`")
+	n := 0
+	for _, m := range named.FindAllStringSubmatch(read(t, "docs/cluster.md"), -1) {
+		n++
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(m[1]), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(files, func(file string) bool {
+			text, err := os.ReadFile(file)
+			return err == nil && strings.Contains(string(text), "\nfunc "+m[2]+"(t *testing.T) {")
+		}) {
+			t.Errorf("there is no %s in %s", m[2], m[1])
+		}
+	}
+	if n < 10 {
+		t.Errorf("only %d tests are named", n)
+	}
+}

@@ -351,15 +351,38 @@ func TestReseed(t *testing.T) {
 	}
 }
 
-// Without a quorum of the old voters the lost ones make room for empty nodes.
+// Without a quorum of the old voters the lost ones go with their places: empty nodes in them
+// would be a quorum that holds nothing.
 func TestReseedFromAMinority(t *testing.T) {
 	m := meta(7)
 	m.Replicas, m.Voters, m.Feature = 3, register(7, "").Voters, 1
 	n := startNode(t, "a", m, logTo(100, store.EpochStart{Epoch: 7}))
 	n.do(ViewSeen{1, &View{}})
 	n.do(Order{1, Reseed{Lost: []NodeID{"b", "c"}}})
-	if r := mustFind[Change](n).Register; len(r.Voters) != 1 || r.Voters[0].ID != "a" || r.Replicas != 3 {
+	if r := mustFind[Change](n).Register; len(r.Voters) != 1 || r.Voters[0].ID != "a" || r.Replicas != 1 {
 		t.Fatalf("%+v", r)
+	}
+}
+
+// A node with data of no group founds one by an operator's word, alone, and takes part in it.
+func TestReseedFromAStoreThatStoodAlone(t *testing.T) {
+	n := startNode(t, "a", Meta{}, logTo(100, store.EpochStart{Epoch: 3}))
+	n.do(ViewSeen{1, &View{}})
+	n.do(Order{1, Reseed{}})
+	c := mustFind[Change](n)
+	if r := c.Register; len(r.Voters) != 1 || r.Voters[0].ID != "a" || r.Replicas != 1 || r.Epoch != 4 {
+		t.Fatalf("%+v", r)
+	}
+	n.do(Answered{Op: c.Op, Outcome: coord.Done})
+	n.do(ViewSeen{1, &View{Register: c.Register, Version: 1, Members: []Member{{ID: "a"}}}})
+	if n.core.refusal.on {
+		t.Errorf("it refuses the group that it made: %s", n.core.refusal.why)
+	}
+	other := *c.Register
+	other.Voters = []Voter{{ID: "b"}}
+	n.do(ViewSeen{1, &View{Register: &other, Version: 2}})
+	if !n.core.refusal.on && n.core.meta.Cluster == "" {
+		t.Error("it takes part in a group that its data do not belong to")
 	}
 }
 

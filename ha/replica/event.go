@@ -150,7 +150,7 @@ type (
 	Elect struct{}
 	// Reseed makes the register anew after the coordination service lost it. All
 	// voters must be present but those that are Lost, and what only they held is gone. When a
-	// quorum is lost, the lost ones have no vote any more.
+	// quorum is lost, the lost ones have no place any more.
 	Reseed struct{ Lost []NodeID }
 )
 

@@ -57,7 +57,7 @@ func (c *Core) foreign(v *View) string {
 		return fmt.Sprintf("the register belongs to the group %q of the broker %q: check zkPath and brokerName", r.Group, r.BrokerName)
 	case m.Cluster != "" && r.Cluster != m.Cluster:
 		return fmt.Sprintf("the register belongs to cluster %s, this node's data to %s: check zkPath and the data folder", r.Cluster, m.Cluster)
-	case m.Cluster == "" && c.log.End != 0:
+	case m.Cluster == "" && c.log.End != 0 && r.Voter(c.cfg.ID) == nil: // its own, if a reseed made it
 		return "this node's data belongs to no group: start with an empty folder, or reseed a group from it"
 	case r.Epoch < m.Promised:
 		return "the register is older than what this node has promised: if the coordination service lost its data, reseed the group"
@@ -140,7 +140,9 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 		if v.Register != nil || v.Invalid != "" {
 			return Register{}, "another group's register is there: give an empty zkPath"
 		}
-		return c.founding(max(m.Promised, c.log.Epochs.Last()) + 1), ""
+		r := c.founding(max(m.Promised, c.log.Epochs.Last()) + 1)
+		r.Replicas = 1 // others are added when this node is master: see remaining
+		return r, ""
 	case v.Register != nil && (v.Register.Cluster == m.Cluster) && v.Register.Epoch >= m.Promised:
 		return Register{}, c.refusal.why
 	}
@@ -168,17 +170,19 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 	if v.Register != nil {
 		highest = max(highest, v.Register.Epoch)
 	}
-	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: m.Replicas,
-		Feature: m.Feature, Epoch: highest + reseedGap, Voters: remaining(m, lost)}, ""
+	voters, replicas := remaining(m, lost)
+	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: replicas,
+		Feature: m.Feature, Epoch: highest + reseedGap, Voters: voters}, ""
 }
 
-// remaining are the voters of a register that is made anew. Those that are lost stay while
-// the others are a quorum without them; else they go, so that empty nodes can take
-// their places: what was only on them is gone anyway.
-func remaining(m *Meta, lost []NodeID) []Voter {
+// remaining are the voters and places of a register that is made anew. Those that are lost
+// stay while the others are a quorum without them. Else they go, and their places with
+// them: empty nodes that took the places could elect one of themselves, without what is
+// left. An operator adds them when there is a master.
+func remaining(m *Meta, lost []NodeID) ([]Voter, int) {
 	rest := slices.DeleteFunc(slices.Clone(m.Voters), func(v Voter) bool { return slices.Contains(lost, v.ID) })
 	if len(rest) < m.Replicas/2+1 {
-		return rest
+		return rest, len(rest)
 	}
-	return slices.Clone(m.Voters)
+	return slices.Clone(m.Voters), m.Replicas
 }

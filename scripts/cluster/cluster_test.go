@@ -10,11 +10,13 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"treadmq/scripts/internal/brokerproc"
 	"treadmq/scripts/internal/group"
 )
 
@@ -291,14 +293,7 @@ func TestFromTheLastDisk(t *testing.T) {
 			}
 		}
 	}
-	z := r.ZooKeeper.Servers[0]
-	z.Kill()
-	if err := os.RemoveAll(filepath.Join(r.opt.Dir, "zookeeper-1", "data", "version-2")); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	r.wipeZooKeeper()
 	r.start(last)
 	r.await(last, "refusing")
 	eventually(t, "an alarm that tells what to do", func() bool {
@@ -308,14 +303,75 @@ func TestFromTheLastDisk(t *testing.T) {
 		t.Errorf("a reseed that forgets a member: %s", o.stderr)
 	}
 	r.at(last, "cluster", "reseed", "--yes", "--lost", r.Members[1].Name, "--lost", r.Members[2].Name).want(t, 0)
-	r.start(r.Members[1])
-	if m := r.master(); m != last {
-		t.Errorf("%s is master, on an empty disk", m.Name)
-	}
-	r.start(r.Members[2])
-	r.await(r.Members[2], "follower")
+	r.joinEmpty(last)
 	if o := r.run("recv", "saved", "-n", "1", "-o", "raw").want(t, 0); strings.TrimSpace(o.stdout) != "on all disks" {
 		t.Errorf("received %q", o.stdout)
+	}
+}
+
+// The store of a broker that stood alone becomes that of a group.
+func TestFromABrokerAlone(t *testing.T) {
+	alone, err := brokerproc.Start(brokerproc.Options{Binary: binary, Dir: filepath.Join(t.TempDir(), "alone"), Set: []string{"brokerName=cluster"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := exec.Command(binary, "send", "old", "-b", "from before", "--url", "tcp://"+alone.Addr())
+	if out, err := send.CombinedOutput(); err != nil {
+		t.Fatalf("%v %s", err, out)
+	}
+	if err := alone.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t) // for its configurations: the group is made anew on other data
+	for _, m := range r.Members {
+		m.Kill()
+		if err := os.RemoveAll(filepath.Join(m.Dir, "data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wipeZooKeeper()
+	first := r.Members[0]
+	if err := os.CopyFS(filepath.Join(first.Dir, "data", "replicated"), os.DirFS(filepath.Join(alone.Data(), "store"))); err != nil {
+		t.Fatal(err)
+	}
+	r.start(first)
+	r.await(first, "refusing")
+	r.at(first, "cluster", "reseed", "--yes").want(t, 0)
+	r.joinEmpty(first)
+	if o := r.run("recv", "old", "-n", "1", "-o", "raw").want(t, 0); strings.TrimSpace(o.stdout) != "from before" {
+		t.Errorf("received %q", o.stdout)
+	}
+}
+
+// joinEmpty starts the others on their empty disks and gives them their votes.
+func (r *rig) joinEmpty(first *group.Member) {
+	r.t.Helper()
+	add := []string{"cluster", "add"}
+	for _, m := range r.others(first) {
+		r.start(m)
+		r.await(m, "learner")
+		add = append(add, m.Name)
+	}
+	if m := r.master(); m != first {
+		r.t.Errorf("%s is master, on an empty disk", m.Name)
+	}
+	r.at(first, add...).want(r.t, 0)
+	if s := r.status(first); s.Replicas != 3 || s.Quorum != 2 {
+		r.t.Errorf("after the others were added: %+v", s)
+	}
+	r.at(first, "cluster", "handover").want(r.t, 0)
+}
+
+// wipeZooKeeper takes ZooKeeper's data away.
+func (r *rig) wipeZooKeeper() {
+	r.t.Helper()
+	z := r.ZooKeeper.Servers[0]
+	z.Kill()
+	if err := os.RemoveAll(filepath.Join(r.opt.Dir, "zookeeper-1", "data", "version-2")); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := z.Run(r.t.Context()); err != nil {
+		r.t.Fatal(err)
 	}
 }
 
