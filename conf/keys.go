@@ -86,7 +86,7 @@ func logKeys() []key {
 
 func stompKeys() []key {
 	return []key{
-		{"stomp.listen", "Addresses to listen on, as host:port. An empty host means every interface. Port 0 takes a free one. Behind it may stand what is to differ on this listener: host:port?dialect=rabbitmq&webSocket=false&pathSeparatorAlias=/.",
+		{"stomp.listen", "Addresses to listen on, as host:port. An empty host means every interface. Port 0 takes a free one. Behind it may stand what is to differ on this listener: host:port?dialect=rabbitmq&webSocket=false&pathSeparatorAlias=/&proxyProtocol=false. With proxyProtocol=true the listener takes connections from proxies only that say who their client is (PROXY protocol, versions 1 and 2); let nobody else reach it.",
 			func(c *Config) value { return list(&c.Stomp.Listen, checkListener) }},
 		{"stomp.dialect", "Whose rules hold where brokers contradict each other: activemq, rabbitmq, artemis or apollo. See stomp.md for what differs. A reload takes effect for new connections.",
 			func(c *Config) value { return word(&c.Stomp.Dialect, dialects()...) }},

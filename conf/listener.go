@@ -16,6 +16,7 @@ type Listener struct {
 	WebSocket bool
 	// PathSeparator stands for the dot in destination names; empty: nothing does.
 	PathSeparator string
+	ProxyProtocol bool
 }
 
 func dialects() []string { return []string{"activemq", "rabbitmq", "artemis", "apollo"} }
@@ -63,8 +64,10 @@ func (l *Listener) set(name, value string) (err error) {
 		l.WebSocket, err = parseBool(value)
 	case "pathSeparatorAlias":
 		l.PathSeparator, err = value, checkSeparator(value)
+	case "proxyProtocol":
+		l.ProxyProtocol, err = parseBool(value)
 	default:
-		return fmt.Errorf("a listener has no option %q: it has dialect, webSocket and pathSeparatorAlias", name)
+		return fmt.Errorf("a listener has no option %q: it has dialect, webSocket, pathSeparatorAlias and proxyProtocol", name)
 	}
 	return err
 }

@@ -114,7 +114,7 @@ func (srv *Server) admit(s *session) *fault {
 		return protocolFault(broker.CodeClosing, "shutting down", "the broker is shutting down; connect again later")
 	case len(srv.sessions) >= srv.opts.MaxConnections:
 		return protocolFault(broker.CodeLimit, "too many connections", "the broker has %d connections, the most allowed; try again later", len(srv.sessions))
-	case perAddr > 0 && srv.byAddr[addr] >= perAddr:
+	case perAddr > 0 && srv.byAddr[addr] >= perAddr && !s.listener.ProxyProtocol: // the proxy's own address does not count
 		return protocolFault(broker.CodeLimit, "too many connections", "%v has %d connections, the most allowed for one address", addr, perAddr)
 	}
 	srv.sessions[s] = struct{}{}
@@ -128,9 +128,7 @@ func (srv *Server) dismiss(s *session) {
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	delete(srv.sessions, s)
-	if srv.byAddr[addr]--; srv.byAddr[addr] == 0 {
-		delete(srv.byAddr, addr)
-	}
+	srv.uncount(addr)
 	srv.gone.Broadcast()
 }
 

@@ -54,6 +54,9 @@ type ListenerOptions struct {
 	// Origins of web pages that may connect by WebSocket besides those of the same host: "https://shop.example.com",
 	// with * for any part of it, or "*" alone for all.
 	Origins []string
+	// ProxyProtocol takes clients from a proxy that says who they are before their own bytes, and nobody else: PROXY
+	// protocol, version 1 or 2. Whoever can connect to such a listener can claim any address.
+	ProxyProtocol bool
 	// Compress offers permessage-deflate to clients of WebSocket, for messages of 512 bytes and more. RFC 7692.
 	Compress bool
 }

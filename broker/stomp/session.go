@@ -81,7 +81,7 @@ func newSession(srv *Server, listener ListenerOptions, nc net.Conn) *session {
 // serve is the session's whole life.
 func (s *session) serve() {
 	s.deadline = time.Now().Add(s.srv.opts.ConnectTimeout)
-	if !s.sniff() {
+	if s.listener.ProxyProtocol && !s.proxied() || !s.sniff() {
 		return
 	}
 	s.frames = frame.NewReader(s, frame.ReaderOptions{
