@@ -57,7 +57,7 @@ type Part uint8
 
 // Parts.
 const (
-	PartList    Part = iota + 1 // the segments: first position, length and checksum of each
+	PartList    Part = iota + 1 // the segments: first position and end of each, u64
 	PartSegment                 // bytes of one segment
 	PartIndex                   // keys and values of the index, in order
 )
