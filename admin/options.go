@@ -86,6 +86,9 @@ type BrokerInfo struct {
 	Role      string // "alone", or that of a member of a group: see ClusterStatus
 	DataDir   string
 	Listeners []Listener
+	// WeakUsers have passwords that can be read or guessed, while others than this
+	// machine can reach the broker. Every page warns of them.
+	WeakUsers []string
 }
 
 // Options shape a Server. Fields that are zero mean their default.

@@ -63,6 +63,11 @@ func (n *node) refreshUsers() {
 		return
 	}
 	n.authorize()
+	n.reportWeak()
+	n.state.Warnings = n.warnings()
+	if err := n.state.write(); err != nil {
+		n.log.Warn("the run file cannot be written, so the status is that of before", "err", err)
+	}
 	gone := map[string]bool{}
 	for _, u := range before {
 		if _, still := n.users.realm.Lookup(u.Name); !still {

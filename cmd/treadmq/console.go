@@ -94,6 +94,9 @@ func (n *node) info() admin.BrokerInfo {
 	if n.cfg.Replicated.Enabled {
 		i.Role = n.member.role()
 	}
+	for _, w := range n.weakUsers() {
+		i.WeakUsers = append(i.WeakUsers, w.User)
+	}
 	if s := n.current.Load(); s != nil {
 		for _, a := range s.addresses() {
 			i.Listeners = append(i.Listeners, admin.Listener{Name: "stomp", Address: a, TLS: n.tls != nil})

@@ -126,7 +126,7 @@ Exit codes: 0 done, 1 failed, 64 wrong usage, 65 bad data, 66 no input,
 	addAll(root, groupClient, newSendCommand(), newRecvCommand(), newBrowseCommand(),
 		newQueueCommand(), newTopicCommand(), newSubCommand(), newSchedCommand(), newMoveCommand(),
 		newCopyCommand(), newDLQCommand(), newTrashCommand(), newConnCommand(), newClusterCommand(), newBenchCommand(), newCheckCommand())
-	addAll(root, groupOffline, newConfigCommand(), newRealmCommand(), newStoreCommand())
+	addAll(root, groupOffline, newConfigCommand(), newRealmCommand(), newUserCommand(), newStoreCommand())
 	addAll(root, groupOther, newVersionCommand(), newManCommand())
 	root.AddCommand(newActiveMQCommands()...)
 	root.InitDefaultCompletionCmd()

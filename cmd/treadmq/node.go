@@ -180,6 +180,7 @@ func (n *node) serve(running *sync.WaitGroup, what string, run func() error) {
 // announce tells people and the service manager that the broker runs: clients are
 // taken, or this member takes part in its group.
 func (n *node) announce() error {
+	n.state.Warnings = n.warnings()
 	if err := n.state.write(); err != nil {
 		return exitError(73, "the run file cannot be written: %v", err)
 	}

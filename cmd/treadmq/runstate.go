@@ -24,6 +24,8 @@ type runState struct {
 	Console string   `json:"console,omitempty"`
 	// Replication is the address of a group member's replication port. It takes clients on Stomp while it is master.
 	Replication string `json:"replication,omitempty"`
+	// Warnings are what somebody should change soon, in words.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func (s *runState) path() string { return filepath.Join(s.Data, runFile) }
@@ -56,6 +58,9 @@ func (s *runState) print(w *os.File) {
 	}
 	fmt.Fprintf(w, "data     %s\n", s.Data)
 	fmt.Fprintf(w, "pid      %d\n", s.PID)
+	for _, text := range s.Warnings {
+		fmt.Fprintf(w, "warning  %s\n", text)
+	}
 }
 
 // readRunState returns the run file of a data folder and whether its process

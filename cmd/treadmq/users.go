@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"treadmq/conf"
@@ -81,12 +82,32 @@ func (n *node) openUsers() error {
 	}
 	n.users = &users{realm: r, throttle: realm.NewThrottle(), limit: n.cfg.Stomp.ConnectTimeout}
 	reportRealm(r, n.log)
-	if !n.onlyLoopback() {
-		for _, w := range r.Weak() {
-			n.log.Warn("a weak password is in use on an address that others can reach", "user", w.User, "line", w.Line, "why", w.Text)
-		}
-	}
+	n.reportWeak()
 	return nil
+}
+
+// weakUsers are the entries whose password can be read or guessed, while others than this
+// machine can reach the broker: then it matters.
+func (n *node) weakUsers() []realm.Weakness {
+	if n.onlyLoopback() {
+		return nil
+	}
+	return slices.DeleteFunc(n.users.realm.Weak(), func(w realm.Weakness) bool { return w.User == "" })
+}
+
+func (n *node) reportWeak() {
+	for _, w := range n.weakUsers() {
+		n.log.Warn("a weak password is in use on an address that others can reach", "user", w.User, "line", w.Line, "why", w.Text)
+	}
+}
+
+// warnings are for who asks for the status. They name no users: the run file is everybody's.
+func (n *node) warnings() []string {
+	weak := n.weakUsers()
+	if len(weak) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("others can reach this broker, and %s can be read or guessed; see treadmq realm check %s", plural(len(weak), "password"), n.cfg.Realm)}
 }
 
 func (n *node) onlyLoopback() bool {
