@@ -1,3 +1,5 @@
+//go:build unix
+
 // Package scripts_test runs treadmq.sh as an operator does.
 package scripts_test
 
