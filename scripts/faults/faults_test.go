@@ -296,7 +296,7 @@ func (r *play) judge() {
 		r.t.Errorf("%d violations:\n%s", n, strings.Join(v.Faults[:min(n, maxShown)], "\n"))
 	}
 	if !r.t.Failed() && !linearizable(r.tokens.swaps) {
-		r.t.Errorf("the token's history is not linearizable: %v", r.tokens.swaps)
+		r.t.Errorf("the token's history is not linearizable: %v", happened(r.tokens.swaps))
 	}
 	for _, m := range r.w.members {
 		for _, problem := range append(m.surprises(), m.panics()...) {
