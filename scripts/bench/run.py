@@ -4,11 +4,15 @@ work of a durable STOMP queue (parse, group commit, deliver, nothing else). Both
 in turn, several rounds, on this machine; the ratio of each round is what counts.
 
     scripts/bench/run.py [--rounds 5] [--only p2p,one] [--deep] [--floor DIR] [--messages 200000]
+    scripts/bench/run.py --cluster [--rounds 3]
     scripts/bench/run.py --against OTHER/treadmq [--rounds 5] [--only p2p,topic]
 
 --floor is the folder with the floor's Go source (default ../shared/bench/limit; without
 it the loads are run on TreadMQ alone). --deep adds 10 million queued messages, one old
 message behind a million, and 10,000 idle connections: some minutes.
+
+--cluster measures a replicated group of three brokers beside a single one, in turn:
+go run ./scripts/bench/group throughput. The time of a failover is the same program's.
 
 --against measures what a change costs: the same loads on another build of TreadMQ, in
 turn, and the broker's CPU per message of this build as a ratio of the other's: the geometric
@@ -256,10 +260,14 @@ def main():
     p.add_argument("--deep", action="store_true")
     p.add_argument("--floor", default=os.path.join(ROOT, "..", "shared", "bench", "limit"))
     p.add_argument("--against", metavar="BINARY")
+    p.add_argument("--cluster", action="store_true")
     args = p.parse_args()
     BIN = os.path.join(ROOT, "bin", "treadmq")
     if not os.path.exists(BIN):
         sys.exit("bin/treadmq is not there: run make build first")
+    if args.cluster:
+        sys.exit(subprocess.call(["go", "run", "./scripts/bench/group", "throughput", "--rounds", str(args.rounds),
+                                  "--messages", str(args.messages)], cwd=ROOT))
     work = tempfile.mkdtemp(prefix="treadmq-bench-")
     try:
         print(f"# {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {subprocess.run([BIN, 'version'], stdout=subprocess.PIPE, text=True).stdout.splitlines()[0]}")

@@ -305,8 +305,14 @@ func (r *play) judge() {
 	}
 }
 
-// keep writes the history beside the logs.
+// keep writes the history beside the logs, and copies what is on the disks, which are in memory.
 func (r *play) keep() {
+	for _, m := range r.w.members {
+		m.kill()
+		if err := run("cp", "-r", m.disk(), filepath.Join(m.dir, "kept")); err != nil {
+			r.t.Log(err)
+		}
+	}
 	f, err := os.Create(filepath.Join(r.dir, "history.jsonl"))
 	if err == nil {
 		defer f.Close()

@@ -151,8 +151,35 @@ func (m *member) stop() error {
 	}
 }
 
-func (m *member) pause()  { m.signal(syscall.SIGSTOP, false) }
+// pause stops the process and waits until all its threads stand still.
+func (m *member) pause() {
+	m.signal(syscall.SIGSTOP, false)
+	for m.there() && !m.stands() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
 func (m *member) resume() { m.signal(syscall.SIGCONT, false) }
+
+// stands says whether all threads are stopped, or gone.
+func (m *member) stands() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cmd == nil {
+		return true
+	}
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		return true
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if err == nil && !strings.HasPrefix(string(text[strings.LastIndexByte(string(text), ')')+1:]), " T") {
+			return false
+		}
+	}
+	return true
+}
 
 // runs says whether the process is there, and not paused.
 func (m *member) runs() bool {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"treadmq/admin"
 	"treadmq/ha/zk/zktest"
 	"treadmq/scripts/internal/history"
@@ -92,10 +94,11 @@ func (w *world) settings(m *member) []string {
 	return args
 }
 
-// close ends all processes and removes the machines.
+// close ends all processes and removes the machines and their disks.
 func (w *world) close() {
 	for _, m := range w.members {
 		m.kill()
+		_ = unix.Unmount(m.disk(), unix.MNT_DETACH) // it goes with our own namespace at the latest
 	}
 	if w.zk != nil {
 		w.zk.Close()

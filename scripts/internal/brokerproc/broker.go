@@ -269,3 +269,6 @@ func (t *tail) String() string {
 	defer t.mu.Unlock()
 	return t.buf.String()
 }
+
+// Pid is the process of the present life.
+func (b *Broker) Pid() int { return b.cmd.Process.Pid }

@@ -35,6 +35,8 @@ type Options struct {
 	// Ports gives the ports of the i-th member, from 0. nil = free ones.
 	Ports func(i int) (stomp, console, replication int)
 	Set   []string // key=value settings of all members
+	// TickTime is ZooKeeper's unit of time, see zktest.Options: sessions last 2 to 20 of them.
+	TickTime time.Duration
 }
 
 // Group is a ZooKeeper and the members.
@@ -65,7 +67,7 @@ func Start(ctx context.Context, o Options) (*Group, error) {
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	z, err := zktest.Start(ctx, zktest.Options{Dir: o.Dir})
+	z, err := zktest.Start(ctx, zktest.Options{Dir: o.Dir, TickTime: o.TickTime})
 	if err != nil {
 		return nil, err
 	}

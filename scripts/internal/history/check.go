@@ -57,13 +57,13 @@ type checker struct {
 	txs      map[int]*transaction
 	last     map[Key]int // per producer and queue (Seq 0): highest number of a first delivery
 	newest   map[string]uint64
-	lost     map[string][]time.Duration // per queue: when a consumer lost its connection
+	lost     map[string][]raised // per queue: when a consumer lost its connection, and the epoch of its broker
 	fence    []raised
 	stale    int
 	found    []string
 }
 
-// raised is a moment from which on receipts of an epoch had been seen.
+// raised is a moment, such as that from which on receipts of an epoch had been seen.
 type raised struct {
 	at    time.Duration
 	epoch uint64
@@ -87,7 +87,8 @@ type Verdict struct {
 //   - after ack: nothing is delivered after the receipt of its ACK, unless by a broker of an older epoch. A message that
 //     was sent again may be there twice, under two message-ids: then this and redelivered:true are about each of them.
 //   - torn: of a transaction all is delivered, or nothing.
-//   - order: first deliveries of a producer's messages come in its order.
+//   - order: first deliveries of a producer's messages come in its order, but for what comes again because a consumer
+//     left a broker that had another one already.
 //   - unflagged, flagged: every further delivery says redelivered:true. A first one does not, unless the epoch changed
 //     since the message was sent, or a consumer of its queue lost its connection.
 //   - fenced: nothing begun after a receipt of an epoch is receipted by an older epoch.
@@ -96,11 +97,11 @@ type Verdict struct {
 func Check(events []Event, single func(queue string) bool) Verdict {
 	c := &checker{
 		single: single, messages: map[Key]*message{}, txs: map[int]*transaction{}, last: map[Key]int{},
-		newest: map[string]uint64{}, lost: map[string][]time.Duration{},
+		newest: map[string]uint64{}, lost: map[string][]raised{},
 	}
 	for i := range events {
 		if e := &events[i]; e.Kind == Lost {
-			c.lost[e.Key.Queue] = append(c.lost[e.Key.Queue], e.At)
+			c.lost[e.Key.Queue] = append(c.lost[e.Key.Queue], raised{e.At, e.Epoch})
 		}
 	}
 	for i := range events {
@@ -204,10 +205,10 @@ func (c *checker) delivered(e *Event, m *message) {
 	if m.delivered > 1 {
 		return
 	}
-	if e.Redelivered && m.sent.Epoch == e.Epoch && !c.lostIn(e.Key.Queue, m.sent.At, e.At+settleTime) {
+	if e.Redelivered && m.sent.Epoch == e.Epoch && !c.lostIn(e.Key.Queue, m.sent.At, e.At+settleTime, 0) {
 		c.fault("flagged: the first delivery of %v says redelivered:true, and nothing happened to its broker or consumers", e.Key)
 	}
-	if stale || !c.single(e.Key.Queue) {
+	if stale || !c.single(e.Key.Queue) || e.Redelivered && c.lostIn(e.Key.Queue, m.sent.At, e.At, e.Epoch) {
 		return
 	}
 	of := Key{Producer: e.Key.Producer, Queue: e.Key.Queue}
@@ -234,11 +235,15 @@ func (c *checker) again(e *Event, k *copy) {
 	k.last = *e
 }
 
-// lostIn says whether a consumer of the queue lost its connection within a time.
-func (c *checker) lostIn(queue string, from, to time.Duration) bool {
-	l := c.lost[queue]
-	i := sort.Search(len(l), func(i int) bool { return l[i] >= from })
-	return i < len(l) && l[i] <= to
+// lostIn says whether a consumer of the queue lost its connection within a time: to a broker of that epoch, or with
+// 0 to any.
+func (c *checker) lostIn(queue string, from, to time.Duration, epoch uint64) bool {
+	for _, l := range c.lost[queue] {
+		if l.at >= from && l.at <= to && (epoch == 0 || l.epoch == epoch) {
+			return true
+		}
+	}
+	return false
 }
 
 // end checks what can be told only when all is over.

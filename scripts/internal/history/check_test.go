@@ -86,6 +86,9 @@ func TestViolations(t *testing.T) {
 		{"a message of an aborted transaction", "uncommitted: message 5", add(Event{Kind: Delivered, Key: key(5), Epoch: 2})},
 		{"half of a transaction of unknown outcome", "torn: 1 of the 2 messages of transaction 9", add(Event{Kind: Delivered, Key: key(10), Epoch: 2})},
 		{"two messages in the wrong order", "order: message 7", add(Event{Kind: Delivered, Key: key(7), Epoch: 2})},
+		{"two messages in the wrong order after a new epoch", "order: message 7", func(l []Event) []Event {
+			return append(l, Event{Kind: Lost, Key: Key{Queue: "q"}, Epoch: 1}, Event{Kind: Delivered, Key: key(7), Epoch: 2, Redelivered: true})
+		}},
 		{"a second delivery without the flag", "unflagged: delivery 2 of message 2", change(Delivered, key(2), 2, func(e *Event) { e.Redelivered = false })},
 		{"the flag on a first delivery", "flagged: the first delivery of message 8", change(Delivered, key(8), 1, func(e *Event) { e.Redelivered = true })},
 		{"a body with a wrong checksum", "garbled: checksum", add(Event{Kind: Garbled, Note: "checksum"})},
@@ -159,8 +162,9 @@ func TestDeposed(t *testing.T) {
 		Event{Kind: Delivered, Key: Key{1, 4, "other"}, Epoch: 1},
 		Event{Kind: Receipted, Key: key(8), Epoch: 3, At: 10, Began: 5},
 		Event{Kind: Acked, Key: key(8), Epoch: 2, At: 30, Began: 9},
-		Event{Kind: Sent, Key: key(20), Epoch: 3, At: 40}, Event{Kind: Lost, Key: Key{Queue: "q"}, At: 42},
-		Event{Kind: Delivered, Key: key(20), Epoch: 3, At: 41, Redelivered: true},
+		Event{Kind: Sent, Key: key(20), Epoch: 3, At: 40}, Event{Kind: Sent, Key: key(21), Epoch: 3, At: 40},
+		Event{Kind: Lost, Key: Key{Queue: "q"}, At: 42, Epoch: 3}, Event{Kind: Delivered, Key: key(21), Epoch: 3, At: 42},
+		Event{Kind: Delivered, Key: key(20), Epoch: 3, At: 43, Redelivered: true}, // its consumer had left with it
 	)
 	v := Check(copies(l, 2), onlyQ)
 	if len(v.Faults) > 0 || v.Stale != 1 {
