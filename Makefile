@@ -6,7 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 export CGO_ENABLED ?= 0
 export PATH := $(CURDIR)/.tools/bin:$(PATH)
 
-.PHONY: help build run test unit check cluster cluster-demo cluster-test clients browser api-fuzz crash-short crash faults-short faults sim-short sim fuzz bench dist clean
+.PHONY: help build run test unit check cluster cluster-demo cluster-test clients browser api-fuzz crash-short crash faults-short faults sim-short sim fuzz bench bench-group dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | sort | expand -t 14
@@ -85,6 +85,11 @@ faults: build ## 200 rounds of faults on a group of three brokers under load; FA
 browser: ## the console, and STOMP over WebSocket, in a real Chromium
 	scripts/deps.sh browser
 	cd webui/e2e && go test -count=1 -timeout 10m ./...
+
+bench-group: build ## a group of three brokers: time of a failover, throughput beside a single broker
+	scripts/deps.sh faults
+	go run ./scripts/bench/group failover
+	go run ./scripts/bench/group throughput
 
 bench: build ## the same loads on TreadMQ and on the floor, as ratios
 	scripts/bench/run.py
