@@ -34,7 +34,7 @@ func (s *Server) check(r *http.Request, name, password string) (User, bool, erro
 	}
 }
 
-// identify finds out who asks: by HTTP Basic in the API, else by the session.
+// identify finds out who asks: by HTTP Basic or a token in the API, else by the session.
 func (s *Server) identify(r *http.Request, need permission) (*http.Request, error) {
 	if name, password, given := r.BasicAuth(); given && need != permPublic && isAPI(r) {
 		u, ok, err := s.check(r, name, password)
@@ -43,6 +43,14 @@ func (s *Server) identify(r *http.Request, need permission) (*http.Request, erro
 		}
 		if !ok {
 			s.audit(withUser(r, User{Name: name}), "login", "api", errBadLogin)
+			return r, nil
+		}
+		return withUser(r, u), nil
+	}
+	if secret, given := bearer(r); given && need != permPublic && isAPI(r) {
+		u, ok := s.opt.Tokens.user(secret, s.opt.Now())
+		if !ok {
+			s.audit(r, "login", "token", errBadToken)
 			return r, nil
 		}
 		return withUser(r, u), nil
@@ -61,6 +69,14 @@ func (s *Server) identify(r *http.Request, need permission) (*http.Request, erro
 	return withUser(r, u), nil
 }
 
+// bearer is the token of a request (RFC 6750, 2.1).
+func bearer(r *http.Request) (secret string, given bool) {
+	scheme, secret, given := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(secret), given && strings.EqualFold(scheme, "Bearer")
+}
+
+var errBadToken = &httpError{http.StatusUnauthorized, "not-authorized", "The token is wrong, has expired, or was revoked."}
+
 var errBadLogin = &httpError{http.StatusUnauthorized, "not-authorized", "User name or password is wrong."}
 
 // askLogin answers somebody who is not logged in.
@@ -69,8 +85,10 @@ func (s *Server) askLogin(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Sec-Fetch-Mode") == "" { // a browser would show a dialog of its own
 			w.Header().Set("WWW-Authenticate", `Basic realm="TreadMQ", charset="UTF-8"`)
 		}
-		err := &httpError{http.StatusUnauthorized, "not-authorized", "Log in: by HTTP Basic or with the console's session."}
-		if r.Header.Get("Authorization") != "" {
+		err := &httpError{http.StatusUnauthorized, "not-authorized", "Log in: by HTTP Basic, with a token, or with the console's session."}
+		if _, given := bearer(r); given {
+			err = errBadToken
+		} else if r.Header.Get("Authorization") != "" {
 			err = errBadLogin
 		}
 		writeProblem(w, problemOf(err))

@@ -104,14 +104,17 @@ var apiDocs = map[string]apiDoc{
 	"POST /api/v1/cluster/elect":    {summary: "Start an election", out: ClusterStatus{}},
 	"POST /api/v1/cluster/reseed":   {summary: "Make the group's register in ZooKeeper anew after ZooKeeper lost it", in: reseedBody{}, out: ClusterStatus{}},
 
-	"GET /api/v1/policies":     {summary: "The rules of the configuration", out: items[PolicyRule]{}},
-	"GET /api/v1/config":       {summary: "The keys of the configuration and where they come from, without secrets", out: items[ConfigEntry]{}},
-	"GET /api/v1/users":        {summary: "Users of the realm, without passwords", out: usersView{}},
-	"GET /api/v1/roles":        {summary: "Roles and what they may", out: items[roleView]{}},
-	"GET /api/v1/audit":        {summary: "The latest changes, newest first", query: []string{"limit"}, out: items[auditEntry]{}},
-	"GET /api/v1/jobs":         {summary: "Bulk actions under way and ended, newest first", out: items[jobView]{}},
-	"GET /api/v1/jobs/{id}":    {summary: "One bulk action", out: jobView{}},
-	"DELETE /api/v1/jobs/{id}": {summary: "Cancel a bulk action; what it has done stays done", out: jobView{}},
+	"GET /api/v1/policies":       {summary: "The rules of the configuration", out: items[PolicyRule]{}},
+	"GET /api/v1/config":         {summary: "The keys of the configuration and where they come from, without secrets", out: items[ConfigEntry]{}},
+	"GET /api/v1/tokens":         {summary: "Tokens of machines, without their secrets", out: items[tokenView]{}},
+	"POST /api/v1/tokens":        {summary: "Make a token; only this answer has it. Not with a token", in: tokenWish{}, out: madeToken{}, status: "201"},
+	"DELETE /api/v1/tokens/{id}": {summary: "Revoke a token", status: "204"},
+	"GET /api/v1/users":          {summary: "Users of the realm, without passwords", out: usersView{}},
+	"GET /api/v1/roles":          {summary: "Roles and what they may", out: items[roleView]{}},
+	"GET /api/v1/audit":          {summary: "The latest changes, newest first", query: []string{"limit"}, out: items[auditEntry]{}},
+	"GET /api/v1/jobs":           {summary: "Bulk actions under way and ended, newest first", out: items[jobView]{}},
+	"GET /api/v1/jobs/{id}":      {summary: "One bulk action", out: jobView{}},
+	"DELETE /api/v1/jobs/{id}":   {summary: "Cancel a bulk action; what it has done stays done", out: jobView{}},
 }
 
 // TestOpenAPI: the file describes the routes, all of them and no others, and is

@@ -95,6 +95,8 @@ type BrokerInfo struct {
 type Options struct {
 	Broker *broker.Broker // required, but for a Switch
 	Auth   Authenticator  // required
+	// Tokens are what machines log in with to the API. Default: none.
+	Tokens *Tokens
 	// UI holds the folders assets, templates and texts. Required.
 	UI fs.FS
 	// Info describes the process. Required.

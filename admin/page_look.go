@@ -80,11 +80,14 @@ func (s *Server) policiesPage(w http.ResponseWriter, r *http.Request) error {
 
 type usersData struct {
 	usersView
-	Roles []roleView
+	Roles   []roleView
+	Tokens  []tokenView
+	Offered bool   // there can be tokens
+	Secret  string // of the token that was just made
 }
 
 func (s *Server) usersPage(w http.ResponseWriter, r *http.Request) error {
-	return s.render(w, r, http.StatusOK, "users", "users.title", usersData{s.users(), roles()})
+	return s.renderUsers(w, r, "")
 }
 
 // shownAudit entries are on one page.

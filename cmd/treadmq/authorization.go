@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"treadmq/broker"
 	"treadmq/conf"
 	"treadmq/conf/realm"
@@ -10,7 +12,7 @@ import (
 // file gives.
 type guard struct {
 	rules conf.Authorization
-	realm *realm.Realm
+	users *users
 }
 
 // Rights implements broker.Guard.
@@ -22,7 +24,10 @@ func (g guard) Rights(user string, d broker.Destination) broker.Right {
 	case broker.Topic:
 		kind = conf.Topic
 	}
-	found, _ := g.realm.Lookup(user)
+	found, known := g.users.realm.Lookup(user)
+	if role := g.users.tokens.Load().Role(user, time.Now()); role != "" && !known {
+		found.Roles = []string{role}
+	}
 	r := g.rules.Rights(user, found.Roles, kind, d.Name)
 	var right broker.Right
 	for _, x := range []struct {
@@ -44,7 +49,7 @@ func (s *service) authorize() {
 		s.broker.SetGuard(nil)
 		return
 	}
-	s.broker.SetGuard(guard{rules, s.n.users.realm})
+	s.broker.SetGuard(guard{rules, s.n.users})
 }
 
 // authorize is that of the broker that serves clients, if there is one. It comes after each

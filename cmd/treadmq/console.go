@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"path/filepath"
 	"time"
 
 	"treadmq/admin"
@@ -43,8 +44,14 @@ func (n *node) openConsole() error {
 
 func (n *node) newConsole() (webConsole, error) {
 	c := n.cfg.Console
+	tokens, err := admin.OpenTokens(filepath.Join(n.cfg.Data, "tokens.json"))
+	if err != nil {
+		return nil, err
+	}
+	n.users.tokens.Store(tokens)
 	o := admin.Options{
-		Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
+		Tokens: tokens,
+		Auth:   webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
 		Ready: n.ready, Rules: n.rules, Settings: n.settings, Config: n.configEntries,
 		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins,
 		Secure: c.HTTPS || n.webTLS != nil,

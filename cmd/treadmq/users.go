@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
+	"treadmq/admin"
 	"treadmq/conf"
 	"treadmq/conf/realm"
 )
@@ -21,6 +23,7 @@ type users struct {
 	throttle *realm.Throttle
 	limit    time.Duration // for a comparison that has to queue
 	reported error
+	tokens   atomic.Pointer[admin.Tokens] // nil without console
 }
 
 // Authenticate implements the STOMP front end's Authenticator.
