@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 
 	"treadmq/admin"
 	"treadmq/broker"
+	"treadmq/conf"
 	"treadmq/ha"
 	"treadmq/ha/replica"
 	"treadmq/ha/zk"
@@ -64,6 +66,7 @@ func (n *node) openMember() error {
 	if err := n.tryListeners(); err != nil {
 		return err
 	}
+	m.warn()
 	o, err := m.options()
 	if err != nil {
 		return err
@@ -83,6 +86,18 @@ func (n *node) openMember() error {
 		}
 	}()
 	return nil
+}
+
+// warn tells of what works and is hardly meant.
+func (m *member) warn() {
+	r := &m.n.cfg.Replicated
+	elsewhere := func(address string) bool { return !conf.Loopback(address) }
+	if r.ZKPassword == "" && slices.ContainsFunc(r.ZKAddress, elsewhere) {
+		m.n.log.Warn("zkPassword is empty: whoever reaches ZooKeeper can change this group")
+	}
+	if elsewhere(r.BindAddress()) && !slices.ContainsFunc(m.n.cfg.Listeners(), func(l conf.Listener) bool { return elsewhere(l.Address) }) {
+		m.n.log.Warn("all addresses of stomp.listen are on loopback: clients on other machines cannot follow a failover to this one")
+	}
 }
 
 // newPatiently waits a little for the lock of a process that was killed a moment ago.
