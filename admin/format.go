@@ -75,6 +75,9 @@ func formatSpan(seconds int64) string {
 
 func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") + " UTC" }
 
+// formatMoment is formatTime to the millisecond, for what follows quickly on something else.
+func formatMoment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") }
+
 func formatMillis(ms int64) string { return formatTime(time.UnixMilli(ms)) }
 
 // sparkline is the points of a polyline in a box of 100 by 24.

@@ -415,7 +415,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		if strings.Contains(path, "/topics/") {
 			name = "t"
 		}
-		at := strings.NewReplacer("{name}", name, "{at}", m.Items[0].Cursor, "{serial}", fmt.Sprint(conn.Serial()), "{id}", "1").Replace(path)
+		at := strings.NewReplacer("{name}", name, "{at}", m.Items[0].Cursor, "{serial}", fmt.Sprint(conn.Serial()), "{id}", "1", "{message}", m.Items[0].ID).Replace(path)
 		var v any
 		c.get(at).must(t, http.StatusOK).json(t, &v)
 		d.check(t, at, schema, v)

@@ -29,6 +29,7 @@ type messageData struct {
 	Shown      int  // bytes of the body that are shown
 	Cut        bool // there is more
 	More       bool // and it may be asked for
+	Life       lifeView
 }
 
 func (s *Server) messagePage(w http.ResponseWriter, r *http.Request) error {
@@ -48,6 +49,9 @@ func (s *Server) messagePage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	data := messageData{Name: d.Name, Kind: kindName(d.Kind), At: v.Get("at"), Message: s.messageView(m, false)}
+	if data.Life, err = s.messageLife(m, d); err != nil {
+		return err
+	}
 	if userOf(r).may(permBody) {
 		data.show(m.Message.Body(), v.Get("view"), v.Get("all") == "true", data.Message.Headers.get("content-type"))
 	}

@@ -92,7 +92,7 @@ func (u *ui) loadAssets(files fs.FS) error {
 func (u *ui) loadPages(files fs.FS) error {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
-		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "millis": formatMillis,
+		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "moment": formatMoment, "millis": formatMillis,
 		"spark": sparkline, "url": u.url, "asset": u.assetURL,
 		"cli": commandLine, "legend": legend, "millispan": func(ms int64) string { return formatSpan(ms / 1000) }, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) }, "count": func(n *uint64) uint64 { return *n },
 		"dict": dict, "list": func(v ...string) []string { return v },

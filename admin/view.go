@@ -11,28 +11,29 @@ import (
 // The JSON of the API. Names are a contract: none changes within /api/v1.
 
 type queueView struct {
-	Name         string    `json:"name"`
-	Kind         string    `json:"kind"`
-	Messages     int64     `json:"messages"`
-	Ready        int64     `json:"ready"`
-	InFlight     int64     `json:"inFlight"`
-	Delayed      int64     `json:"delayed"`
-	Bytes        int64     `json:"bytes"`
-	MemoryBytes  int64     `json:"memoryBytes"`
-	Consumers    int       `json:"consumers"`
-	Producers    int       `json:"producers"`
-	Parked       int       `json:"parked"`
-	Paused       bool      `json:"paused"`
-	Enqueued     uint64    `json:"enqueued"`
-	Dequeued     uint64    `json:"dequeued"`
-	Dispatched   uint64    `json:"dispatched"`
-	Redelivered  uint64    `json:"redelivered"`
-	Expired      uint64    `json:"expired"`
-	DeadLettered uint64    `json:"deadLettered"`
-	Dropped      uint64    `json:"dropped"`
-	RateIn       float64   `json:"rateIn"`
-	RateOut      float64   `json:"rateOut"`
-	CreatedAt    time.Time `json:"createdAt"`
+	Name         string     `json:"name"`
+	Kind         string     `json:"kind"`
+	Messages     int64      `json:"messages"`
+	Ready        int64      `json:"ready"`
+	InFlight     int64      `json:"inFlight"`
+	Delayed      int64      `json:"delayed"`
+	Bytes        int64      `json:"bytes"`
+	MemoryBytes  int64      `json:"memoryBytes"`
+	Consumers    int        `json:"consumers"`
+	Producers    int        `json:"producers"`
+	Parked       int        `json:"parked"`
+	Paused       bool       `json:"paused"`
+	Enqueued     uint64     `json:"enqueued"`
+	Dequeued     uint64     `json:"dequeued"`
+	Dispatched   uint64     `json:"dispatched"`
+	Redelivered  uint64     `json:"redelivered"`
+	Expired      uint64     `json:"expired"`
+	DeadLettered uint64     `json:"deadLettered"`
+	Dropped      uint64     `json:"dropped"`
+	RateIn       float64    `json:"rateIn"`
+	RateOut      float64    `json:"rateOut"`
+	CreatedAt    time.Time  `json:"createdAt"`
+	TraceUntil   *time.Time `json:"traceUntil,omitempty"` // what happens to its messages is noted until then
 
 	History *historyView `json:"history,omitempty"`
 	dest    broker.Destination
@@ -225,6 +226,10 @@ func (s *Server) queueView(i *broker.QueueInfo) queueView {
 		Delayed: i.Delayed, Bytes: i.Bytes, MemoryBytes: i.MemoryBytes, Consumers: i.Consumers, Producers: i.Producers, Parked: i.Parked, Paused: i.Paused,
 		Enqueued: i.Enqueued, Dequeued: i.Dequeued, Dispatched: i.Dispatched, Redelivered: i.Redelivered, Expired: i.Expired,
 		DeadLettered: i.DeadLettered, Dropped: i.Dropped, CreatedAt: i.Created.UTC(), dest: i.Destination,
+	}
+	if !i.TraceUntil.IsZero() {
+		at := i.TraceUntil.UTC()
+		v.TraceUntil = &at
 	}
 	v.RateIn, v.RateOut = s.rates.rates(i.Destination)
 	return v

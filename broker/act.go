@@ -136,9 +136,25 @@ func (a *act) one(p Cursor) error {
 	}
 	if st.ack.Kind != AckRelease {
 		a.sum.Done++
+		a.note(e.id, over)
 	}
 	a.w.settled = append(a.w.settled, st)
 	return err
+}
+
+// note tells what was done with a message.
+func (a *act) note(id uint64, over []byte) {
+	e := LifeEvent{Kind: LifeDeleted, Dest: a.q.dest}
+	switch a.kind {
+	case ActMove:
+		e.Kind, e.To = LifeMoved, a.to
+	case ActCopy:
+		e.Kind, e.To = LifeCopied, a.to
+	case ActRetry:
+		e.Kind = LifeRetried
+		e.To, _ = Origin(over)
+	}
+	a.b.note(id, e)
 }
 
 // copy gives another queue the message too.
@@ -153,6 +169,7 @@ func (a *act) copy(p Cursor) error {
 			return err
 		}
 		a.sum.Done++
+		a.note(r.ID, nil)
 		return nil
 	}
 	list, _, _, err := a.b.Browse(a.q.dest, Cursor{Lane: p.Lane, Seq: p.Seq - 1}, 1, 1)

@@ -143,6 +143,8 @@ type Broker struct {
 	tick       atomic.Int64 // the time, ms since 1970, as of the last sweep
 	retained   retaining
 	trash      trash
+	troubles   lifeRing                   // what went wrong with messages, or was done with them by hand
+	traces     lifeRing                   // what happens in queues that are traced
 	slow       atomic.Uint64              // deliveries that were not acknowledged in time
 	watchMu    sync.Mutex                 // guards watched
 	watched    map[*Subscription]struct{} // have a timeout

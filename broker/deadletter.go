@@ -40,6 +40,7 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 	dl := &p.DeadLetter
 	persistent := e.src == durable
 	if dl.Strategy == DeadLetterDiscard || (reason == reasonExpired && !dl.ProcessExpired) || (!persistent && !dl.ProcessNonPersistent) {
+		w.b.note(e.id, LifeEvent{Kind: LifeDeadLettered, Dest: q.dest, Detail: cause})
 		w.remove(q, e)
 		return true
 	}
@@ -67,6 +68,7 @@ func (w *Work) deadLetter(q *queue, e *entry, p *Policy, reason, cause, note str
 		t.ref = w.sb.Enqueue(store.Message{ID: m.id, Flags: store.Flags(t.msg.Flags()), Encoded: t.msg.enc}, ref)
 	}
 	w.targets = append(w.targets, t)
+	w.b.note(e.id, LifeEvent{Kind: LifeDeadLettered, Dest: q.dest, To: to.dest, Detail: cause})
 	w.remove(q, e)
 	w.b.advise(advisory{what: "MessageDLQd", about: q.dest, msgID: e.id, why: reason})
 	return true

@@ -73,6 +73,7 @@ func (b *Broker) planSweep() []*queue {
 	queues := make([]*queue, 0, len(b.queues))
 	for _, q := range b.queues {
 		period := q.policy.Load().ExpirePeriod
+		q.endTrace(now)
 		q.sweepDue = period > 0 && !now.Before(q.sweepAt)
 		if q.sweepDue {
 			q.sweepAt = now.Add(period - sweepInterval/2) // ticks come a little early or late

@@ -32,6 +32,7 @@ type QueueInfo struct {
 	Expired      uint64
 	DeadLettered uint64
 	Dropped      uint64
+	TraceUntil   time.Time // zero: it is not traced
 }
 
 // TopicInfo is a snapshot of a topic.
@@ -146,6 +147,9 @@ func (q *queue) info() QueueInfo {
 	i.Ready = i.Messages - i.InFlight - i.Delayed
 	if q.owner != nil {
 		i.Owner = q.owner.serial
+	}
+	if at := q.traceUntil.Load(); at > 0 {
+		i.TraceUntil = time.UnixMilli(at)
 	}
 	return i
 }

@@ -42,6 +42,9 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	}
 	e.seq = store.Seq(q.b.nextID()) // under q.mu: order of arrival
 	q.count(int64(e.size))
+	if q.isTraced() {
+		q.traced(e.id, LifeEvent{Kind: LifeReceived}.from(t.conn))
+	}
 	q.charge(e)
 	q.enlist(e)
 	ln.ready.insert(e)
@@ -77,6 +80,9 @@ func (q *queue) spill(t *target, e *entry, floor store.Seq) bool {
 		default:
 			e.seq, e.loc, e.stored = sb.Seq(0), sb.Ops[0].Loc, true
 			q.count(int64(e.size))
+			if q.isTraced() {
+				q.traced(e.id, LifeEvent{Kind: LifeReceived}.from(t.conn))
+			}
 			q.admit(e)
 			if q.last != nil {
 				q.arrived(e, t.msg)

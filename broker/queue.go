@@ -35,6 +35,7 @@ type queue struct {
 	mem           atomic.Int64 // bytes of messages in memory
 	depth         atomic.Int64 // visible messages: ready, in flight, delayed, paged
 	bytes         atomic.Int64
+	traceUntil    atomic.Int64 // ms since 1970; 0: not traced
 	fullTold      atomic.Int64 // when it was last told that the queue is full, s since 1970
 	// deleted is set before reserved is looked at; senders reserve before they look at it.
 	deleted atomic.Bool
@@ -159,6 +160,9 @@ func (q *queue) arrive(seq store.Seq, loc store.Loc, t *target) {
 	}
 	m := t.msg
 	q.count(int64(m.Size()))
+	if q.isTraced() {
+		q.traced(m.id, LifeEvent{Kind: LifeReceived}.from(t.conn))
+	}
 	e := &entry{seq: seq, loc: loc, msg: m, id: m.id, expiry: t.exp, overlay: t.over,
 		size: uint32(m.Size()), lane: laneOf(m), src: durable, stored: true}
 	q.admit(e)
@@ -175,6 +179,9 @@ func (q *queue) arriveLink(t *target, seq store.Seq) {
 	}
 	q.count(int64(t.from.size))
 	f := t.from
+	if q.isTraced() {
+		q.traced(f.id, LifeEvent{Kind: LifeReceived})
+	}
 	e := &entry{seq: seq, loc: f.loc, msg: t.msg, id: f.id, expiry: t.exp, overlay: t.over,
 		size: f.size, lane: f.lane, src: durable, stored: true, attempts: t.attempts}
 	q.admit(e)

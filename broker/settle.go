@@ -27,6 +27,7 @@ func (w *Work) failed(st *settle) {
 	q, e := st.q, st.e
 	if st.taken {
 		e.attempts++
+		w.noteFailure(st)
 	}
 	p := q.policy.Load()
 	kind := st.ack.Kind
@@ -53,6 +54,9 @@ func (w *Work) failed(st *settle) {
 	}
 	if e.src == durable && st.taken {
 		w.sb.Attempts(q.ref(e), e.attempts, 0)
+	}
+	if st.ack.Delay > 0 {
+		w.b.note(e.id, LifeEvent{Kind: LifeDelayed, Dest: q.dest, Detail: st.ack.Delay.String()})
 	}
 }
 
@@ -114,6 +118,9 @@ func (q *queue) settled(st *settle) {
 	switch st.ack.Kind {
 	case AckAccept:
 		q.stats.dequeued++
+		if q.isTraced() {
+			q.traced(e.id, LifeEvent{Kind: LifeAcknowledged})
+		}
 		q.forget(e)
 	case AckDiscard:
 		switch st.why {

@@ -107,6 +107,9 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 		Redelivered: e.attempts > 0, Expiration: e.expiry, Overlay: e.overlay,
 		GroupFirst: e.grp != nil && e.grp.offered(e.msg),
 	})
+	if q.isTraced() {
+		q.traced(e.id, LifeEvent{Kind: LifeDelivered}.by(s))
+	}
 	k.note(c)
 	return true
 }

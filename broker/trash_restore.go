@@ -137,6 +137,7 @@ func (a *act) putBack(r *store.Stored) error {
 	if err := a.link(a.q.dest, e, e.id, e.overlay, e.expiry, e.attempts); err != nil {
 		return err
 	}
+	a.b.note(r.ID, LifeEvent{Kind: LifeRestored, Dest: a.q.dest})
 	a.w.sb.Remove(r.Ref, r.Loc)
 	return nil
 }

@@ -46,7 +46,7 @@ func texts(t *testing.T, language string) map[string]string {
 }
 
 // Keys that are put together: the beginning in a template, the rest from a value.
-var built = []string{"act.title.", "action.", "cluster.health.", "cluster.level.", "cluster.role.", "confirm.", "jobs.state.", "may.", "message.view.", "trash."}
+var built = []string{"act.title.", "action.", "cluster.health.", "cluster.level.", "cluster.role.", "confirm.", "jobs.state.", "may.", "life.", "message.view.", "trash."}
 
 var keyOf = regexp.MustCompile(`"([a-z]+(?:\.[a-z]+)+)"`)
 

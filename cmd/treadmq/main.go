@@ -125,7 +125,7 @@ Exit codes: 0 done, 1 failed, 64 wrong usage, 65 bad data, 66 no input,
 	addAll(root, groupServer, newServerCommands()...)
 	addAll(root, groupClient, newSendCommand(), newRecvCommand(), newBrowseCommand(),
 		newQueueCommand(), newTopicCommand(), newSubCommand(), newSchedCommand(), newMoveCommand(),
-		newCopyCommand(), newDLQCommand(), newTrashCommand(), newConnCommand(), newClusterCommand(), newBenchCommand(), newCheckCommand())
+		newCopyCommand(), newDLQCommand(), newTrashCommand(), newLifeCommand(), newConnCommand(), newClusterCommand(), newBenchCommand(), newCheckCommand())
 	addAll(root, groupOffline, newConfigCommand(), newRealmCommand(), newUserCommand(), newStoreCommand())
 	addAll(root, groupOther, newVersionCommand(), newManCommand())
 	root.AddCommand(newActiveMQCommands()...)

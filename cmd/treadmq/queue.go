@@ -51,7 +51,7 @@ func newQueueCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "queue", Aliases: []string{"q", "queues"}, Short: "List, show, create, remove and purge queues"}
 	f.register(cmd)
 	cmd.AddCommand(newListCommand(f, queues()), newShowCommand(f, queues()), newCreateCommand(f),
-		newRemoveCommand(f), newPurgeCommand(f), newPauseCommand(f, true), newPauseCommand(f, false))
+		newRemoveCommand(f), newPurgeCommand(f), newPauseCommand(f, true), newPauseCommand(f, false), newTraceCommand(f))
 	return cmd
 }
 

@@ -40,3 +40,25 @@ func TestTrashCommands(t *testing.T) {
 	b.run(t, "", "trash", "rm", n, "--yes").want(t, 0)
 	b.run(t, "", "trash", "rm", n, "--yes").want(t, exitFailure)
 }
+
+// What happens to messages of a traced queue is told by their ids.
+func TestLifeCommand(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, "", "queue", "create", "traced").want(t, 0)
+	if o := b.run(t, "", "queue", "trace", "traced", "--for", "10m", "-o", "csv").want(t, 0); !strings.Contains(o.stdout, "traced,20") {
+		t.Errorf("%s", o.stdout)
+	}
+	b.run(t, "x", "send", "traced").want(t, 0)
+	var m struct{ ID string }
+	decode(t, b.run(t, "", "browse", "traced", "-o", "jsonl").want(t, 0).stdout, &m)
+	b.run(t, "", "recv", "traced", "-n", "1").want(t, 0)
+	var o outcome
+	eventually(t, "the acknowledgement", func() bool {
+		o = b.run(t, "", "life", m.ID, "-o", "name").want(t, 0)
+		return strings.Contains(o.stdout, "acknowledged")
+	})
+	if o.stdout != "received\ndelivered\nacknowledged\n" {
+		t.Errorf("told is %q", o.stdout)
+	}
+	b.run(t, "", "life", "nonsense").want(t, exitData).says(t, "is not the id of a message")
+}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 )
 
 // Item is one object of an answer: its JSON, and some fields by name.
@@ -166,6 +167,22 @@ func (c *Client) Purge(ctx context.Context, queue string, undo bool) (Removal, e
 	var answer removal
 	err := c.do(ctx, http.MethodPost, path("queues", queue, "purge"), undoQuery(undo), struct{}{}, &answer)
 	return answer.public(), err
+}
+
+// Life asks what is known of a message, by its id.
+func (c *Client) Life(ctx context.Context, id string) ([]Item, error) {
+	var answer struct {
+		Events []Item `json:"events"`
+	}
+	err := c.do(ctx, http.MethodGet, path("life", id), nil, nil, &answer)
+	return answer.Events, err
+}
+
+// Trace notes for a while what happens to each message of a queue; 0 ends it.
+func (c *Client) Trace(ctx context.Context, queue string, span time.Duration) (item Item, err error) {
+	q := url.Values{"seconds": {strconv.Itoa(int(span.Seconds()))}}
+	err = c.do(ctx, http.MethodPost, path("queues", queue, "trace"), q, struct{}{}, &item)
+	return item, err
 }
 
 // Trash asks for what can be undone.
