@@ -59,14 +59,45 @@ func topicFigures() figures[topicView] {
 	}
 }
 
-// queuePageOf is one page of the list of queues.
+// queuePageOf is one page of the list of queues. There may be many: only those of the page are looked at closely.
 func (s *Server) queuePageOf(q listQuery) (listPage[queueView], error) {
-	infos := s.b.Queues(q.wants())
-	views := make([]queueView, len(infos))
-	for i := range infos {
-		views[i] = s.queueView(&infos[i])
+	figure, err := queueFigures().by(&q)
+	if err != nil {
+		return listPage[queueView]{}, err
 	}
-	return pageOf(views, q, queueFigures())
+	places := make([]place, 0, s.b.QueueCount())
+	wanted := q.wants()
+	see := func(d broker.Destination, f float64) {
+		places = append(places, place{position: position{f, d.Name, kindName(d.Kind)}})
+	}
+	if figure == nil {
+		s.b.EachQueueName(func(d broker.Destination) {
+			if wanted(d) {
+				see(d, 0)
+			}
+		})
+	} else {
+		var v queueView
+		s.b.EachQueue(wanted, func(i *broker.QueueInfo) {
+			v = s.queueView(i)
+			see(i.Destination, figure(&v))
+		})
+	}
+	c, err := cutPage(places, &q)
+	if err != nil {
+		return listPage[queueView]{}, err
+	}
+	p := listPage[queueView]{Total: len(places), Items: make([]queueView, 0, len(c.places)), Next: c.next, prev: c.prev, from: c.from}
+	for _, x := range c.places {
+		d, err := s.queueDest(x.name, x.kind)
+		if err != nil {
+			return p, err
+		}
+		if info, err := s.b.Queue(d); err == nil { // else it was deleted meanwhile
+			p.Items = append(p.Items, s.queueView(&info))
+		}
+	}
+	return p, nil
 }
 
 func (s *Server) topicPageOf(q listQuery) (listPage[topicView], error) {

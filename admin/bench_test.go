@@ -1,9 +1,13 @@
 package admin_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -36,5 +40,50 @@ func BenchmarkQueuesPage(b *testing.B) {
 				b.ReportMetric(float64(w.Body.Len()), "B/page")
 			}
 		})
+	}
+}
+
+// TestQueuesPageIsCheap: one page of 100 queues of 10,000 costs what 100 queues cost, not what 10,000 do.
+func TestQueuesPageIsCheap(t *testing.T) {
+	r := newConsole(t)
+	for i := range 10_000 {
+		if err := r.b.CreateQueue(fmt.Sprintf("orders.region-%02d.queue-%05d", i%40, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{"/api/v1/queues", "/api/v1/queues?sort=messages&order=desc", "/api/v1/queues?sort=enqueued&filter=region-07"} {
+		allocs := testing.AllocsPerRun(5, func() {
+			if code := serve(r.s, newRequest("GET", path, "", "alice")); code != http.StatusOK {
+				t.Fatal(code)
+			}
+		})
+		if allocs > 3000 {
+			t.Errorf("%s allocates %.0f times", path, allocs)
+		}
+	}
+}
+
+// TestFirstLoadIsSmall: what a browser loads to see its first page, compressed as servers in front of the console do.
+func TestFirstLoadIsSmall(t *testing.T) {
+	r := newRig(t)
+	for i := range 200 {
+		if err := r.b.CreateQueue(fmt.Sprintf("orders.region-%02d.queue-%05d", i%40, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := r.loggedIn("alice")
+	page := c.get("/admin/queues").must(t, http.StatusOK).body
+	total := 0
+	for _, path := range append(regexp.MustCompile(`/admin/assets/[^"]+`).FindAllString(page, -1), "/admin/queues") {
+		body := c.get(strings.ReplaceAll(path, "&amp;", "&")).must(t, http.StatusOK).body
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		z.Write([]byte(body))
+		z.Close()
+		total += packed.Len()
+		t.Logf("%s: %d bytes, %d compressed", path, len(body), packed.Len())
+	}
+	if total > 80<<10 {
+		t.Errorf("the first load is %d bytes, compressed", total)
 	}
 }

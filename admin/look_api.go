@@ -21,7 +21,7 @@ type items[T any] struct {
 	Items []T `json:"items"`
 }
 
-func (c connectionView) sortName() string { return serialKey(c.Serial) }
+func (c connectionView) sortKey() (name, kind string) { return serialKey(c.Serial), "" }
 
 // serialKey makes numbers sort as text does.
 func serialKey(n uint64) string {
@@ -97,8 +97,8 @@ func (s *Server) apiSubscriptionClose(w http.ResponseWriter, r *http.Request) er
 	return nil
 }
 
-func (s subscriptionView) sortName() string {
-	return serialKey(s.Connection) + serialKey(uint64(s.Serial))
+func (s subscriptionView) sortKey() (name, kind string) {
+	return serialKey(s.Connection), serialKey(uint64(s.Serial))
 }
 
 // consumerList lists the subscriptions of all connections; the filter is for

@@ -39,7 +39,7 @@ type queueView struct {
 	dest    broker.Destination
 }
 
-func (q queueView) sortName() string { return q.Name + "\x00" + q.Kind }
+func (q queueView) sortKey() (name, kind string) { return q.Name, q.Kind }
 
 // queueDetail is one queue with all there is to say about it.
 type queueDetail struct {
@@ -71,7 +71,7 @@ type topicView struct {
 	dest    broker.Destination
 }
 
-func (t topicView) sortName() string { return t.Name + "\x00" + t.Kind }
+func (t topicView) sortKey() (name, kind string) { return t.Name, t.Kind }
 
 type topicDetail struct {
 	topicView

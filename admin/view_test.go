@@ -121,7 +121,7 @@ type thing struct {
 	figure int
 }
 
-func (t thing) sortName() string { return t.name }
+func (t thing) sortKey() (name, kind string) { return t.name, "" }
 
 // A list that is read page by page while items come, go and change shows each item
 // that stayed and did not change its figure exactly once.

@@ -111,12 +111,41 @@ func (b *Broker) Queues(filter func(Destination) bool) []QueueInfo {
 	return infos
 }
 
+// QueueCount is the number of queues, with durable subscriptions.
+func (b *Broker) QueueCount() int {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	return len(b.queues)
+}
+
+// EachQueueName calls fn for the name of every queue, without durable subscriptions, in no order. fn must be quick and call
+// nothing of the broker.
+func (b *Broker) EachQueueName(fn func(Destination)) {
+	b.destMu.RLock()
+	defer b.destMu.RUnlock()
+	for d := range b.queues {
+		if d.Kind != DurableSub {
+			fn(d)
+		}
+	}
+}
+
+// EachQueue calls fn for each queue, without durable subscriptions, that filter wants, in no order. The QueueInfo is fn's for
+// the time of the call.
+func (b *Broker) EachQueue(filter func(Destination) bool, fn func(*QueueInfo)) {
+	var i QueueInfo
+	for _, q := range b.queueList(func(d Destination) bool { return d.Kind != DurableSub && filter(d) }) {
+		i = q.info()
+		fn(&i)
+	}
+}
+
 func compareNames(a, b QueueInfo) int { return strings.Compare(a.Destination.Name, b.Destination.Name) }
 
 func (b *Broker) queueList(wanted func(Destination) bool) []*queue {
 	b.destMu.RLock()
 	defer b.destMu.RUnlock()
-	var list []*queue
+	list := make([]*queue, 0, len(b.queues))
 	for d, q := range b.queues {
 		if wanted(d) {
 			list = append(list, q)
