@@ -12,7 +12,9 @@ func (s *Server) overviewPage(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, s.ui.url("/admin/cluster"), http.StatusSeeOther)
 		return nil
 	}
-	return s.render(w, r, http.StatusOK, "overview", "overview.title", s.overviewView())
+	data := overviewData{overviewView: s.overviewView(), Trashed: len(s.b.Trash())}
+	data.Attention, data.Still = s.needAttention()
+	return s.render(w, r, http.StatusOK, "overview", "overview.title", data)
 }
 
 // listData is a page of a list of destinations.

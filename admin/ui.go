@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,8 +31,12 @@ type ui struct {
 type asset struct {
 	kind    string
 	content []byte
+	packed  []byte // the same, compressed
 	version string
 }
+
+// minCompressed is the size in bytes from which on a page is compressed.
+const minCompressed = 2048
 
 const fallbackLanguage = "en"
 
@@ -84,7 +89,7 @@ func (u *ui) loadAssets(files fs.FS) error {
 			return err
 		}
 		sum := sha256.Sum256(content)
-		u.assets[e.Name()] = asset{kind, content, hex.EncodeToString(sum[:6])}
+		u.assets[e.Name()] = asset{kind, content, compressed(content), hex.EncodeToString(sum[:6])}
 	}
 	return nil
 }
@@ -180,8 +185,33 @@ func (s *Server) asset(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
 	w.Header().Set("Content-Type", a.kind)
-	_, _ = w.Write(a.content) // the client may be gone
+	w.Header().Set("Vary", "Accept-Encoding")
+	if takesGzip(r) {
+		w.Header().Set("Content-Encoding", "gzip")
+		_, _ = w.Write(a.packed) // the client may be gone
+		return nil
+	}
+	_, _ = w.Write(a.content)
 	return nil
+}
+
+// takesGzip reports whether the client asked for gzip, as browsers do.
+func takesGzip(r *http.Request) bool {
+	for part := range strings.SplitSeq(r.Header.Get("Accept-Encoding"), ",") {
+		name, params, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(name), "gzip") && strings.ReplaceAll(params, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+func compressed(content []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(content) // to memory
+	_ = z.Close()
+	return b.Bytes()
 }
 
 // language picks the first language of the browser that there are texts in.
@@ -282,8 +312,13 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", p.Lang)
+	content := b.Bytes()
+	if len(content) > minCompressed && takesGzip(r) { // a page repeats nothing that the asker chose beside a secret
+		w.Header().Set("Content-Encoding", "gzip")
+		content = compressed(content)
+	}
 	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // the client may be gone
+	_, _ = w.Write(content) // the client may be gone
 	return nil
 }
 

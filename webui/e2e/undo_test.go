@@ -117,3 +117,35 @@ func TestSessionExpires(t *testing.T) {
 		t.Errorf("after the login: %q", got)
 	}
 }
+
+// The page of a message tells its life; what was traced is found by the id when the message is gone.
+func TestLifeOfAMessage(t *testing.T) {
+	r := newRig(t)
+	r.bury("orders", "poison")
+	b := r.logged("alice")
+	b.goTo("/admin/")
+	if got := b.text(".still"); !strings.Contains(got, "ActiveMQ.DLQ") || !strings.Contains(got, "Nobody is subscribed") {
+		t.Errorf("what needs a look: %s", got)
+	}
+	b.goTo("/admin/queue?name=ActiveMQ.DLQ")
+	b.press("#messages tbody a")
+	if got := b.text(".life"); !strings.Contains(got, "rejected") || !strings.Contains(got, "timeout of the price service") || !strings.Contains(got, "/queue/orders → /queue/ActiveMQ.DLQ") || !strings.Contains(got, "now: ready") {
+		t.Errorf("its life: %s", got)
+	}
+	b.picture("message-life")
+	id := b.text("h1")
+	b.goTo("/admin/queue?name=ActiveMQ.DLQ")
+	b.press("form[action*=trace] button")
+	if got := b.text(".heading"); !strings.Contains(got, "traced until") {
+		t.Errorf("traced: %s", got)
+	}
+	b.goTo("/admin/queue/purge?name=ActiveMQ.DLQ")
+	b.set("input[name=confirm]", "ActiveMQ.DLQ")
+	b.press("button.danger")
+	b.goTo("/admin/life")
+	b.set("input[name=id]", id)
+	b.press(".filter button")
+	if got := b.text(".life"); !strings.Contains(got, "dead letter") {
+		t.Errorf("by its id: %s", got)
+	}
+}
