@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"strings"
+
 	"treadmq/broker"
 )
 
@@ -36,6 +38,8 @@ func (s *Server) why(info *broker.QueueInfo, subs []broker.SubscriptionInfo) []f
 		say("why.delayed", formatNumber(info.Delayed))
 	}
 	switch waiting, selective := countConsumers(subs); {
+	case len(subs) == 0 && s.isDeadLetterQueue(info.Destination):
+		say("why.deadletters", formatNumber(info.Messages))
 	case len(subs) == 0:
 		say("why.nobody", formatNumber(info.Messages))
 	case info.Ready <= 0:
@@ -53,6 +57,14 @@ func (s *Server) why(info *broker.QueueInfo, subs []broker.SubscriptionInfo) []f
 		say("why.moves")
 	}
 	return list
+}
+
+// isDeadLetterQueue reports whether dead letters go there, by the default or by the queue's own policy.
+func (s *Server) isDeadLetterQueue(d broker.Destination) bool {
+	if d.Name == broker.DefaultPolicy().DeadLetter.Queue || strings.HasPrefix(d.Name, "DLQ.") {
+		return true
+	}
+	return s.opt.Policy != nil && s.opt.Policy(d).DeadLetter.Queue == d.Name
 }
 
 func countConsumers(subs []broker.SubscriptionInfo) (waiting, selective int) {
