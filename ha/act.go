@@ -102,6 +102,7 @@ func (n *Node) awaitMark() {
 	select {
 	case ok := <-n.coord.marked:
 		if ok {
+			n.noted.Store(true)
 			return
 		}
 	case <-time.After(markTime):
@@ -117,6 +118,7 @@ func (n *Node) noteSuspect() {
 		m.Suspect = true
 		err = local.NoteMember(n.opt.Store, membership(m, n.opt.Sync.Volatile()))
 	}
+	n.noted.Store(true)
 	if err != nil {
 		n.log.Error("neither the coordination service nor the meta file could be told that the disk failed: do not start this member again before its data folder is emptied", "err", err)
 	}

@@ -19,6 +19,9 @@ const lazySync = 100 * time.Millisecond
 // diskPoll is how often the store is asked for what it does by itself.
 const diskPoll = 100 * time.Millisecond
 
+// spacePoll is how often the store is asked for room on its disk.
+const spacePoll = time.Second
+
 // disk works on the member's store: one goroutine carries out the core's actions in order
 // and answers each. While the member follows it owns the replica; while it leads, the store.
 type disk struct {
@@ -38,7 +41,8 @@ type disk struct {
 	dirty   time.Time // since when something is written and not synced; zero: nothing is
 	applied store.Position
 	tail    store.Position
-	noRoom  bool // the core was told so
+	noRoom  bool      // the core was told so
+	looked  time.Time // for room
 
 	serving atomic.Pointer[Service] // for OnGroup
 
@@ -117,6 +121,18 @@ func (d *disk) failed(err error) {
 	default:
 		d.n.post(replica.SyncFailed{Text: err.Error()})
 	}
+}
+
+// broken says why the disk cannot be trusted any more. A folder is not opened again in this
+// process then: that would sync what a failed sync may have lost.
+func (d *disk) broken() error {
+	if d.member == nil {
+		return nil
+	}
+	if err := d.member.Err(); err != nil && !errors.Is(err, store.ErrDeposed) && !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	return nil
 }
 
 // closed takes the store away from everybody before it is closed.
@@ -249,6 +265,10 @@ func (d *disk) sync() (store.Position, bool) {
 // fence finishes whatever is under way, leaves a mastership, and syncs.
 func (d *disk) fence(t replica.Fence) {
 	d.endLead()
+	if err := d.broken(); err != nil {
+		d.failed(err)
+		return
+	}
 	if d.replica == nil && d.member != nil {
 		d.member = nil
 		damaged, err := d.open()
@@ -335,7 +355,10 @@ func (d *disk) poll() {
 		d.tail = at
 		d.n.post(replica.TailMoved{Tail: at})
 	}
-	d.pollSpace()
+	if time.Since(d.looked) >= spacePoll {
+		d.looked = time.Now()
+		d.pollSpace()
+	}
 	d.applier.kick()
 }
 
@@ -384,21 +407,28 @@ func (d *disk) install(t replica.Install) {
 	}
 }
 
-// shutdown leaves the folder closed in order, if it can be.
-func (d *disk) shutdown(reason string) {
-	d.stopServing(reason)
-	d.endLead()
-	if d.replica == nil && d.member != nil { // was leading: close as a replica does, that knows what is committed
-		d.member = nil
-		if _, err := d.open(); err != nil {
-			d.n.log.Warn("the store was not closed in order", "err", err)
-		}
-	}
+// discard closes what open opened, for a member that does not run.
+func (d *disk) discard() {
 	d.closed()
 	if d.replica != nil {
 		if err := d.replica.Close(); err != nil {
 			d.n.log.Warn("the store was not closed in order", "err", err)
 		}
 	}
+}
+
+// shutdown leaves the folder closed in order, if it can be.
+func (d *disk) shutdown(reason string) {
+	d.stopServing(reason)
+	d.endLead()
+	if err := d.broken(); err != nil && !d.n.noted.Load() {
+		d.n.noteSuspect()
+	} else if err == nil && d.replica == nil && d.member != nil { // was leading: close as a replica does, that knows what is committed
+		d.member = nil
+		if _, err := d.open(); err != nil {
+			d.n.log.Warn("the store was not closed in order", "err", err)
+		}
+	}
+	d.discard()
 	d.applier.stop()
 }

@@ -21,7 +21,7 @@ func TestFullDisk(t *testing.T) {
 		o.Store.SegmentSize = 64 << 10
 		dir := o.Store.Dir
 		o.Store.FS = vfs.NewFaults(vfs.OS{}, func(op vfs.Op) error {
-			if at := full.Load(); at != nil && *at == dir && (op.Kind == vfs.OpAllocate || op.Kind == vfs.OpCreate) {
+			if at := full.Load(); at != nil && *at == dir && strings.HasSuffix(op.Name, ".log") && (op.Kind == vfs.OpAllocate || op.Kind == vfs.OpCreate) {
 				return syscall.ENOSPC
 			}
 			return nil

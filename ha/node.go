@@ -50,6 +50,7 @@ type Node struct {
 	readable atomic.Uint64 // what may be streamed
 	budget   *budget       // of bytes that arrived and are not written
 	failures chan error    // capacity 1: why the member cannot go on
+	noted    atomic.Bool   // that the disk failed is noted where it outlives the process
 
 	// Only for the goroutine of Run.
 	core    *replica.Core
@@ -85,6 +86,7 @@ func New(o Options) (*Node, error) {
 		return nil, err
 	}
 	if err := n.open(); err != nil {
+		n.disk.discard()
 		return nil, errors.Join(err, n.port.listener.Close())
 	}
 	return n, nil
@@ -363,7 +365,10 @@ func (n *Node) heir() replica.NodeID {
 	if s.Role != replica.Serving {
 		return ""
 	}
-	peers := slices.DeleteFunc(s.Peers, func(p replica.PeerStatus) bool { return !p.Voter || p.Fetching })
+	peers := slices.DeleteFunc(s.Peers, func(p replica.PeerStatus) bool {
+		m := n.view.view.Member(p.Node)
+		return !p.Voter || p.Fetching || m == nil || m.State != replica.Healthy
+	})
 	if len(peers) == 0 {
 		return ""
 	}

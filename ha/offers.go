@@ -171,6 +171,7 @@ func (n *Node) serveBulk(c net.Conn) {
 		if x == nil {
 			return // its link has ended: the follower asks for another one
 		}
+		get.Length = n.offers.rate.portion(get.Length)
 		answer := wire.Piece{Group: get.Group, Epoch: get.Epoch, Offer: get.Offer, Part: get.Part, Segment: get.Segment, Offset: get.Offset}
 		if piece, answer.Last, err = x.read(piece[:0], get); err != nil {
 			n.log.Warn("a piece of a snapshot was not read", "part", get.Part, "pos", get.Segment, "offset", get.Offset, "err", err)
@@ -266,6 +267,14 @@ type limiter struct {
 
 	mu   sync.Mutex // guards next
 	next time.Time
+}
+
+// portion makes a piece so small that it is not waited for long.
+func (l *limiter) portion(n uint32) uint32 {
+	if l.rate <= 0 {
+		return n
+	}
+	return uint32(min(int64(n), max(l.rate, 4<<10)))
 }
 
 // wait waits until n bytes may go; false when quit is closed first.

@@ -398,6 +398,18 @@ func TestReseedNeedsAVoter(t *testing.T) {
 	}
 }
 
+// But when no voter has promised the epoch that it has, it is the only one that they let do it.
+func TestReseedByWhoPromisedMore(t *testing.T) {
+	m := meta(7)
+	m.Replicas, m.Voters, m.Feature = 3, []Voter{{ID: "b", Addr: "b"}, {ID: "c", Addr: "c"}}, 1
+	n := startNode(t, "a", m, logTo(0))
+	n.do(ViewSeen{1, &View{Members: []Member{{ID: "b", Highest: 6}, {ID: "c", Highest: 5}}}})
+	n.do(Order{1, Reseed{}})
+	if r := mustFind[Change](n).Register; len(r.Voters) != 2 || r.Replicas != 3 || r.Epoch <= 7 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestRegisterValidate(t *testing.T) {
 	if err := register(1, "a").Validate(); err != nil {
 		t.Fatal(err)

@@ -247,7 +247,7 @@ func (c *Core) ownPlan() {
 	if !l.serving || !c.active() || c.now < l.since+c.t.Change {
 		return
 	}
-	if c.full {
+	if c.full && c.view != nil {
 		if to := c.healthiest(); to != "" {
 			l.since = c.now // not again at once
 			c.startPlan(0, plan{to: to, next: l.register})
@@ -264,6 +264,9 @@ func (c *Core) healthiest() NodeID {
 	var best *peer
 	for i := range c.peers {
 		p := &c.peers[i]
+		if m := c.entry(p.node); m == nil || m.State != Healthy {
+			continue
+		}
 		if p.state == peerStreaming && c.lead.register.Voter(p.node) != nil && (best == nil || p.held.stable > best.held.stable) {
 			best = p
 		}

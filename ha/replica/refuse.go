@@ -164,7 +164,7 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 			highest = max(highest, v.Member(o.ID).Highest)
 		}
 	}
-	if !own {
+	if !own && !c.alone(lost) {
 		return Register{}, "this node has no vote, so it may not know who has: run this on a voter"
 	}
 	if v.Register != nil {
@@ -173,6 +173,17 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 	voters, replicas := remaining(m, lost)
 	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: replicas,
 		Feature: m.Feature, Epoch: highest + reseedGap, Voters: voters}, ""
+}
+
+// alone says that no voter has promised the epoch that this node, which has no vote, has
+// promised: nobody was elected in it, and whoever took a place in it holds nothing.
+func (c *Core) alone(lost []NodeID) bool {
+	for _, o := range c.meta.Voters {
+		if m := c.view.Member(o.ID); slices.Contains(lost, o.ID) || m == nil || m.Highest >= c.meta.Promised {
+			return false
+		}
+	}
+	return true
 }
 
 // remaining are the voters and places of a register that is made anew. Those that are lost

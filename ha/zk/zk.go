@@ -155,7 +155,14 @@ func (s *session) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.checkAccess(ctx)
+	if err := s.checkAccess(ctx); err != nil {
+		return err
+	}
+	// What is read from now on is not older than this: a server may lag behind the others.
+	if err := s.call(ctx, func() error { _, err := s.conn.Sync(c.root); return err }); err != nil {
+		return s.openError(err)
+	}
+	return nil
 }
 
 func (s *session) ensure(ctx context.Context, node string, acl []zk.ACL) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -462,5 +463,22 @@ func TestSuspect(t *testing.T) {
 	defer last.Close()
 	if last.State().Suspect {
 		t.Error("suspect although it was closed in order")
+	}
+}
+
+// TestDeposedAndBroken: that a leader was deposed does not hide that its disk failed.
+func TestDeposedAndBroken(t *testing.T) {
+	s, err := Open(groupOptions(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Depose()
+	if err := s.Append(&store.Batch{}); !errors.Is(err, store.ErrDeposed) {
+		t.Fatalf("a deposed leader takes a batch: %v", err)
+	}
+	s.fail(syscall.EIO)
+	s.Depose()
+	if err := s.Close(); !errors.Is(err, store.ErrFailed) || !errors.Is(err, syscall.EIO) {
+		t.Fatalf("closed with %v", err)
 	}
 }

@@ -16,7 +16,7 @@ func (c *checkpointer) reclaim() error {
 	applied := s.index.State().Applied
 	segs := s.journal.Segments()
 	keep := applied
-	if n := len(segs); s.opts.Retain > 0 && n > 0 {
+	if n := len(segs); s.opts.Retain > 0 && n > 0 && !s.full.Load() { // whoever was away gets a snapshot then
 		keep = min(keep, segs[n-1].End-min(segs[n-1].End, store.Position(s.opts.Retain)))
 	}
 	keep = s.pins.keep(keep)

@@ -282,14 +282,21 @@ func (s *Store) fail(err error) error {
 			s.failure = fmt.Errorf("%s: %w", s.opts.Dir, err)
 			s.log.Info("the store stops", "dir", s.opts.Dir, "err", err)
 		} else {
-			s.failure = fmt.Errorf("%w: %s: %w; nothing more is accepted: check the disk and start again", store.ErrFailed, s.opts.Dir, err)
-			s.log.Error("the store failed", "dir", s.opts.Dir, "err", err)
+			s.failure = s.broken(err)
 		}
 		close(s.failedCh)
 		s.room.Broadcast()
 		go s.wakeCommit()
+	} else if errors.Is(s.failure, store.ErrDeposed) && !errors.Is(err, store.ErrDeposed) && !errors.Is(err, store.ErrFailed) {
+		s.failure = s.broken(err) // what is worse is what the folder is left with
 	}
 	return s.failure
+}
+
+// broken says that err is final.
+func (s *Store) broken(err error) error {
+	s.log.Error("the store failed", "dir", s.opts.Dir, "err", err)
+	return fmt.Errorf("%w: %s: %w; nothing more is accepted: check the disk and start again", store.ErrFailed, s.opts.Dir, err)
 }
 
 // wakeCommit wakes a commit loop that waits for a checkpoint.
