@@ -55,8 +55,8 @@ func TestSameIndex(t *testing.T) {
 	eventually(t, "three voters", func() bool { return voters(m) == "abc" })
 	churn(t, m.serving(), 200)
 	m.die()
-	m.start()
 	next := g.master(m)
+	m.start()
 	churn(t, next.serving(), 100)
 	g.same(next)
 	var want local.Report

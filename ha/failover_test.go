@@ -17,6 +17,7 @@ import (
 func TestGroup(t *testing.T) {
 	g := newGroup(t, 3, memory(), nil)
 	m := g.master()
+	eventually(t, "OnGroup, for what was committed while it began to serve", func() bool { return m.serving().groups.Load() > 0 })
 	var want []string
 	put := func(s *service, n int) {
 		t.Helper()

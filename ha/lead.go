@@ -65,7 +65,10 @@ func (d *disk) serve(e store.Epoch) {
 	}
 	d.service = s
 	d.serving.Store(&s)
-	s.OnGroup()
+	// What was committed while Serve was at work gets its OnGroup from where it belongs.
+	if err := d.store.Append(&store.Batch{}); err != nil {
+		d.n.log.Debug("the store of a new master takes nothing", "err", err) // told elsewhere
+	}
 }
 
 func (d *disk) stopServing(reason string) {
