@@ -241,7 +241,7 @@ func (c *Core) thinkClaim(r *Register) bool {
 	if best != c.cfg.ID || !c.measured(r.Epoch) || c.meta.Promised != r.Epoch || c.lead.epoch != 0 || c.busy > 0 {
 		return false
 	}
-	if !all && c.now < c.seen.quorumAt+c.t.ClaimWait {
+	if !all && r.Prefer != c.cfg.ID && c.now < c.seen.quorumAt+c.t.ClaimWait { // whom a handover prefers has all there is
 		return true
 	}
 	next := *r
