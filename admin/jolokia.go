@@ -301,7 +301,8 @@ func inner(value any, path string) (any, error) {
 		if step == "" {
 			continue
 		}
-		m, ok := value.(map[string]any)
+		m, _ := value.(map[string]any)
+		var ok bool
 		if value, ok = m[step]; !ok {
 			return nil, &jolokiaError{http.StatusNotFound, "java.lang.IllegalArgumentException", "there is nothing at the path " + path}
 		}

@@ -122,7 +122,8 @@ Exit codes: 0 done, 1 failed, 64 wrong usage, 65 bad data, 66 no input,
 	pf.Bool("no-color", false, "no colour and no progress bar (also: NO_COLOR, TERM=dumb, CI)")
 	pf.BoolP("quiet", "q", false, "say nothing on standard error but errors")
 	pf.BoolP("verbose", "v", false, "say more on standard error")
-	addAll(root, groupServer, newServerCommands()...)
+	addAll(root, groupServer, append(newServerCommands(), newDoctorCommand())...)
+	addAll(root, groupClient, newTopCommand(), newExportCommand(), newImportCommand())
 	addAll(root, groupClient, newSendCommand(), newRecvCommand(), newBrowseCommand(),
 		newQueueCommand(), newTopicCommand(), newSubCommand(), newSchedCommand(), newMoveCommand(),
 		newCopyCommand(), newDLQCommand(), newTrashCommand(), newLifeCommand(), newConnCommand(), newClusterCommand(), newBenchCommand(), newCheckCommand())

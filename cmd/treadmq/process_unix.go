@@ -57,3 +57,13 @@ var stopSignals = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
 // watchStopFile is for systems without signals.
 func watchStopFile(string, func()) (stop func()) { return func() {} }
+
+// openFilesLimit is how many files this process may have open at the same time. Go
+// raises the soft limit to the hard one when a program starts.
+func openFilesLimit() (n uint64, known bool) {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return 0, false
+	}
+	return uint64(l.Cur), true
+}

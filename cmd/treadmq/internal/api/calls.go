@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -274,6 +275,33 @@ func (c *Client) Find(ctx context.Context, queue string, s Search, bodies bool, 
 		}
 	}
 	return c.pages(ctx, path("queues", queue, "messages"), q, each)
+}
+
+// FindFrom calls each for every message of a queue behind a cursor, with its body.
+func (c *Client) FindFrom(ctx context.Context, queue, cursor string, each func(Item) (bool, error)) error {
+	q := url.Values{"body": {"true"}}
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	return c.pages(ctx, path("queues", queue, "messages"), q, each)
+}
+
+// Has reports whether a queue holds a message that a selector lets through. There need
+// be no such queue.
+func (c *Client) Has(ctx context.Context, queue, selector string) (found bool, err error) {
+	err = c.Find(ctx, queue, Search{Selector: selector}, false, func(Item) (bool, error) {
+		found = true
+		return false, nil
+	})
+	if no := (*Error)(nil); errors.As(err, &no) && no.Status == http.StatusNotFound {
+		err = nil
+	}
+	return found, err
+}
+
+// Send sends a message to a queue and returns when it is stored.
+func (c *Client) Send(ctx context.Context, queue string, message any) error {
+	return c.do(ctx, http.MethodPost, path("queues", queue, "messages"), nil, message, nil)
 }
 
 // Action is something to do with messages of a queue, as the API takes it.

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// bodies are those of a queue, in order.
+func (b *runningBroker) bodies(t *testing.T, queue string) []string {
+	t.Helper()
+	return strings.Split(strings.TrimSuffix(b.run(t, "", "browse", queue, "-o", "raw").want(t, 0).stdout, "\n"), "\n")
+}
+
+func numberedLines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "message %d\n", i)
+	}
+	return b.String()
+}
+
+func TestExportImportKeepsMessages(t *testing.T) {
+	b := theBroker(t)
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	b.run(t, "", "send", "export.q", "--body", "größe", "-H", "shop:7", "-H", "correlation-id:c", "-H", "persistent:false", "--priority", "8").want(t, 0)
+	b.run(t, "\x00\xff", "send", "export.q", "-", "-H", "content-type:image/png").want(t, 0)
+	b.run(t, "", "send", "export.q", "--body", "", "-H", "empty:").want(t, 0)
+	o := b.run(t, "", "export", "export.q", file, "-o", "jsonl").want(t, 0)
+	if !strings.Contains(o.stdout, `"messages":3`) {
+		t.Errorf("%s", o.stdout)
+	}
+	b.run(t, "", "export", "export.q", file).want(t, exitCannot).says(t, "--force")
+	b.run(t, "", "import", file, "--to", "export.copy").want(t, 0)
+	var before, after []map[string]any
+	decode(t, b.run(t, "", "browse", "export.q", "--body", "-o", "json").want(t, 0).stdout, &before)
+	decode(t, b.run(t, "", "browse", "export.copy", "--body", "-o", "json").want(t, 0).stdout, &after)
+	if len(after) != 3 || len(before) != 3 {
+		t.Fatalf("%v", after)
+	}
+	for i, was := range before {
+		is := after[i]
+		for _, field := range []string{"body", "bodyBase64", "priority", "persistent", "expires", "size"} {
+			if fmt.Sprint(was[field]) != fmt.Sprint(is[field]) {
+				t.Errorf("message %d: %s was %v and is %v", i, field, was[field], is[field])
+			}
+		}
+		for _, name := range []string{"shop", "correlation-id", "content-type", "empty"} {
+			if was, is := was["headers"].(map[string]any)[name], is["headers"].(map[string]any)[name]; was != is {
+				t.Errorf("message %d: header %s was %v and is %v", i, name, was, is)
+			}
+		}
+	}
+	b.run(t, "", "import", file, "--to", "export.copy").want(t, exitData).says(t, "already")
+}
+
+// A killed export or import goes on where it was: nothing is lost or doubled.
+func TestKilledExportAndImportGoOn(t *testing.T) {
+	b := theBroker(t)
+	const n = 1500
+	b.run(t, numberedLines(n), "send", "export.killed", "--lines").want(t, 0)
+	want := b.bodies(t, "export.killed")
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	done := b.killUntilDone(t, []string{"export", "export.killed", file}, func() string {
+		info, err := os.Stat(file + ".part")
+		if err != nil {
+			return ""
+		}
+		return fmt.Sprint(info.Size())
+	})
+	t.Logf("the export was killed %d times", done)
+	done = b.killUntilDone(t, []string{"import", file, "--to", "export.again"}, func() string {
+		text, _ := os.ReadFile(file + ".imported")
+		return string(text)
+	})
+	if done == 0 {
+		t.Error("the import was never killed")
+	}
+	got := b.bodies(t, "export.again")
+	if len(got) != n {
+		t.Fatalf("%d messages instead of %d", len(got), n)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("message %d is %q instead of %q", i, got[i], want[i])
+		}
+	}
+}
+
+// killUntilDone kills a command whenever it has got on, a few times, and then lets it end.
+func (b *runningBroker) killUntilDone(t *testing.T, args []string, state func() string) (kills int) {
+	t.Helper()
+	for range 4 {
+		before := state()
+		cmd := call{args: args, env: b.env()}.command(context.Background())
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan struct{})
+		go func() {
+			cmd.Wait()
+			close(ended)
+		}()
+		over := false
+		eventually(t, "progress", func() bool {
+			select {
+			case <-ended:
+				over = true
+			default:
+			}
+			return over || state() != before
+		})
+		cmd.Process.Kill()
+		<-ended
+		if cmd.ProcessState.Success() {
+			return kills
+		}
+		kills++
+	}
+	b.run(t, "", args...).want(t, 0)
+	return kills
+}
+
+// A line that was being written when the command was killed is written again.
+func TestExportCutsATornLine(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, numberedLines(3), "send", "export.torn", "--lines").want(t, 0)
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	b.run(t, "", "export", "export.torn", file).want(t, 0)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(whole), "\n")
+	if len(lines) != 6 { // head, three messages, end, nothing
+		t.Fatalf("%d lines", len(lines))
+	}
+	for _, torn := range []string{lines[0][:10], lines[0], lines[0] + lines[1] + lines[2][:20], lines[0] + lines[1] + lines[2], strings.Join(lines[:4], ""), string(whole)} {
+		os.Remove(file)
+		if err := os.WriteFile(file+".part", []byte(torn), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.run(t, "", "export", "export.torn", file).want(t, 0)
+		again, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.SplitAfter(string(again), "\n"); strings.Join(got[1:], "") != strings.Join(lines[1:], "") {
+			t.Errorf("after %q:\n%s", torn, again)
+		}
+	}
+	// What is not whole is not imported.
+	for _, bad := range []string{"", "{}\n", "nonsense", strings.Join(lines[:4], ""), `{"treadmqExport":2}` + "\n"} {
+		if err := os.WriteFile(file, []byte(bad), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		b.run(t, "", "import", file, "--to", "export.bad").want(t, exitData)
+	}
+	b.run(t, "", "import", file+".none").want(t, exitNoInput)
+	b.run(t, "", "export", "export.none", file+".none").want(t, exitFailure).says(t, "no queue")
+}
+
+// The message that an import was at when it was killed is looked for before it is sent again.
+func TestImportLooksForTheMessageItWasAt(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, numberedLines(3), "send", "export.at", "--lines").want(t, 0)
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	b.run(t, "", "export", "export.at", file).want(t, 0)
+	b.run(t, "", "import", file, "--to", "export.at.copy").want(t, 0)
+	text, err := os.ReadFile(file + ".imported")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s importState
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	s.path, s.Done, s.Messages = file+".imported", false, 2 // as if it was killed before it could note the last one
+	if err := s.save(); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, "", "import", file, "--to", "export.at.copy").want(t, 0)
+	if got := b.bodies(t, "export.at.copy"); len(got) != 3 {
+		t.Errorf("%q", got)
+	}
+}
