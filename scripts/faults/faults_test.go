@@ -305,10 +305,13 @@ func (r *play) judge() {
 	}
 }
 
-// keep writes the history beside the logs, and copies what is on the disks, which are in memory.
+// keep writes the history beside the logs, in which all goroutines show, and copies what is on the disks, which are in memory.
 func (r *play) keep() {
 	for _, m := range r.w.members {
-		m.kill()
+		m.resume()
+		if err := m.quit(); err != nil {
+			r.t.Log(err)
+		}
 		if err := run("cp", "-r", m.disk(), filepath.Join(m.dir, "kept")); err != nil {
 			r.t.Log(err)
 		}

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -141,13 +142,19 @@ func (m *member) stop() error {
 	case <-ended:
 		return nil
 	case <-time.After(stopTimeout):
-		m.signal(syscall.SIGQUIT, true) // its goroutines show in the log
-		select {
-		case <-ended:
-		case <-time.After(stopTimeout):
-			m.kill()
-		}
-		return fmt.Errorf("%s did not end within %v of SIGTERM; its goroutines are in its log", m.name, stopTimeout)
+		return errors.Join(fmt.Errorf("%s did not end within %v of SIGTERM; its goroutines are in its log", m.name, stopTimeout), m.quit())
+	}
+}
+
+// quit ends the process so that all its goroutines show in its log.
+func (m *member) quit() error {
+	ended := m.signal(syscall.SIGQUIT, true)
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(stopTimeout):
+		m.kill()
+		return fmt.Errorf("%s did not end within %v of SIGQUIT", m.name, stopTimeout)
 	}
 }
 
