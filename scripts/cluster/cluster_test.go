@@ -230,9 +230,10 @@ func TestMembersComeAndGo(t *testing.T) {
 		r.await(m, "learner")
 	}
 	r.at(master, "cluster", "add", "d", "e").want(t, 0)
-	if s := r.status(master); s.Replicas != 5 || s.Quorum != 3 {
-		t.Errorf("after two were added: %+v", s)
-	}
+	eventually(t, "five places", func() bool {
+		s := r.status(master)
+		return s.Replicas == 5 && s.Quorum == 3
+	})
 	lost := r.others(master)[0]
 	lost.Kill()
 	if err := os.RemoveAll(filepath.Join(lost.Dir, "data")); err != nil {
@@ -258,9 +259,10 @@ func TestMembersComeAndGo(t *testing.T) {
 	r.at(master, "cluster", "add", fresh, "--replace", old).want(t, 0)
 	r.await(lost, "follower")
 	r.at(master, "cluster", "remove", "d", "e", "--replicas", "3", "--yes").want(t, 0)
-	if s := r.status(master); s.Replicas != 3 || s.role(lost.Name) != "follower" {
-		t.Errorf("after two were removed: %+v", s)
-	}
+	eventually(t, "three places, and the wiped one in one of them", func() bool {
+		s := r.status(master)
+		return s.Replicas == 3 && s.role(lost.Name) == "follower"
+	})
 	r.at(master, "cluster", "handover", fresh).want(t, 0)
 	if m := r.master(); m != lost {
 		t.Errorf("%s is master, not the one that was wiped", m.Name)
@@ -356,9 +358,10 @@ func (r *rig) joinEmpty(first *group.Member) {
 		r.t.Errorf("%s is master, on an empty disk", m.Name)
 	}
 	r.at(first, add...).want(r.t, 0)
-	if s := r.status(first); s.Replicas != 3 || s.Quorum != 2 {
-		r.t.Errorf("after the others were added: %+v", s)
-	}
+	eventually(r.t, "three places", func() bool {
+		s := r.status(first)
+		return s.Replicas == 3 && s.Quorum == 2
+	})
 	r.at(first, "cluster", "handover").want(r.t, 0)
 }
 

@@ -32,7 +32,8 @@ log = Log.new
 client = Stomp::Client.new(
   hosts: HOSTS.map { |host, port| { host: host, port: Integer(port), login: '', passcode: '' } },
   connect_headers: { 'accept-version': '1.2', host: 'localhost' },
-  reliable: true, initial_reconnect_delay: 0.1, max_reconnect_delay: 0.5, max_reconnect_attempts: 0, logger: log
+  reliable: true, initial_reconnect_delay: 0.1, max_reconnect_delay: 0.5, max_reconnect_attempts: 0, logger: log,
+  closed_check: false # or its thread that receives ends now and then while the one that sends connects again
 )
 
 # Publishes until the receipt came: again after each connection that the gem made anew.
