@@ -45,6 +45,9 @@ func BenchmarkQueuesPage(b *testing.B) {
 
 // TestQueuesPageIsCheap: one page of 100 queues of 10,000 costs what 100 queues cost, not what 10,000 do.
 func TestQueuesPageIsCheap(t *testing.T) {
+	if raceDetector {
+		t.Skip("allocations are not the program's own under the race detector")
+	}
 	r := newConsole(t)
 	for i := range 10_000 {
 		if err := r.b.CreateQueue(fmt.Sprintf("orders.region-%02d.queue-%05d", i%40, i)); err != nil {
@@ -57,7 +60,7 @@ func TestQueuesPageIsCheap(t *testing.T) {
 				t.Fatal(code)
 			}
 		})
-		if allocs > 6000 { // one for each queue would be more
+		if allocs > 3000 {
 			t.Errorf("%s allocates %.0f times", path, allocs)
 		}
 	}
