@@ -43,7 +43,7 @@ func TestCompatDestination_Topic(t *testing.T) {
 	one.publish("/topic/news", "", "missed")
 	one.subscribe("/topic/news", "")
 	two.subscribe("/topic/news", "")
-	one.publish("/topic/news", "persistent:true\n", "seen")
+	r.connected("").publish("/topic/news", "persistent:true\n", "seen")
 	a, b := two.take("seen")[0], one.take("seen")[0]
 	if a.get("message-id") != b.get("message-id") || a.get("destination") != "/topic/news" {
 		t.Fatal(a, b)
