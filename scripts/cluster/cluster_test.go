@@ -228,6 +228,7 @@ func TestMembersComeAndGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.await(m, "learner")
+		r.seen(master, m.Name)
 	}
 	r.at(master, "cluster", "add", "d", "e").want(t, 0)
 	eventually(t, "five places", func() bool {
@@ -248,14 +249,14 @@ func TestMembersComeAndGo(t *testing.T) {
 	r.start(lost)
 	r.await(lost, "learner")
 	var fresh string
-	for _, m := range r.status(master).Members {
-		if m.Name == lost.Name && m.ID != old {
-			fresh = m.ID
+	eventually(t, "a member on an empty disk, as another one", func() bool {
+		for _, m := range r.status(master).Members {
+			if m.Name == lost.Name && m.ID != old && m.Role == "learner" {
+				fresh = m.ID
+			}
 		}
-	}
-	if fresh == "" {
-		t.Fatalf("a member on an empty disk is not another one: %+v", r.status(master))
-	}
+		return fresh != ""
+	})
 	r.at(master, "cluster", "add", fresh, "--replace", old).want(t, 0)
 	r.await(lost, "follower")
 	r.at(master, "cluster", "remove", "d", "e", "--replicas", "3", "--yes").want(t, 0)
@@ -345,6 +346,15 @@ func TestFromABrokerAlone(t *testing.T) {
 	}
 }
 
+// seen waits until the master knows of a member that has no vote yet.
+func (r *rig) seen(master *group.Member, name string) {
+	r.t.Helper()
+	eventually(r.t, name+" at the master", func() bool {
+		s := r.status(master)
+		return s.role(name) == "learner"
+	})
+}
+
 // joinEmpty starts the others on their empty disks and gives them their votes.
 func (r *rig) joinEmpty(first *group.Member) {
 	r.t.Helper()
@@ -352,6 +362,7 @@ func (r *rig) joinEmpty(first *group.Member) {
 	for _, m := range r.others(first) {
 		r.start(m)
 		r.await(m, "learner")
+		r.seen(first, m.Name)
 		add = append(add, m.Name)
 	}
 	if m := r.master(); m != first {
