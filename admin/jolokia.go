@@ -302,10 +302,11 @@ func inner(value any, path string) (any, error) {
 			continue
 		}
 		m, _ := value.(map[string]any)
-		var ok bool
-		if value, ok = m[step]; !ok {
+		next, ok := m[step]
+		if !ok {
 			return nil, &jolokiaError{http.StatusNotFound, "java.lang.IllegalArgumentException", "there is nothing at the path " + path}
 		}
+		value = next
 	}
 	return value, nil
 }

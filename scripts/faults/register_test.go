@@ -1,40 +1,18 @@
 package faults
 
 import (
-	"errors"
 	"math"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/anishathalye/porcupine"
-
-	"treadmq/ha/failover"
 )
 
 // swap is a compare-and-set of a register, or a read where from and to are the same.
 type swap struct {
 	from, to     int
 	began, ended time.Duration // ended 0: nobody knows whether it happened, nor when
-}
-
-// fate is what is known of an operation's outcome.
-type fate int
-
-const (
-	done fate = iota + 1
-	undone
-	unknown
-)
-
-func outcome(err error) fate {
-	switch {
-	case err == nil:
-		return done
-	case errors.Is(err, failover.ErrInterrupted):
-		return undone
-	}
-	return unknown
 }
 
 // checkTime bounds the search; a history of this size takes a moment.

@@ -4,6 +4,7 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -12,6 +13,25 @@ import (
 	"treadmq/ha/failover"
 	"treadmq/scripts/internal/history"
 )
+
+// fate is what is known of an operation's outcome.
+type fate int
+
+const (
+	done fate = iota + 1
+	undone
+	unknown
+)
+
+func outcome(err error) fate {
+	switch {
+	case err == nil:
+		return done
+	case errors.Is(err, failover.ErrInterrupted):
+		return undone
+	}
+	return unknown
+}
 
 // tokenQueue holds one message, the token. Who gets it takes it out and puts another in,
 // in one transaction: a register with compare-and-set.
