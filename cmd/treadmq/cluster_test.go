@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"treadmq/admin"
@@ -14,6 +15,8 @@ import (
 // clusterConsole answers as a member of a group does.
 type clusterConsole struct {
 	*httptest.Server
+
+	mu     sync.Mutex // guards what follows
 	status admin.ClusterStatus
 	asked  []string // path and body of each change
 	refuse bool
@@ -31,6 +34,8 @@ func newClusterConsole(t *testing.T) *clusterConsole {
 	}}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if r.Method == http.MethodPost {
 			c.asked = append(c.asked, r.URL.Path+" "+string(body))
 		}
@@ -47,6 +52,13 @@ func newClusterConsole(t *testing.T) *clusterConsole {
 	}))
 	t.Cleanup(c.Close)
 	return c
+}
+
+// set changes or reads what the console answers with.
+func (c *clusterConsole) set(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f()
 }
 
 func (c *clusterConsole) run(t *testing.T, args ...string) outcome {
@@ -76,8 +88,10 @@ func TestClusterStatus(t *testing.T) {
 	if o := c.run(t, "leader", "-o", "csv").want(t, exitOK); !strings.Contains(o.stdout, "b,master,true,true,,0,,,b:61613,http://b:8161/admin/") {
 		t.Errorf("%q", o.stdout)
 	}
-	c.status.Master, c.status.Why = "", "one of 3 members is there"
-	c.status.Members = c.status.Members[:1]
+	c.set(func() {
+		c.status.Master, c.status.Why = "", "one of 3 members is there"
+		c.status.Members = c.status.Members[:1]
+	})
 	for _, command := range []string{"status", "leader"} {
 		if o := c.run(t, command).want(t, exitTryAgain); !strings.Contains(o.stderr, "one of 3 members is there") {
 			t.Errorf("%s: %q", command, o.stderr)
@@ -103,10 +117,12 @@ func TestClusterChanges(t *testing.T) {
 		`/api/v1/cluster/voters {"remove":["c"],"replicas":1}`,
 		`/api/v1/cluster/reseed {"lost":["c"]}`,
 	}
-	if got := strings.Join(c.asked, "\n"); got != strings.Join(want, "\n") {
+	var got string
+	c.set(func() { got = strings.Join(c.asked, "\n") })
+	if got != strings.Join(want, "\n") {
 		t.Errorf("asked for\n%s", got)
 	}
-	c.refuse = true
+	c.set(func() { c.refuse = true })
 	if o := c.run(t, "handover").want(t, exitFailure); !strings.Contains(o.stderr, "only the master can do that") || !strings.Contains(o.stderr, "cluster leader") {
 		t.Errorf("%q", o.stderr)
 	}

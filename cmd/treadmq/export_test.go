@@ -71,11 +71,18 @@ func TestKilledExportAndImportGoOn(t *testing.T) {
 			return ""
 		}
 		return fmt.Sprint(info.Size())
+	}, func() bool {
+		_, err := os.Stat(file)
+		return err == nil
 	})
 	t.Logf("the export was killed %d times", done)
 	done = b.killUntilDone(t, []string{"import", file, "--to", "export.again"}, func() string {
 		text, _ := os.ReadFile(file + ".imported")
 		return string(text)
+	}, func() bool {
+		var s importState
+		text, err := os.ReadFile(file + ".imported")
+		return err == nil && json.Unmarshal(text, &s) == nil && s.Done
 	})
 	if done == 0 {
 		t.Error("the import was never killed")
@@ -91,8 +98,9 @@ func TestKilledExportAndImportGoOn(t *testing.T) {
 	}
 }
 
-// killUntilDone kills a command whenever it has got on, a few times, and then lets it end.
-func (b *runningBroker) killUntilDone(t *testing.T, args []string, state func() string) (kills int) {
+// killUntilDone kills a command whenever it has got on, a few times, and then lets it end, unless it has
+// finished its work when it is killed.
+func (b *runningBroker) killUntilDone(t *testing.T, args []string, state func() string, finished func() bool) (kills int) {
 	t.Helper()
 	for range 4 {
 		before := state()
@@ -116,7 +124,7 @@ func (b *runningBroker) killUntilDone(t *testing.T, args []string, state func() 
 		})
 		cmd.Process.Kill()
 		<-ended
-		if cmd.ProcessState.Success() {
+		if cmd.ProcessState.Success() || finished() {
 			return kills
 		}
 		kills++
