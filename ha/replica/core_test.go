@@ -213,6 +213,52 @@ func TestMasterThatStoodStillStepsDown(t *testing.T) {
 	}
 }
 
+// handing returns a serving master that was told to hand over to b and has stopped appending.
+func handing(t *testing.T) *node {
+	n := elected(t)
+	n.do(Synced{Stable: 110})
+	n.follower(1, "b", 90)
+	n.do(Received{1, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110}})
+	n.do(Applied{Pos: 110})
+	n.do(ViewSeen{1, view(register(2, "a"))})
+	n.do(Order{1, Handover{"b"}})
+	return n
+}
+
+// A handover whose change met another one, of the lease or by a member that took a place, is tried again.
+func TestHandoverMeetsAnotherChange(t *testing.T) {
+	n := handing(t)
+	n.do(Paused{Op: mustFind[Pause](n).Op, End: 110})
+	n.do(Answered{Op: mustFind[Change](n).Op, Outcome: coord.Conflict})
+	mustNot[Ordered](n)
+	mustNot[Resume](n)
+	n.now += DefaultTiming().Heartbeat
+	n.do(Received{1, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110}})
+	if c := mustFind[Change](n); c.Register.Prefer != "b" || c.Register.Epoch != 3 {
+		t.Fatalf("%+v", c.Register)
+	}
+}
+
+// A handover that cannot reach the coordination service is given up, and the broker appends again.
+func TestHandoverWithoutCoordination(t *testing.T) {
+	n := handing(t)
+	pause := mustFind[Pause](n)
+	n.do(Suspended{1})
+	n.do(Paused{Op: pause.Op, End: 110})
+	mustNot[Change](n)
+	for end := n.now + DefaultTiming().Change + time.Second; n.now < end; n.now += DefaultTiming().Heartbeat {
+		n.do(Received{1, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110}})
+		if o, ok := find[Ordered](n); ok {
+			mustFind[Resume](n)
+			if !strings.Contains(o.Err, "not reached") {
+				t.Errorf("%+v", o)
+			}
+			return
+		}
+	}
+	t.Fatal("it is never given up")
+}
+
 func TestUnknownClaim(t *testing.T) {
 	for _, o := range []coord.Outcome{coord.Unknown, coord.Conflict, coord.Refused} {
 		n := startNode(t, "a", meta(1), logTo(100, store.EpochStart{Epoch: 1}))

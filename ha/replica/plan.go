@@ -32,6 +32,8 @@ type plan struct {
 	end   Position
 	since time.Duration
 	epoch Epoch // from planChanging on
+
+	conflict bool // the register, or the lease, was not as the view had it
 }
 
 func (c *Core) answerOrder(id uint64, err string) {
@@ -140,14 +142,20 @@ func (c *Core) thinkPlan() {
 	case planWaiting:
 		if c.log.Stable >= p.end && c.holders(p.end) || c.broken.Has(mutate.VotersBlindly) {
 			c.changePlan()
-			return
 		}
 	case planSaving:
 		c.beginPlanned()
 		return
 	}
 	if p.phase < planChanging && c.now-p.since > c.t.Change {
-		c.dropPlan("those that matter did not catch up in time")
+		why := "those that matter did not catch up in time"
+		switch {
+		case p.conflict:
+			why = "the register was changed by somebody else"
+		case !c.connected:
+			why = "the coordination service is not reached"
+		}
+		c.dropPlan(why)
 	}
 }
 
@@ -175,7 +183,7 @@ func (c *Core) holders(pos Position) bool {
 
 func (c *Core) changePlan() {
 	p := &c.plan
-	if c.view == nil || !c.connected || c.change.kind != noChange {
+	if c.view == nil || !c.connected || c.change.kind != noChange || p.conflict && c.now < c.answer.wait {
 		return
 	}
 	r := c.register()
@@ -203,6 +211,8 @@ func (c *Core) planAnswered(o coord.Outcome, ch change) {
 	switch {
 	case o == coord.Unknown:
 		c.stepDown("whether the register was changed is not known")
+	case o == coord.Conflict && p.to != "": // a place was taken, say, or the lease is anew: try again with what is seen then
+		p.phase, p.conflict = planWaiting, true
 	case o != coord.Done:
 		c.dropPlan("the register was changed by somebody else")
 	case ch.kind == changeHand:
