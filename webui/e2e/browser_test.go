@@ -116,12 +116,16 @@ func call[P, R any](b *tab, command cdp.Command[P, R], params P) {
 	_ = result(b, func(ctx context.Context, t *chromedp.Target) (R, error) { return cdp.Call(ctx, t, command, params) })
 }
 
-// result carries out one action within the time for a step.
+// result carries out one action within the time for a step. Just after a page has loaded the driver may still name the context
+// of the page before; the browser refuses such a call without carrying it out, so it is made again.
 func result[T any](b *tab, action chromedp.Action[T]) T {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	v, err := chromedp.Run(ctx, action)
+	for err != nil && strings.Contains(err.Error(), "Cannot find context") && ctx.Err() == nil {
+		v, err = chromedp.Run(ctx, action)
+	}
 	if err != nil {
 		b.t.Fatalf("in the browser: %v\n%s", err, b.source())
 	}
