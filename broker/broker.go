@@ -280,10 +280,12 @@ func (b *Broker) storeError(err error) error {
 		return Errorf(CodeTooLarge, "the message or transaction is larger than the store takes: %w", err)
 	case errors.Is(err, store.ErrDeposed):
 		return Errorf(CodeNotMaster, "this broker is not the master of its group any more, so whether the message was stored is not known; connect to another broker and send it again: %w", err)
+	case errors.Is(err, store.ErrFailed): // the process ends, and in a group another broker takes over
+		return Errorf(CodeClosing, "the broker's store failed, so it stops, and whether the message was stored is not known; connect again later, or to another broker, and send it again: %w", err)
 	case errors.Is(err, store.ErrClosed):
 		return Errorf(CodeClosing, "the broker is shutting down: %w", err)
 	}
-	return Errorf(CodeInternal, "the broker's store failed, so nothing more is accepted: %w", err)
+	return Errorf(CodeInternal, "the broker's store failed: %w", err)
 }
 
 // Close refuses new connections, asks the present ones to go, waits for them up

@@ -38,6 +38,9 @@ func (d *disk) led(end leadEnd) {
 	d.leading = nil
 	if end.err != nil {
 		d.n.log.Warn("mastership did not begin", "err", end.err)
+		if d.member.Err() == nil { // the core knows of nothing that went wrong and would wait for ever
+			d.n.fail(fmt.Errorf("this member became master and its store did not get ready, another member takes over; look for what is said about the disk: %w", end.err))
+		}
 		return // the fence that follows opens the folder again
 	}
 	d.store = end.store
@@ -53,8 +56,12 @@ func (d *disk) onGroup() {
 	}
 }
 
-// serve opens the service.
+// serve opens the service. The index may be written, and the core told so by poll, a moment
+// before Lead returns.
 func (d *disk) serve(e store.Epoch) {
+	if d.leading != nil {
+		d.led(<-d.leading)
+	}
 	if d.store == nil || d.service != nil {
 		return
 	}

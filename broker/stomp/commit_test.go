@@ -107,7 +107,7 @@ func TestStoreFailureEndsSession(t *testing.T) {
 	g.held = nil
 	g.mu.Unlock()
 	b.Done(b, store.ErrFailed)
-	e := c.expectError("internal")
+	e := c.expectError("closing") // by which clients know that they may send it again elsewhere
 	if e.get("receipt-id") != "1" {
 		t.Fatalf("got %v", e)
 	}

@@ -3,7 +3,6 @@ package failover
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-stomp/stomp/v3/frame"
@@ -75,14 +74,14 @@ func newServerError(f *frame.Frame) *ServerError {
 // elsewhere reports whether the same request may succeed at another broker or
 // later, so that it is sent again instead of failing.
 func (e *ServerError) elsewhere() bool {
-	return slices.Contains([]string{"not-master", "unavailable", "shutting-down", "starting"}, e.Code)
+	return e.Code == "not-master" || e.Code == "closing"
 }
 
 // refusesLogin judges an ERROR that answered CONNECT. Brokers without x-code
 // are judged by the words they use for it.
 func (e *ServerError) refusesLogin() bool {
 	if e.Code != "" {
-		return slices.Contains([]string{"not-authorized", "login-failed", "security"}, e.Code)
+		return e.Code == "login" || e.Code == "not-authorized"
 	}
 	text := strings.ToLower(e.Message + " " + e.Detail)
 	for _, word := range []string{"authent", "authoriz", "login", "password", "passcode", "credential", "access denied", "access refused", "not allowed", "security"} {

@@ -112,7 +112,7 @@ func lossOf(it *item, s *session) error {
 // may have been meant for. Holds mu.
 func (c *Conn) strike(s *session) []outcome {
 	e, ok := errors.AsType[*ServerError](s.err)
-	if !ok || e.ReceiptID != "" {
+	if !ok || e.ReceiptID != "" || e.elsewhere() {
 		return nil
 	}
 	it := c.out.oldestSent(s.epoch)

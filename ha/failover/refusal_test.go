@@ -14,7 +14,7 @@ func TestRefusedLoginIsNotRepeated(t *testing.T) {
 	down.stop()
 	for name, headers := range map[string][]string{
 		"by words":  {"message", "Authentication failed: user or password wrong"},
-		"by x-code": {"message", "no", "x-code", "not-authorized"},
+		"by x-code": {"message", "no", "x-code", "login"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wait := dialing(t, failoverTo("", down, a), Options{Login: "joe", Passcode: "a:b\\c"})
@@ -137,15 +137,20 @@ func TestRefusalThatKeepsTheConnection(t *testing.T) {
 	must(t, good())
 }
 
+// A broker that is not master any more, or that stops because its store failed, refuses what another takes.
 func TestMessageRefusedByAFormerMasterGoesToTheNext(t *testing.T) {
-	a, b := newBroker(t), newBroker(t)
-	c, p := dial(t, a, failoverTo("", a, b), Options{})
-	wait := background(func() error { return c.Send(testContext(t), "/queue/q", "", []byte("x")) })
-	f := p.expectSend("x")
-	p.write(frame.ERROR, "message", "I am no longer master", "x-code", "not-master", "receipt-id", f.Header.Get("receipt"))
-	q := b.serve() // a is up, but lost last
-	q.receipt(q.expectSend("x"))
-	must(t, wait())
+	for _, code := range []string{"not-master", "closing"} {
+		t.Run(code, func(t *testing.T) {
+			a, b := newBroker(t), newBroker(t)
+			c, p := dial(t, a, failoverTo("", a, b), Options{})
+			wait := background(func() error { return c.Send(testContext(t), "/queue/q", "", []byte("x")) })
+			f := p.expectSend("x")
+			p.write(frame.ERROR, "message", "go elsewhere", "x-code", code, "receipt-id", f.Header.Get("receipt"))
+			q := b.serve() // a is up, but lost last
+			q.receipt(q.expectSend("x"))
+			must(t, wait())
+		})
+	}
 }
 
 func TestErrorWithoutReceiptStrikesTheOldest(t *testing.T) {
@@ -157,6 +162,10 @@ func TestErrorWithoutReceiptStrikesTheOldest(t *testing.T) {
 		p.expectSend("poison")
 		if i == 1 { // a loss without ERROR is no strike
 			p.close()
+			p = a.serve()
+			p.expectSend("poison")
+			p.write(frame.ERROR, "message", "going down", "x-code", "closing") // nor is one that is about the broker
+			p.expectEnd()
 			p = a.serve()
 			p.expectSend("poison")
 		}

@@ -388,7 +388,11 @@ func (r *Replica) Lead(e store.Epoch, gate Gate, onGroup func()) (*Store, error)
 		s.abandon()
 		return nil, err
 	}
-	if err := s.Checkpoint(); err != nil { // it corrects the counts
+	err := s.Checkpoint() // it corrects the counts
+	if errors.Is(err, errRetry) {
+		err = s.Checkpoint() // the reserve was given up
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.tail.mu.Lock()
