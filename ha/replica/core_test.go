@@ -456,6 +456,25 @@ func TestReseedByWhoPromisedMore(t *testing.T) {
 	}
 }
 
+// And when it has seen all places taken, it knows who has a vote: a voter that has not seen
+// who took the last place sends the operator here. But a quorum of them must be there.
+func TestReseedByWhoSawAllPlacesTaken(t *testing.T) {
+	m := meta(1)
+	m.Replicas, m.Voters, m.Feature = 3, []Voter{{ID: "b", Addr: "b"}, {ID: "c", Addr: "c"}, {ID: "d", Addr: "d"}}, 1
+	n := startNode(t, "a", m, logTo(0))
+	seen := []Member{{ID: "b", Highest: 1, Voters: 2}, {ID: "c", Highest: 1, Voters: 2}, {ID: "d", Highest: 1, Voters: 2}}
+	n.do(ViewSeen{1, &View{Members: seen[:1]}})
+	n.do(Order{1, Reseed{Lost: []NodeID{"c", "d"}}})
+	if o := mustFind[Ordered](n); !strings.Contains(o.Err, "no vote") {
+		t.Errorf("without a quorum of the voters: %+v", o)
+	}
+	n.do(ViewSeen{1, &View{Members: seen}})
+	n.do(Order{2, Reseed{}})
+	if r := mustFind[Change](n).Register; len(r.Voters) != 3 || r.Voter("a") != nil || r.Replicas != 3 || r.Epoch <= 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestRegisterValidate(t *testing.T) {
 	if err := register(1, "a").Validate(); err != nil {
 		t.Fatal(err)

@@ -164,7 +164,7 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 			highest = max(highest, v.Member(o.ID).Highest)
 		}
 	}
-	if !own && !c.alone(lost) {
+	if !own && !c.alone(lost) && !c.complete(lost) {
 		return Register{}, "this node has no vote, so it may not know who has: run this on a voter"
 	}
 	if v.Register != nil {
@@ -184,6 +184,15 @@ func (c *Core) alone(lost []NodeID) bool {
 		}
 	}
 	return true
+}
+
+// complete says that this node, which has no vote, knows all who have: no place of its epoch was
+// vacant, so that nobody joined them in it, and a quorum of them is there. A later epoch
+// needed a promise of one of these, who would know more. A voter may know less than this: it
+// need not have seen who took the other places.
+func (c *Core) complete(lost []NodeID) bool {
+	voters, _ := remaining(&c.meta, lost) // fewer than its places if no quorum is left
+	return len(voters) == c.meta.Replicas
 }
 
 // remaining are the voters and places of a register that is made anew. Those that are lost
