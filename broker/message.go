@@ -19,6 +19,7 @@ const (
 	BodyMap
 	BodyStream
 	BodyObject
+	BodyFigures // the broker's own answer: an object in JSON, for front ends to show in other forms too
 )
 
 // MessageFlags are bits of a message, kept with it.

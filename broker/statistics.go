@@ -16,6 +16,9 @@ const (
 	statisticsEnd          = statisticsDestination + ".List.End.With.Null"
 )
 
+// propTransformation is a request's wish for the form of its answers; front ends carry it out.
+const propTransformation = "transformation"
+
 // maxAnswers bounds the answers to one request.
 const maxAnswers = 10_000
 
@@ -85,11 +88,14 @@ func (b *Broker) answer(to Destination, request *Message, bodies []any) {
 	for _, body := range bodies[:min(len(bodies), maxAnswers)] {
 		var bl Builder
 		bl.Reset()
-		bl.Kind, bl.Timestamp = BodyText, b.now().UnixMilli()
+		bl.Kind, bl.Timestamp = BodyFigures, b.now().UnixMilli()
 		bl.SetField(FieldType, []byte("Advisory"))
 		bl.SetField(FieldContentType, []byte("application/json"))
 		if correlated {
 			bl.SetField(FieldCorrelationID, correlation)
+		}
+		if form := request.header(propTransformation); form != nil {
+			bl.AddString([]byte(propTransformation), form)
 		}
 		text, err := json.Marshal(body)
 		if err != nil {

@@ -35,6 +35,15 @@ func (s *session) appendDelivery(w *writer, d *broker.Delivery) {
 		w.buf = appendBrowseEnd(w.buf, w.sub)
 		return
 	}
+	if d.Message.BodyKind() == broker.BodyFigures {
+		s.appendFigures(w, d)
+		return
+	}
+	s.appendMessage(w, d)
+}
+
+// appendMessage appends a MESSAGE for the subscription w.sub.
+func (s *session) appendMessage(w *writer, d *broker.Delivery) {
 	w.buf = append(w.buf, "MESSAGE\n"...)
 	w.buf = append(w.buf, w.sub.header...)
 	w.buf = s.appendDynamic(w.buf, w.sub, d)

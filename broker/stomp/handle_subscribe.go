@@ -26,6 +26,7 @@ type subscription struct {
 	id          string // header id; empty in 1.0 without one
 	destination string // as the client wrote it
 	durable     string // name of the durable subscription that it consumes from, or ""
+	form        string // in which it wants the broker's figures, see figuresForm
 	mode        ackMode
 	browser     bool
 	replies     bool // made by reply-to, see awaitReplies
@@ -90,6 +91,9 @@ func (s *session) readSubscription(f *frame.Frame) (*subscription, error) {
 		sub.header = frame.AppendHeader(nil, s.version, "subscription", id)
 	}
 	sub.browser = isTrue(f, "browser")
+	if v, ok := f.Get(hdrTransformation); ok {
+		sub.form = figuresForm(v)
+	}
 	return sub, nil
 }
 

@@ -67,8 +67,9 @@ func parseHex(b []byte) (v uint64, n int) {
 	return v, n
 }
 
-// connNumber makes the conn of an ackID from the second in which the server started and the connection's serial. Two
-// are equal only after 2^24 connections within one run whose ids are still in use.
-func connNumber(started int64, serial uint64) uint64 {
-	return uint64(started)<<24 | serial&(1<<24-1)
+// connNumber makes the conn of an ackID from the second in which the server started, the epoch that its store began at
+// this start, and the connection's serial. The epoch tells starts within one second apart, the time those of a data
+// folder that was made anew. So two are equal only after 2^24 connections within one run, or 256 starts within a second.
+func connNumber(started int64, epoch, serial uint64) uint64 {
+	return uint64(started)<<32 | epoch&0xff<<24 | serial&(1<<24-1)
 }

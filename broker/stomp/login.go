@@ -63,7 +63,7 @@ func (s *session) logIn(f *frame.Frame) error {
 // ready sets the session up for a client that is let in, and queues CONNECTED.
 func (s *session) ready(f *frame.Frame, user string, send, receive time.Duration) {
 	o := &s.srv.opts
-	s.number = connNumber(s.srv.started.Unix(), s.conn.Serial())
+	s.number = connNumber(s.srv.started.Unix(), s.srv.epoch, s.conn.Serial())
 	s.user = user
 	s.deadline = time.Time{}
 	_ = s.raw.SetReadDeadline(time.Time{}) // an interrupt in between shows in s.interrupted

@@ -21,6 +21,7 @@ type Server struct {
 	budget  *frame.Budget
 	beats   beats
 	started time.Time
+	epoch   uint64 // of the broker's store since this start, see connNumber
 	stats   Stats
 	refusal chan struct{} // a place for each connection that is being told that it is one too many
 
@@ -71,7 +72,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	srv := &Server{
-		opts: o, log: o.Logger, started: time.Now(), refusal: make(chan struct{}, maxRefusals),
+		opts: o, log: o.Logger, started: time.Now(), epoch: uint64(o.Broker.StoreStats().Epoch), refusal: make(chan struct{}, maxRefusals),
 		budget:    frame.NewBudget(frame.BudgetOptions{Bytes: o.UnfinishedLimit}),
 		listeners: make(map[net.Listener]ListenerOptions),
 		sessions:  make(map[*session]struct{}),
