@@ -138,12 +138,16 @@ func (n *Node) Reseed(ctx context.Context, lost []string) error {
 			return nil, err
 		}
 		var ids []replica.NodeID
+		noted := m.Voters
+		if v != nil {
+			noted = replica.Noted(&m, v)
+		}
 		for _, name := range lost {
-			i := slices.IndexFunc(m.Voters, func(o replica.Voter) bool { return o.Name == name || string(o.ID) == name })
+			i := slices.IndexFunc(noted, func(o replica.Voter) bool { return o.Name == name || string(o.ID) == name })
 			if i < 0 {
 				return nil, fmt.Errorf("there was no voter %q", name)
 			}
-			ids = append(ids, m.Voters[i].ID)
+			ids = append(ids, noted[i].ID)
 		}
 		return replica.Reseed{Lost: ids}, nil
 	})

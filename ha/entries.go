@@ -61,7 +61,7 @@ func decodeView(v coord.View) seen {
 	for _, e := range v.Members {
 		var m memberEntry
 		if len(s.view.Members) == replica.MaxMembers || json.Unmarshal(e.Data, &m) != nil || string(m.ID) != e.Name || len(m.Name) > replica.MaxName ||
-			len(m.Addr) > replica.MaxName {
+			len(m.Addr) > replica.MaxName || len(m.Noted) > replica.MaxVoters {
 			continue
 		}
 		s.view.Members = append(s.view.Members, m.Member)

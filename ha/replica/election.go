@@ -329,7 +329,7 @@ func (c *Core) thinkPublish() {
 		return
 	}
 	m := Member{ID: c.cfg.ID, Name: c.cfg.Name, Addr: c.cfg.Addr, Weight: c.cfg.Weight, State: c.state(),
-		Feature: c.cfg.Feature, Refuses: c.refusal.on, Highest: c.meta.Promised, Voters: len(c.meta.Voters),
+		Feature: c.cfg.Feature, Refuses: c.refusal.on, Highest: c.meta.Promised, Noted: c.meta.Voters,
 		Promised: c.pub.sent.Promised, LastEpoch: c.pub.sent.LastEpoch, End: c.pub.sent.End}
 	if r := c.register(); r != nil {
 		m.Suspects = c.suspects(r)
@@ -337,7 +337,7 @@ func (c *Core) thinkPublish() {
 			m.Promised, m.LastEpoch, m.End = c.fence.epoch, c.fence.lastEpoch, c.fence.end
 		}
 	}
-	if m == c.pub.done {
+	if m.same(&c.pub.done) {
 		return
 	}
 	c.pub.op, c.pub.sent = c.nextOp(), m

@@ -146,14 +146,14 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 	case v.Register != nil && (v.Register.Cluster == m.Cluster) && v.Register.Epoch >= m.Promised:
 		return Register{}, c.refusal.why
 	}
-	highest := m.Promised
+	highest, noted := m.Promised, Noted(m, v)
+	own := false
 	for _, o := range v.Members {
-		if o.Highest > m.Promised || o.Highest == m.Promised && o.Voters > len(m.Voters) {
+		if o.Highest > m.Promised {
 			return Register{}, fmt.Sprintf("node %s (%s) knows more of the group: run this there", o.ID, o.Name)
 		}
 	}
-	own := false
-	for _, o := range m.Voters {
+	for _, o := range noted {
 		switch {
 		case o.ID == c.cfg.ID:
 			own = true
@@ -164,21 +164,33 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 			highest = max(highest, v.Member(o.ID).Highest)
 		}
 	}
-	if !own && !c.alone(lost) && !c.complete(lost) {
+	if !own && !c.alone(noted, lost) {
 		return Register{}, "this node has no vote, so it may not know who has: run this on a voter"
 	}
 	if v.Register != nil {
 		highest = max(highest, v.Register.Epoch)
 	}
-	voters, replicas := remaining(m, lost)
+	voters, replicas := remaining(noted, m.Replicas, lost)
 	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: replicas,
 		Feature: m.Feature, Epoch: highest + reseedGap, Voters: voters}, ""
 }
 
+// Noted returns who had a vote, for a reseed: what the node, or a member that has promised the same epoch, knows durably.
+// Within an epoch there only come more, so that the longest list is the newest.
+func Noted(m *Meta, v *View) []Voter {
+	noted := m.Voters
+	for _, o := range v.Members {
+		if o.Highest == m.Promised && len(o.Noted) > len(noted) {
+			noted = o.Noted
+		}
+	}
+	return noted
+}
+
 // alone says that no voter has promised the epoch that this node, which has no vote, has
 // promised: nobody was elected in it, and whoever took a place in it holds nothing.
-func (c *Core) alone(lost []NodeID) bool {
-	for _, o := range c.meta.Voters {
+func (c *Core) alone(noted []Voter, lost []NodeID) bool {
+	for _, o := range noted {
 		if m := c.view.Member(o.ID); slices.Contains(lost, o.ID) || m == nil || m.Highest >= c.meta.Promised {
 			return false
 		}
@@ -186,23 +198,14 @@ func (c *Core) alone(lost []NodeID) bool {
 	return true
 }
 
-// complete says that this node, which has no vote, knows all who have: no place of its epoch was
-// vacant, so that nobody joined them in it, and a quorum of them is there. A later epoch
-// needed a promise of one of these, who would know more. A voter may know less than this: it
-// need not have seen who took the other places.
-func (c *Core) complete(lost []NodeID) bool {
-	voters, _ := remaining(&c.meta, lost) // fewer than its places if no quorum is left
-	return len(voters) == c.meta.Replicas
-}
-
 // remaining are the voters and places of a register that is made anew. Those that are lost
 // stay while the others are a quorum without them. Else they go, and their places with
 // them: empty nodes that took the places could elect one of themselves, without what is
 // left. An operator adds them when there is a master.
-func remaining(m *Meta, lost []NodeID) ([]Voter, int) {
-	rest := slices.DeleteFunc(slices.Clone(m.Voters), func(v Voter) bool { return slices.Contains(lost, v.ID) })
-	if len(rest) < m.Replicas/2+1 {
+func remaining(noted []Voter, replicas int, lost []NodeID) ([]Voter, int) {
+	rest := slices.DeleteFunc(slices.Clone(noted), func(v Voter) bool { return slices.Contains(lost, v.ID) })
+	if len(rest) < replicas/2+1 {
 		return rest, len(rest)
 	}
-	return slices.Clone(m.Voters), m.Replicas
+	return slices.Clone(noted), replicas
 }

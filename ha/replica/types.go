@@ -118,7 +118,14 @@ type Member struct {
 	Feature   int      `json:"feature,omitempty"`  // newest format it understands
 	Refuses   bool     `json:"refuses,omitempty"`  // it waits for an operator
 	Highest   Epoch    `json:"highest,omitempty"`  // durable promise, also while it refuses or delays
-	Voters    int      `json:"voters,omitempty"`   // that it knows of durably; within an epoch there only come more
+	Noted     []Voter  `json:"noted,omitempty"`    // who has a vote, as it knows durably; within an epoch there only come more
+}
+
+// same says whether two entries say the same.
+func (m *Member) same(o *Member) bool {
+	return m.ID == o.ID && m.Name == o.Name && m.Addr == o.Addr && m.Weight == o.Weight && m.Promised == o.Promised &&
+		m.LastEpoch == o.LastEpoch && m.End == o.End && m.State == o.State && m.Suspects == o.Suspects && m.Feature == o.Feature &&
+		m.Refuses == o.Refuses && m.Highest == o.Highest && slices.Equal(m.Noted, o.Noted)
 }
 
 // Lease says who holds the ephemeral lease. It serves detection and discovery only.

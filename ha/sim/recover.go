@@ -69,14 +69,16 @@ func (w *World) operate() {
 	if !w.swarm.wipedCoord {
 		return
 	}
+	var lost []replica.NodeID
+	for _, n := range w.nodes {
+		for _, v := range n.disk.meta.Voters {
+			if n.up && w.byID(v.ID) == nil {
+				lost = append(lost, v.ID)
+			}
+		}
+	}
 	for _, n := range w.nodes {
 		if n.up && n.disk.meta.Cluster != "" {
-			var lost []replica.NodeID
-			for _, v := range n.disk.meta.Voters {
-				if w.byID(v.ID) == nil {
-					lost = append(lost, v.ID)
-				}
-			}
 			w.deliver(n, 0, replica.Order{ID: 3, Command: replica.Reseed{Lost: lost}})
 		}
 	}
