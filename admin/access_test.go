@@ -24,6 +24,7 @@ var whoMay = map[string]string{
 	"GET /admin/login":             "-",
 	"POST /admin/login":            "-",
 	"POST /admin/theme":            "-",
+	"POST /admin/columns":          "auv",
 	"POST /admin/logout":           "l",
 
 	"GET /api/message":              "au",
@@ -148,7 +149,7 @@ var whoMay = map[string]string{
 // form is one that every POST of the pages understands.
 var form = url.Values{
 	"name": {"made"}, "confirm": {"wrong name"}, "serial": {"999"}, "body": {"b"}, "encoding": {"text"}, "priority": {"4"},
-	"theme": {"dark"}, "language": {"en"}, "action": {"delete"}, "scope": {"all"}, "id": {"999"}, "subscription": {"9"}, "user": {"alice"}, "password": {"alice-pw"}, "do": {"drop"},
+	"theme": {"dark"}, "language": {"en"}, "action": {"delete"}, "scope": {"all"}, "id": {"999"}, "subscription": {"9"}, "user": {"alice"}, "password": {"alice-pw"}, "do": {"drop"}, "list": {"queues"}, "column": {"messages"},
 }.Encode()
 
 func TestEveryRouteAndEveryRole(t *testing.T) {

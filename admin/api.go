@@ -17,8 +17,17 @@ import (
 	"treadmq/broker"
 )
 
+// overview is the broker as a whole, as a query asks for it.
+func (s *Server) overview(v url.Values) (any, error) {
+	of, err := spanOf(v)
+	if err != nil {
+		return nil, err
+	}
+	return s.overviewView(of), nil
+}
+
 func (s *Server) apiOverview(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, s.overviewView())
+	return answer(w, r, s.overview)
 }
 
 // queueFigures are what a list of queues can be sorted by.
@@ -115,11 +124,14 @@ func (s *Server) queueList(v url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	past, err := pastOf(v)
+	if err != nil {
+		return nil, err
+	}
 	page, err := s.queuePageOf(q)
-	if err == nil && v.Get("history") == "true" {
-		for i := range page.Items {
-			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
-		}
+	for i := range page.Items {
+		x := &page.Items[i]
+		x.History, x.Spark = s.past(past, x.dest, ofMessages)
 	}
 	return page, err
 }
@@ -143,11 +155,14 @@ func (s *Server) topicList(v url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	past, err := pastOf(v)
+	if err != nil {
+		return nil, err
+	}
 	page, err := s.topicPageOf(q)
-	if err == nil && v.Get("history") == "true" {
-		for i := range page.Items {
-			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
-		}
+	for i := range page.Items {
+		x := &page.Items[i]
+		x.History, x.Spark = s.past(past, x.dest, ofRateIn)
 	}
 	return page, err
 }
@@ -174,7 +189,7 @@ func (s *Server) apiTopicDest(r *http.Request) (broker.Destination, error) {
 }
 
 // queueDetail is all there is to say about a queue.
-func (s *Server) queueDetail(d broker.Destination) (queueDetail, error) {
+func (s *Server) queueDetail(d broker.Destination, of int) (queueDetail, error) {
 	info, err := s.b.Queue(d)
 	if err != nil {
 		return queueDetail{}, err
@@ -183,7 +198,7 @@ func (s *Server) queueDetail(d broker.Destination) (queueDetail, error) {
 	v := queueDetail{queueView: s.queueView(&info), ConsumersList: subscriptionViews(subs), ProducersList: producerViews(s.b.Producers(d)), Policy: s.policyView(d), Settings: s.settings(d)}
 	v.findings = s.why(&info, subs)
 	v.Why = s.ui.whyTexts(fallbackLanguage, v.findings)
-	v.History = s.historyView(s.rates.trace(d))
+	v.History = s.historyView(s.rates.trace(d, of), of)
 	if v.Messages > 0 {
 		v.OldestAgeSeconds, err = s.oldestAge(d)
 	}
@@ -195,7 +210,11 @@ func (s *Server) apiQueue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.queueDetail(d)
+	of, err := spanOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	v, err := s.queueDetail(d, of)
 	if err != nil {
 		return err
 	}
@@ -365,7 +384,7 @@ type sentView struct {
 }
 
 // truths are the parameters of the API that are true or false.
-var truths = []string{"all", "body", "dry_run", "force", "history", "undo"}
+var truths = []string{"all", "body", "dry_run", "force", "history", "spark", "undo"}
 
 // checkQuery refuses what cannot be meant: a dry run that is misspelt must not be a real
 // one, and of two values one would be ignored.
@@ -430,13 +449,13 @@ func beginsObject(r *bufio.Reader) bool {
 	}
 }
 
-func (s *Server) topicDetail(d broker.Destination) (topicDetail, error) {
+func (s *Server) topicDetail(d broker.Destination, of int) (topicDetail, error) {
 	info, err := s.topic(d)
 	if err != nil {
 		return topicDetail{}, err
 	}
 	v := topicDetail{topicView: s.topicView(&info), SubscribersList: subscriptionViews(s.b.Consumers(d)), ProducersList: producerViews(s.b.Producers(d)), Policy: s.policyView(d)}
-	v.History = s.historyView(s.rates.trace(d))
+	v.History = s.historyView(s.rates.trace(d, of), of)
 	return v, nil
 }
 
@@ -445,7 +464,11 @@ func (s *Server) apiTopic(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.topicDetail(d)
+	of, err := spanOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	v, err := s.topicDetail(d, of)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (s *Server) needAttention() (list []attention, total int) {
 	var found []broker.QueueInfo
 	all := func(broker.Destination) bool { return true }
 	s.b.EachQueue(all, func(i *broker.QueueInfo) {
-		if !s.standsStill(i) {
+		if _, out := s.rates.rates(i.Destination); !standsStill(i, out) {
 			return
 		}
 		total++
@@ -39,8 +39,8 @@ func (s *Server) needAttention() (list []attention, total int) {
 	return list, total
 }
 
-// standsStill reports whether a queue holds messages that nothing moves: it is cheap.
-func (s *Server) standsStill(i *broker.QueueInfo) bool {
+// standsStill reports whether a queue holds messages that nothing moves; out is its rate. It is cheap.
+func standsStill(i *broker.QueueInfo, out float64) bool {
 	switch {
 	case i.Messages == 0:
 		return i.Parked > 0
@@ -49,7 +49,6 @@ func (s *Server) standsStill(i *broker.QueueInfo) bool {
 	case i.Ready == 0:
 		return false
 	}
-	_, out := s.rates.rates(i.Destination)
 	return out < 0.05 && i.Ready > i.Delayed
 }
 
@@ -66,4 +65,8 @@ type overviewData struct {
 	Attention []attention
 	Still     int // queues that stand still, of which Attention has some
 	Trashed   int // purges and deletions that can be undone
+	LiveURL   string
+	Depth     chart
+	Rates     chart
+	Ranges    []rangeLink
 }

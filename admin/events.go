@@ -20,7 +20,7 @@ const (
 func (s *Server) streamed(of string) (view func(url.Values) (any, error), ok bool) {
 	switch of {
 	case "overview":
-		return func(url.Values) (any, error) { return s.overviewView(), nil }, true
+		return s.overview, true
 	case "cluster":
 		return func(url.Values) (any, error) { return s.clusterStatus() }, true
 	case "queues":
@@ -35,7 +35,11 @@ func (s *Server) streamed(of string) (view func(url.Values) (any, error), ok boo
 			if err != nil {
 				return nil, err
 			}
-			return s.queueDetail(d)
+			of, err := spanOf(v)
+			if err != nil {
+				return nil, err
+			}
+			return s.queueDetail(d, of)
 		}, true
 	case "connections":
 		return s.connectionList, true

@@ -79,33 +79,3 @@ func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05
 func formatMoment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000") }
 
 func formatMillis(ms int64) string { return formatTime(time.UnixMilli(ms)) }
-
-// sparkline is the points of a polyline in a box of 100 by 24.
-func sparkline(values []float64) string {
-	top := 0.0
-	for _, v := range values {
-		top = max(top, v)
-	}
-	return plot(values, top)
-}
-
-// plot is sparkline with a given highest value.
-func plot(values []float64, top float64) string {
-	if len(values) < 2 {
-		return ""
-	}
-	var b strings.Builder
-	step := 100 / float64(historyPoints-1)
-	x := 100 - step*float64(len(values)-1)
-	for i, v := range values {
-		y := 23.0
-		if top > 0 {
-			y = 23 - 22*v/top
-		}
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		fmt.Fprintf(&b, "%.1f,%.1f", x+step*float64(i), y)
-	}
-	return b.String()
-}

@@ -165,7 +165,7 @@ func (s *Server) brokerBean() map[string]any {
 
 // healthBean is Good, or says what is not.
 func (s *Server) healthBean() map[string]any {
-	v := s.overviewView()
+	v := s.overviewView(0)
 	status := "Good"
 	if len(v.Alarms) > 0 {
 		status = strings.Join(v.Alarms, " ")

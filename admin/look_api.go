@@ -274,6 +274,7 @@ func (s *Server) dead(r *http.Request) (deadView, error) {
 func groupDead(groups map[[3]string]*deadGroup, m *broker.Browsed) {
 	g := deadGroup{Queue: m.Dest.Name}
 	at := m.Message.Timestamp()
+	said := "" // by the consumer
 	if origin, ok := broker.Origin(m.Overlay); ok {
 		g.Origin = origin.Name
 	}
@@ -283,11 +284,16 @@ func groupDead(groups map[[3]string]*deadGroup, m *broker.Browsed) {
 			g.Reason = propertyText(&it.Property)
 		case broker.PropFailureCause:
 			g.Cause = propertyText(&it.Property)
+		case broker.PropReason:
+			said = propertyText(&it.Property)
 		case broker.PropDeathTime:
 			if t, err := strconv.ParseInt(propertyText(&it.Property), 10, 64); err == nil {
 				at = t
 			}
 		}
+	}
+	if said != "" && said != g.Cause {
+		g.Cause = strings.TrimPrefix(g.Cause+": "+said, ": ")
 	}
 	key := [3]string{g.Queue, g.Origin, g.Reason}
 	old := groups[key]

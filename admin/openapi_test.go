@@ -36,6 +36,8 @@ var queryParams = map[string][2]string{
 	"limit":       {"integer", "Most items of a page; default 100, more than 1000 is 1000"},
 	"cursor":      {"string", "Where to go on: next of the page before"},
 	"history":     {"boolean", "With what happened lately"},
+	"spark":       {"boolean", "With a small picture of what happened in the last minutes: heights from 0 to 20"},
+	"range":       {"string", "How far history goes back: 1h or 24h; default the last minutes"},
 	"kind":        {"string", "queue or temp-queue, topic or temp-topic; default: whichever is there"},
 	"force":       {"boolean", "Also while consumers are subscribed"},
 	"dry_run":     {"boolean", "Only say what would be done"},
@@ -54,11 +56,11 @@ var queryParams = map[string][2]string{
 
 var apiDocs = map[string]apiDoc{
 	"GET /api/v1/openapi.json": {summary: "This description", out: map[string]any{}},
-	"GET /api/v1/overview":     {summary: "The broker as a whole: role, figures, store, alarms in words", out: overviewView{}},
+	"GET /api/v1/overview":     {summary: "The broker as a whole: role, figures, store, alarms in words", query: []string{"range"}, out: overviewView{}},
 	"GET /api/v1/events":       {summary: "Server-sent events: the JSON of a list or of one item, whenever it has changed", query: []string{"of"}},
 
-	"GET /api/v1/queues":                           {summary: "List queues", query: append(slices.Clone(listParams), "history"), out: listPage[queueView]{}},
-	"GET /api/v1/queues/{name}":                    {summary: "One queue with its consumers, policy, oldest message and why it does not move", query: []string{"kind"}, out: queueDetail{}},
+	"GET /api/v1/queues":                           {summary: "List queues", query: append(slices.Clone(listParams), "history", "spark", "range"), out: listPage[queueView]{}},
+	"GET /api/v1/queues/{name}":                    {summary: "One queue with its consumers, policy, oldest message and why it does not move", query: []string{"kind", "range"}, out: queueDetail{}},
 	"PUT /api/v1/queues/{name}":                    {summary: "Create a queue; 200 if it was there", out: queueView{}, status: "201", also: map[string]any{"200": queueView{}}},
 	"DELETE /api/v1/queues/{name}":                 {summary: "Delete a queue with its messages. 200 says how to undo it", query: []string{"force", "undo", "dry_run"}, status: "204", also: map[string]any{"200": removedView{}}},
 	"POST /api/v1/queues/{name}/purge":             {summary: "Remove every message that no consumer holds", query: []string{"kind", "undo", "dry_run"}, out: removedView{}},
@@ -77,13 +79,13 @@ var apiDocs = map[string]apiDoc{
 	"DELETE /api/v1/trash/{id}":                    {summary: "Remove for good what a purge or deletion has left", status: "204"},
 	"GET /api/v1/deadletters":                      {summary: "Dead letters grouped by origin and reason", out: deadView{}},
 
-	"GET /api/v1/topics":                  {summary: "List topics", query: append(slices.Clone(listParams), "history"), out: listPage[topicView]{}},
-	"GET /api/v1/topics/{name}":           {summary: "One topic with its subscribers and policy", query: []string{"kind"}, out: topicDetail{}},
+	"GET /api/v1/topics":                  {summary: "List topics", query: append(slices.Clone(listParams), "history", "spark", "range"), out: listPage[topicView]{}},
+	"GET /api/v1/topics/{name}":           {summary: "One topic with its subscribers and policy", query: []string{"kind", "range"}, out: topicDetail{}},
 	"DELETE /api/v1/topics/{name}":        {summary: "Forget a topic that nobody is subscribed to", status: "204"},
 	"POST /api/v1/topics/{name}/messages": {summary: "Publish a message", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
 
-	"GET /api/v1/subscriptions":                  {summary: "List durable subscriptions", query: append(slices.Clone(listParams), "history"), out: listPage[durableView]{}},
-	"GET /api/v1/subscriptions/{name}":           {summary: "One durable subscription with its consumers and policy", out: durableDetail{}},
+	"GET /api/v1/subscriptions":                  {summary: "List durable subscriptions", query: append(slices.Clone(listParams), "history", "spark", "range"), out: listPage[durableView]{}},
+	"GET /api/v1/subscriptions/{name}":           {summary: "One durable subscription with its consumers and policy", query: []string{"range"}, out: durableDetail{}},
 	"PUT /api/v1/subscriptions/{name}":           {summary: "Create a durable subscription, or change its topics or selector", in: newDurable{}, out: durableView{}, status: "201", also: map[string]any{"200": durableView{}}},
 	"DELETE /api/v1/subscriptions/{name}":        {summary: "Delete a durable subscription with its messages. 200 says how to undo it", query: []string{"force", "undo"}, status: "204", also: map[string]any{"200": removedView{}}},
 	"POST /api/v1/subscriptions/{name}/purge":    {summary: "Remove every message that no consumer holds", query: []string{"undo", "dry_run"}, out: removedView{}},

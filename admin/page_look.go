@@ -148,39 +148,6 @@ func apiLine(method string, segments ...string) string {
 	return line
 }
 
-// chart is a drawing of figures over time, made without a script.
-type chart struct {
-	Lines  []chartLine
-	Top    string // the highest value, in words
-	Span   string // from when on
-	Values bool
-}
-
-type chartLine struct {
-	Class, Points, Field string
-}
-
-// newChart draws up to two lines in one scale.
-func newChart(h *historyView, show func(float64) string, lines ...chartLine) chart {
-	c := chart{}
-	top := 0.0
-	values := map[string][]float64{"history.messages": h.Messages, "history.rateIn": h.RateIn, "history.rateOut": h.RateOut}
-	for _, l := range lines {
-		for _, v := range values[l.Field] {
-			top = max(top, v)
-		}
-	}
-	for _, l := range lines {
-		list := values[l.Field]
-		c.Values = c.Values || len(list) > 1
-		l.Points = plot(list, top)
-		c.Lines = append(c.Lines, l)
-	}
-	c.Top = show(top)
-	c.Span = formatSpan(int64(h.IntervalSeconds * historyPoints))
-	return c
-}
-
 // deadSelector picks the dead letters of one origin and reason.
 func deadSelector(origin, reason string) string {
 	var parts []string

@@ -17,6 +17,9 @@ func (s *Server) durablesPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	for i := range list.Items {
+		list.Items[i].Spark = s.rates.spark(list.Items[i].dest, ofMessages)
+	}
 	return s.render(w, r, http.StatusOK, "subscriptions", "durables.title", newListData(s.ui, "/admin/subscriptions", q, list))
 }
 

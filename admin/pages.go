@@ -12,7 +12,12 @@ func (s *Server) overviewPage(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, s.ui.url("/admin/cluster"), http.StatusSeeOther)
 		return nil
 	}
-	data := overviewData{overviewView: s.overviewView(), Trashed: len(s.b.Trash())}
+	of, err := spanOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	data := overviewData{overviewView: s.overviewView(of), Trashed: len(s.b.Trash()), LiveURL: s.ui.url("/api/v1/overview", "range", spans[of].name), Ranges: s.rangeLinks(of, "/admin/")}
+	data.Depth, data.Rates = depthChart(data.History, of), rateChart(data.History, of)
 	data.Attention, data.Still = s.needAttention()
 	return s.render(w, r, http.StatusOK, "overview", "overview.title", data)
 }
@@ -20,11 +25,13 @@ func (s *Server) overviewPage(w http.ResponseWriter, r *http.Request) error {
 // listData is a page of a list of destinations.
 type listData[T sortable] struct {
 	listPage[T]
-	Query listQuery
-	From  int // number of the first item, from 1
-	To    int
-	path  string
-	ui    *ui
+	Query   listQuery
+	From    int // number of the first item, from 1
+	To      int
+	Columns []columnChoice // of a list that lets them be chosen
+	Rows    []row[T]
+	path    string
+	ui      *ui
 }
 
 // SortURL is where the head of a column leads to: the same list sorted by it, the
@@ -58,7 +65,11 @@ func (d listData[T]) PrevURL() string { return d.at(d.prev, d.from > 0) }
 
 // LiveURL is where the page's script gets fresh figures.
 func (d listData[T]) LiveURL() string {
-	return d.ui.url("/api/v1"+d.path[len("/admin"):], d.Query.values()...)
+	query := d.Query.values()
+	if d.path != "/admin/connections" {
+		query = append(query, "spark", "true")
+	}
+	return d.ui.url("/api/v1"+d.path[len("/admin"):], query...)
 }
 
 func (d listData[T]) at(cursor string, exists bool) string {
@@ -83,7 +94,10 @@ func (s *Server) queuesPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, http.StatusOK, "queues", "queues.title", newListData(s.ui, "/admin/queues", q, list))
+	data := newListData(s.ui, "/admin/queues", q, list)
+	data.Columns = columnsOf(r, "queues")
+	data.Rows = rows(data.Columns, list.Items, queueFigures(), func(v *queueView) []int { return s.rates.spark(v.dest, ofMessages) }, s.texts(r))
+	return s.render(w, r, http.StatusOK, "queues", "queues.title", data)
 }
 
 func (s *Server) topicsPage(w http.ResponseWriter, r *http.Request) error {
@@ -95,7 +109,10 @@ func (s *Server) topicsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, http.StatusOK, "topics", "topics.title", newListData(s.ui, "/admin/topics", q, list))
+	data := newListData(s.ui, "/admin/topics", q, list)
+	data.Columns = columnsOf(r, "topics")
+	data.Rows = rows(data.Columns, list.Items, topicFigures(), func(v *topicView) []int { return s.rates.spark(v.dest, ofRateIn) }, s.texts(r))
+	return s.render(w, r, http.StatusOK, "topics", "topics.title", data)
 }
 
 func (s *Server) queueCreate(w http.ResponseWriter, r *http.Request) error {
@@ -140,6 +157,7 @@ type queueData struct {
 	Why      []finding
 	Depth    chart
 	Rates    chart
+	Ranges   []rangeLink
 }
 
 type messageRow struct {
@@ -158,7 +176,11 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
-	detail, err := s.queueDetail(d)
+	of, err := spanOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	detail, err := s.queueDetail(d, of)
 	if err != nil {
 		return err
 	}
@@ -170,9 +192,8 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	data := queueData{
-		Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d), Search: q, Looked: list.Looked, Why: detail.findings,
-		Depth: newChart(detail.History, func(v float64) string { return formatNumber(int64(v)) }, chartLine{Class: "all", Field: "history.messages"}),
-		Rates: newChart(detail.History, formatRate, chartLine{Class: "in", Field: "history.rateIn"}, chartLine{Class: "out", Field: "history.rateOut"}),
+		Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d, of), Search: q, Looked: list.Looked, Why: detail.findings,
+		Depth: depthChart(detail.History, of), Rates: rateChart(detail.History, of), Ranges: s.rangeLinks(of, "/admin/queue", "name", d.Name, "kind", kindName(d.Kind)),
 	}
 	for _, m := range list.Items {
 		data.Messages = append(data.Messages, messageRow{m, preview(m.raw), m.Headers.get(broker.PropDeathReason)})
@@ -180,16 +201,18 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 	return s.render(w, r, http.StatusOK, "queue", "queue.title", data)
 }
 
-func (s *Server) liveURL(path string, d broker.Destination) string {
+func (s *Server) liveURL(path string, d broker.Destination, of int) string {
 	if d.Kind == broker.DurableSub {
 		path = "/api/v1/subscriptions"
 	}
-	return s.ui.url(path, "name", d.Name, "history", "true")
+	return s.ui.url(path, "name", d.Name, "history", "true", "range", spans[of].name)
 }
 
 type topicData struct {
 	Topic   topicDetail
 	LiveURL string
+	Rates   chart
+	Ranges  []rangeLink
 }
 
 func (s *Server) topicPage(w http.ResponseWriter, r *http.Request) error {
@@ -197,11 +220,16 @@ func (s *Server) topicPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	detail, err := s.topicDetail(d)
+	of, err := spanOf(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, http.StatusOK, "topic", "topic.title", topicData{detail, s.liveURL("/api/v1/topics", d)})
+	detail, err := s.topicDetail(d, of)
+	if err != nil {
+		return err
+	}
+	return s.render(w, r, http.StatusOK, "topic", "topic.title", topicData{detail, s.liveURL("/api/v1/topics", d, of), rateChart(detail.History, of),
+		s.rangeLinks(of, "/admin/topic", "name", d.Name, "kind", kindName(d.Kind))})
 }
 
 func (s *Server) connectionsPage(w http.ResponseWriter, r *http.Request) error {

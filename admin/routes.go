@@ -57,6 +57,7 @@ func pageRoutes() []route {
 		{get, "/admin/login", permPublic, (*Server).loginPage, false},
 		{post, "/admin/login", permPublic, (*Server).login, false},
 		{post, "/admin/theme", permPublic, (*Server).theme, false},
+		{post, "/admin/columns", permView, (*Server).setColumns, false},
 		{post, "/admin/language", permPublic, (*Server).setLanguage, false},
 		{post, "/admin/logout", permLogin, (*Server).logout, false},
 

@@ -11,42 +11,12 @@ import (
 const (
 	// rateWindow is the time constant of the moving average of rates.
 	rateWindow = 10 * time.Second
-	// historyPoints are kept of a destination that moves.
-	historyPoints = 60
 	// maxHistories bounds the destinations that have a history.
 	maxHistories = 5000
 	// sampleShare bounds what measuring costs: it takes at most one part in so many
 	// of the time, whatever the number of destinations.
 	sampleShare = 50
 )
-
-// point is one measurement.
-type point struct {
-	messages, in, out float64
-}
-
-// history is a ring of points.
-type history struct {
-	points [historyPoints]point
-	n      int // points ever taken
-}
-
-func (h *history) add(p point) {
-	h.points[h.n%historyPoints] = p
-	h.n++
-}
-
-// list returns the points, oldest first.
-func (h *history) list() []point {
-	if h == nil {
-		return nil
-	}
-	if h.n <= historyPoints {
-		return append([]point(nil), h.points[:h.n]...)
-	}
-	at := h.n % historyPoints
-	return append(append([]point(nil), h.points[at:]...), h.points[:at]...)
-}
 
 // track follows the counters of one destination.
 type track struct {
@@ -165,7 +135,8 @@ func (s *sampler) update(now time.Time, list []measured) {
 	first := s.last.IsZero()
 	s.last = now
 	s.round++
-	var sum point
+	var messages int64
+	var in, out float64
 	for i := range list {
 		m := &list[i]
 		t := s.tracks[m.dest]
@@ -175,18 +146,18 @@ func (s *sampler) update(now time.Time, list []measured) {
 		t.round = s.round
 		t.move(m, elapsed, first)
 		s.count(t, m)
-		s.remember(t, m)
-		sum.messages += float64(m.messages)
-		sum.in += t.rateIn
-		sum.out += t.rateOut
+		s.remember(now, t, m)
+		messages += m.messages
+		in += t.rateIn
+		out += t.rateOut
 	}
 	for d, t := range s.tracks {
 		if t.round != s.round {
 			s.forget(d, t)
 		}
 	}
-	s.total.rateIn, s.total.rateOut = sum.in, sum.out
-	s.total.history.add(sum)
+	s.total.rateIn, s.total.rateOut = in, out
+	s.total.history.add(now, point{float32(messages), float32(in), float32(out)})
 }
 
 // newTrack begins to follow a destination. One that came since the last
@@ -256,7 +227,7 @@ func average(old, value, elapsed float64) float64 {
 }
 
 // remember keeps a history of what moves.
-func (s *sampler) remember(t *track, m *measured) {
+func (s *sampler) remember(now time.Time, t *track, m *measured) {
 	if t.history == nil {
 		if t.rateIn == 0 && t.rateOut == 0 && m.messages == 0 || s.histories >= maxHistories {
 			return
@@ -264,7 +235,7 @@ func (s *sampler) remember(t *track, m *measured) {
 		t.history = &history{}
 		s.histories++
 	}
-	t.history.add(point{float64(m.messages), t.rateIn, t.rateOut})
+	t.history.add(now, point{float32(m.messages), float32(t.rateIn), float32(t.rateOut)})
 }
 
 // rates returns a destination's averages.
@@ -277,19 +248,29 @@ func (s *sampler) rates(d broker.Destination) (in, out float64) {
 	return 0, 0
 }
 
-// trace returns a destination's history, oldest first.
-func (s *sampler) trace(d broker.Destination) []point {
+// trace returns a destination's history of a span, oldest first.
+func (s *sampler) trace(d broker.Destination, of int) []point {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if t := s.tracks[d]; t != nil {
-		return t.history.list()
+		return t.history.list(of)
 	}
 	return nil
 }
 
-// totals returns the averages and the history of the whole broker.
-func (s *sampler) totals() (in, out float64, trace []point) {
+// spark returns the small picture of what a destination did lately.
+func (s *sampler) spark(d broker.Destination, of func(point) float32) []int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.total.rateIn, s.total.rateOut, s.total.history.list()
+	if t := s.tracks[d]; t != nil {
+		return t.history.spark(of)
+	}
+	return nil
+}
+
+// totals returns the averages of the whole broker and its history of a span.
+func (s *sampler) totals(of int) (in, out float64, trace []point) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.total.rateIn, s.total.rateOut, s.total.history.list(of)
 }

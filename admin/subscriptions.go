@@ -47,11 +47,14 @@ func (s *Server) durableList(v url.Values) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	past, err := pastOf(v)
+	if err != nil {
+		return nil, err
+	}
 	page, err := s.durablePage(q)
-	if err == nil && v.Get("history") == "true" {
-		for i := range page.Items {
-			page.Items[i].History = s.historyView(s.rates.trace(page.Items[i].dest))
-		}
+	for i := range page.Items {
+		x := &page.Items[i]
+		x.History, x.Spark = s.past(past, x.dest, ofMessages)
 	}
 	return page, err
 }
@@ -76,12 +79,16 @@ func (s *Server) apiDurable(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	of, err := spanOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
 	info, err := s.b.DurableSubscription(d.Name)
 	if err != nil {
 		return err
 	}
 	v := durableDetail{durableView: s.durableView(&info), ConsumersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
-	v.History = s.historyView(s.rates.trace(d))
+	v.History = s.historyView(s.rates.trace(d, of), of)
 	if v.Messages > 0 {
 		v.OldestAgeSeconds, err = s.oldestAge(d)
 	}

@@ -98,7 +98,7 @@ func (u *ui) loadPages(files fs.FS) error {
 	base, err := template.New("layout.html").Funcs(template.FuncMap{
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
 		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "moment": formatMoment, "millis": formatMillis,
-		"spark": sparkline, "url": u.url, "asset": u.assetURL,
+		"sparkline": sparkline, "url": u.url, "asset": u.assetURL,
 		"cli": commandLine, "legend": legend, "millispan": func(ms int64) string { return formatSpan(ms / 1000) }, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) }, "count": func(n *uint64) uint64 { return *n },
 		"dict": dict, "list": func(v ...string) []string { return v },
 	}).ParseFS(files, "templates/layout.html", "templates/parts/*.html")
@@ -245,6 +245,12 @@ func (u *ui) textIn(lang, key string, args ...any) string {
 		return text
 	}
 	return fmt.Sprintf(text, args...)
+}
+
+// texts are the texts of the browser's language.
+func (s *Server) texts(r *http.Request) func(string) string {
+	lang := s.ui.language(r)
+	return func(key string) string { return s.ui.textIn(lang, key) }
 }
 
 // page is what every template gets.

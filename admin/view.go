@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"math"
 	"os"
 	"time"
 
@@ -23,6 +24,7 @@ type queueView struct {
 	Producers    int        `json:"producers"`
 	Parked       int        `json:"parked"`
 	Paused       bool       `json:"paused"`
+	StandsStill  bool       `json:"standsStill"` // it holds messages that nothing moves
 	Enqueued     uint64     `json:"enqueued"`
 	Dequeued     uint64     `json:"dequeued"`
 	Dispatched   uint64     `json:"dispatched"`
@@ -36,6 +38,7 @@ type queueView struct {
 	TraceUntil   *time.Time `json:"traceUntil,omitempty"` // what happens to its messages is noted until then
 
 	History *historyView `json:"history,omitempty"`
+	Spark   []int        `json:"spark,omitempty"` // its depth lately, oldest first, from 0 to 20 of the most
 	dest    broker.Destination
 }
 
@@ -68,6 +71,7 @@ type topicView struct {
 	CreatedAt   time.Time `json:"createdAt"`
 
 	History *historyView `json:"history,omitempty"`
+	Spark   []int        `json:"spark,omitempty"` // its rate in lately, oldest first, from 0 to 20 of the most
 	dest    broker.Destination
 }
 
@@ -232,6 +236,7 @@ func (s *Server) queueView(i *broker.QueueInfo) queueView {
 		v.TraceUntil = &at
 	}
 	v.RateIn, v.RateOut = s.rates.rates(i.Destination)
+	v.StandsStill = standsStill(i, v.RateOut)
 	return v
 }
 
@@ -271,15 +276,19 @@ func connectionViewOf(i *broker.ConnInfo) connectionView {
 	}
 }
 
-func (s *Server) historyView(trace []point) *historyView {
-	h := &historyView{IntervalSeconds: s.opt.SampleInterval.Seconds(), Messages: []float64{}, RateIn: []float64{}, RateOut: []float64{}}
-	for _, p := range trace {
-		h.Messages = append(h.Messages, p.messages)
-		h.RateIn = append(h.RateIn, p.in)
-		h.RateOut = append(h.RateOut, p.out)
+func (s *Server) historyView(trace []point, of int) *historyView {
+	h := &historyView{IntervalSeconds: s.opt.SampleInterval.Seconds(), Messages: make([]float64, len(trace)), RateIn: make([]float64, len(trace)), RateOut: make([]float64, len(trace))}
+	if step := spans[of].step; step > 0 {
+		h.IntervalSeconds = step.Seconds()
+	}
+	for i, p := range trace {
+		h.Messages[i], h.RateIn[i], h.RateOut[i] = float64(p.messages), hundredths(p.in), hundredths(p.out)
 	}
 	return h
 }
+
+// hundredths is exact enough for a rate in a history, and short.
+func hundredths(v float32) float64 { return math.Round(float64(v)*100) / 100 }
 
 func storeViewOf(st *store.Stats) storeView {
 	v := storeView{
@@ -298,7 +307,8 @@ func storeViewOf(st *store.Stats) storeView {
 	return v
 }
 
-func (s *Server) overviewView() overviewView {
+// overviewView is the broker as a whole, with its history of a span.
+func (s *Server) overviewView(of int) overviewView {
 	t, st, info := s.b.Totals(), s.b.StoreStats(), s.opt.Info()
 	v := overviewView{
 		Broker: brokerView{
@@ -313,8 +323,8 @@ func (s *Server) overviewView() overviewView {
 		v.Broker.Listeners = []Listener{}
 	}
 	var trace []point
-	v.RateIn, v.RateOut, trace = s.rates.totals()
-	v.History = s.historyView(trace)
+	v.RateIn, v.RateOut, trace = s.rates.totals(of)
+	v.History = s.historyView(trace, of)
 	v.Alarms = s.alarms(&v)
 	return v
 }

@@ -25,14 +25,33 @@ func TestFormats(t *testing.T) {
 }
 
 func TestSparkline(t *testing.T) {
-	if got := sparkline([]float64{1}); got != "" {
+	if got := sparkline([]int{20}); got != "" {
 		t.Errorf("one point: %q", got)
 	}
-	if got := sparkline([]float64{0, 0}); got != "98.3,23.0 100.0,23.0" {
+	if got := sparkline([]int{0, 0}); got != "56,21 58,21" {
 		t.Errorf("nothing: %q", got)
 	}
-	if got := sparkline([]float64{5, 10}); got != "98.3,12.0 100.0,1.0" {
+	if got := sparkline([]int{10, 20}); got != "56,11 58,1" {
 		t.Errorf("rising: %q", got)
+	}
+}
+
+func TestChart(t *testing.T) {
+	for v, want := range map[float64]float64{0.2: 1, 1: 1, 1.5: 2, 3: 4, 8: 8, 8.1: 10, 10: 10, 11: 20, 61: 80, 999: 1000, 4_100_000: 6_000_000} {
+		if got := roundTop(v); got != want {
+			t.Errorf("a scale for %v ends at %v instead of %v", v, got, want)
+		}
+	}
+	h := &historyView{IntervalSeconds: 60, Messages: []float64{0, 15, 30}, RateIn: []float64{0, 0, 5}, RateOut: []float64{0, 0, 40}}
+	c := depthChart(h, 1)
+	if c.Top != "40" || c.Half != "20" || c.Now != "30" || c.Span != "1 h" || c.Middle != "30 min" || !c.Area {
+		t.Errorf("%+v", c)
+	}
+	if l := c.Lines[0]; l.Points != "96.6,100.0 98.3,62.5 100.0,25.0" || l.Ground != "96.6,100 96.6,100.0 98.3,62.5 100.0,25.0 100.0,100" {
+		t.Errorf("%+v", l)
+	}
+	if c = rateChart(h, 2); c.Top != "40.0/s" || c.Now != "5.0/s, 40.0/s" || c.Points != 96 || len(c.Lines) != 2 {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -7,16 +7,17 @@ twice in turn, alone and while every page of its console is asked for, again and
 It prints messages a second of both, the ratio, the pages' times and the broker's memory at
 the beginning and the end of the pages.
 """
-import argparse, base64, http.client, json, os, re, statistics, subprocess, tempfile, threading, time
+import argparse, base64, html, http.client, json, os, re, socket, statistics, subprocess, tempfile, threading, time, urllib.parse
 
 import run
 from run import Server
 
 BIN = os.path.join(run.ROOT, "bin", "treadmq")
 
-PAGES = ["/admin/", "/admin/queues", "/admin/queue?name=q001", "/admin/topics", "/admin/connections", "/admin/deadletters",
-         "/admin/schedules", "/admin/subscriptions", "/admin/jobs", "/admin/policies", "/admin/users", "/admin/audit", "/admin/settings",
-         "/api/v1/overview", "/api/v1/queues", "/metrics", "/api/jolokia/read/org.apache.activemq:type=Broker,brokerName=localhost"]
+# Addresses that no page leads to. The pages themselves are found by following their links.
+MORE = ["/metrics", "/metrics/per-destination", "/healthz", "/readyz", "/admin/queues?sort=messages&order=desc", "/admin/queue?name=q001&range=24h",
+        "/api/jolokia/read/org.apache.activemq:type=Broker,brokerName=localhost"]
+MOST = 200  # addresses
 
 
 def basic(user, password):
@@ -26,18 +27,18 @@ def basic(user, password):
 class Visitor(threading.Thread):
     """Asks for pages at a rate until told to stop."""
 
-    def __init__(self, addr, cookie, auth, rate, start):
+    def __init__(self, addr, pages, cookie, auth, rate, start):
         super().__init__(daemon=True)
-        self.addr, self.cookie, self.auth, self.rate, self.start_at = addr, cookie, auth, rate, start
-        self.times, self.failures, self.over = [], 0, threading.Event()
+        self.pages, self.addr, self.cookie, self.auth, self.rate, self.start_at = pages, addr, cookie, auth, rate, start
+        self.times, self.failures, self.over = [], [], threading.Event()
 
     def run(self):
         conn = http.client.HTTPConnection(self.addr, timeout=60)
         due, n = time.monotonic(), self.start_at
         while not self.over.wait(max(0, due - time.monotonic())):
             due += 1 / self.rate
-            page = PAGES[n % len(PAGES)]
-            n += 1
+            page = self.pages[n % len(self.pages)]
+            n += 7  # so that visitors are at different pages
             head = {"Cookie": self.cookie} if page.startswith("/admin") else self.auth
             begun = time.monotonic()
             try:
@@ -45,11 +46,11 @@ class Visitor(threading.Thread):
                 answer = conn.getresponse()
                 answer.read()
                 if answer.status != 200:
-                    self.failures += 1
-            except OSError:
-                self.failures += 1
+                    self.failures.append(f"{page}: {answer.status}")
+            except (OSError, http.client.HTTPException) as e:
+                self.failures.append(f"{page}: {e}")
                 conn.close()
-            self.times.append(time.monotonic() - begun)
+            self.times.append((time.monotonic() - begun, page))
 
 
 def login(addr, user, password):
@@ -61,6 +62,74 @@ def login(addr, user, password):
     if answer.status != 303 or not cookies:
         raise SystemExit(f"the login was answered with {answer.status}")
     return "; ".join(cookies)
+
+
+def get(addr, path, head):
+    conn = http.client.HTTPConnection(addr, timeout=60)
+    conn.request("GET", path, headers=head)
+    answer = conn.getresponse()
+    body = answer.read().decode()
+    conn.close()
+    if answer.status != 200:
+        raise SystemExit(f"{path} was answered with {answer.status}: {body[:300]}")
+    return body
+
+
+def every_page(addr, cookie, auth):
+    """One address of each kind of page, found by following links from the overview, and of each call of the API that only reads."""
+    kinds, pages, at = {("/admin/", False, "", False)}, ["/admin/"], 0
+    while at < len(pages) < MOST:
+        body = get(addr, pages[at], {"Cookie": cookie})
+        at += 1
+        for link in re.findall(r'href="(/admin/[^"#]*)', body):
+            link = html.unescape(link)
+            parts = urllib.parse.urlsplit(link)
+            if parts.path.startswith("/admin/assets/") or parts.path.endswith("/body"):
+                continue
+            names = urllib.parse.parse_qs(parts.query)
+            kind = (parts.path, names.get("kind", [""])[0] == "subscription", names.get("view", [""])[0], "range" in names)
+            if kind not in kinds:
+                kinds.add(kind)
+                pages.append(link)
+    one = json.loads(get(addr, "/api/v1/queues/q001/messages?limit=1", auth))["items"][0]
+    serial = json.loads(get(addr, "/api/v1/connections", auth))["items"][0]["serial"]
+    plan = urllib.parse.quote(json.loads(get(addr, "/api/v1/schedules", auth))["items"][0]["id"])
+    values = {"name": "q001", "at": one["cursor"], "message": urllib.parse.quote(one["id"]), "serial": str(serial)}
+    other = {"/api/v1/topics/{name}": "news", "/api/v1/subscriptions/{name}": "watch", "/api/v1/subscriptions/{name}/messages": "watch", "/api/v1/schedules/{name}": plan}
+    for path, methods in json.loads(get(addr, "/api/v1/openapi.json", auth))["paths"].items():
+        if "get" in methods and not path.endswith("/events"):
+            pages.append(re.sub(r"\{(\w+)\}", lambda m: other.get(path, values.get(m[1], m[0])), path))
+    pages += MORE
+    good = []
+    for page in pages:
+        conn = http.client.HTTPConnection(addr, timeout=60)
+        conn.request("GET", page, headers={"Cookie": cookie} if page.startswith("/admin") else auth)
+        if conn.getresponse().status == 200:
+            good.append(page)
+        else:
+            print(f"left out, not here: {page}", flush=True)
+        conn.close()
+    return good
+
+
+class Client:
+    """A STOMP client that is connected and holds what the pages show."""
+
+    def __init__(self, addr):
+        host, port = addr.rsplit(":", 1)
+        self.sock = socket.create_connection((host, int(port)))
+        self.ask("CONNECT", {"accept-version": "1.2", "host": "/"})
+        for i in range(200):
+            self.ask("SEND", {"destination": "/queue/q001", "persistent": "true", "receipt": str(i)}, '{"order": %d}' % i)
+        self.ask("SEND", {"destination": "/queue/q003", "AMQ_SCHEDULED_DELAY": "36000000", "receipt": "d"}, "later")
+        self.ask("SUBSCRIBE", {"destination": "/queue/q002", "id": "0", "ack": "client", "receipt": "s"})
+        self.ask("SUBSCRIBE", {"destination": "/topic/news", "id": "1", "receipt": "t"})
+        self.ask("SEND", {"destination": "/topic/news", "receipt": "n"}, "x")
+
+    def ask(self, command, headers, body=""):
+        self.sock.sendall((command + "\n" + "".join(f"{k}:{v}\n" for k, v in headers.items()) + "\n" + body + "\0").encode())
+        if b"ERROR" in self.sock.recv(65536):
+            raise SystemExit(f"{command} was refused")
 
 
 def load(server, seconds):
@@ -93,19 +162,25 @@ def main():
             for i in range(o.queues):
                 conn.request("PUT", f"/api/v1/queues/q{i:03d}", headers=auth)
                 conn.getresponse().read()
+            client = Client(server.addr)
+            conn.request("PUT", "/api/v1/subscriptions/watch", '{"topics": ["news"]}', {**auth, "Content-Type": "application/json"})
+            conn.getresponse().read()
             cookie = login(console, "admin", "secret")
-            measure(o, server, console, cookie, auth)
+            pages = every_page(console, cookie, auth)
+            print(f"{len(pages)} addresses: {' '.join(pages)}", flush=True)
+            measure(o, server, console, pages, cookie, auth)
+            client.sock.close()
         finally:
             server.end()
 
 
-def measure(o, server, console, cookie, auth):
+def measure(o, server, console, pages, cookie, auth):
     ratios = []
     load(server, 3)
     for i in range(o.rounds):
         alone = load(server, o.seconds)
         before = server.memory()
-        visitors = [Visitor(console, cookie, auth, o.rate / 4, n * 4) for n in range(4)]
+        visitors = [Visitor(console, pages, cookie, auth, o.rate / 4, n * 4) for n in range(4)]
         for v in visitors:
             v.start()
         beside = load(server, o.seconds)
@@ -113,13 +188,14 @@ def measure(o, server, console, cookie, auth):
             v.over.set()
         for v in visitors:
             v.join()
-        times = sorted(t for v in visitors for t in v.times)
-        failures = sum(v.failures for v in visitors)
+        asked = sorted(t for v in visitors for t in v.times)
+        times = [t for t, _ in asked]
+        failures = [f for v in visitors for f in v.failures]
         if failures:
-            raise SystemExit(f"{failures} pages failed")
+            raise SystemExit(f"{len(failures)} pages failed: {failures[:3]}")
         ratios.append(beside / alone)
         print(f"round {i + 1}: alone {alone:,.0f}/s, beside {len(times) / o.seconds:.0f} pages/s {beside:,.0f}/s, ratio {beside / alone:.3f}; "
-              f"page median {statistics.median(times) * 1000:.1f} ms, worst {times[-1] * 1000:.0f} ms; memory {before:.0f} -> {server.memory():.0f} MiB", flush=True)
+              f"page median {statistics.median(times) * 1000:.1f} ms, worst {times[-1] * 1000:.0f} ms; memory {before:.0f} -> {server.memory():.0f} MiB; slowest {asked[-1][1]}", flush=True)
     print(f"median ratio {statistics.median(ratios):.3f}")
 
 

@@ -6,6 +6,7 @@
   const every = 2000; // ms
   const box = document.querySelector("[data-live]");
   const note = document.getElementById("live-note");
+  const pulse = document.getElementById("pulse");
 
   // The same as format.go.
   const group = (n) => String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ",");
@@ -42,21 +43,95 @@
 
   const pick = (value, path) => path.split(".").reduce((v, key) => (v == null ? undefined : v[key]), value);
 
-  const points = (values, top = Math.max(0, ...(values || []))) => {
-    if (!values || values.length < 2) return "";
-    const step = 100 / 59;
+  // Charts and the small pictures of rows, drawn as chart.go draws them.
+  const points = (values, top, room) => {
+    if (values.length < 2) return [];
+    const step = 100 / (room - 1);
     const left = 100 - step * (values.length - 1);
-    return values.map((v, i) => (left + step * i).toFixed(1) + "," + (top > 0 ? 23 - (22 * v) / top : 23).toFixed(1)).join(" ");
+    return values.map((v, i) => (left + step * i).toFixed(1) + "," + (100 - (100 * v) / top).toFixed(1));
   };
 
-  // Lines of one chart share a scale.
-  const draw = (chart, value) => {
-    const lines = [...chart.querySelectorAll("[data-spark]")];
-    const top = Math.max(0, ...lines.flatMap((line) => pick(value, line.dataset.spark) || []));
-    for (const line of lines) line.setAttribute("points", points(pick(value, line.dataset.spark), top));
-    const label = chart.parentElement.querySelector(".peak");
-    if (label) label.textContent = lines.length > 1 ? show.rate(top) : show.num(Math.floor(top));
+  const roundTop = (v) => {
+    let e = 1;
+    while (e * 10 < v) e *= 10;
+    for (const m of [1, 2, 4, 6, 8]) if (m * e >= v) return m * e;
+    return 10 * e;
   };
+
+  const put = (cell, text) => { if (cell && cell.textContent !== text) cell.textContent = text; };
+
+  class Chart {
+    constructor(figure) {
+      this.figure = figure;
+      this.kind = figure.dataset.k;
+      this.room = Number(figure.dataset.points);
+      this.lines = [...figure.querySelectorAll("[data-spark]")];
+      this.values = [...figure.querySelectorAll("[data-v]")];
+      this.mark = figure.querySelector("line.at");
+      this.when = figure.querySelector("[data-at]");
+      this.svg = figure.querySelector("svg");
+      this.back = 0; // how many points before the newest are looked at
+      this.looking = false;
+      this.svg.addEventListener("pointermove", (event) => {
+        const box = this.svg.getBoundingClientRect();
+        this.look(Math.round(((box.right - event.clientX) / box.width) * (this.room - 1)));
+      });
+      this.svg.addEventListener("pointerleave", () => this.rest());
+      this.svg.addEventListener("blur", () => this.rest());
+      this.svg.addEventListener("keydown", (event) => {
+        const step = { ArrowLeft: 1, ArrowRight: -1, Home: this.room, End: -this.room }[event.key];
+        if (!step) { if (event.key === "Escape") this.rest(); return; }
+        event.preventDefault();
+        this.look(this.back + step);
+      });
+    }
+
+    show(v) { return show[this.kind](this.kind === "num" ? Math.floor(v) : v); }
+
+    draw(value) {
+      this.data = this.lines.map((line) => pick(value, line.dataset.spark) || []);
+      this.step = pick(value, this.lines[0].dataset.spark.replace(/[^.]*$/, "intervalSeconds")) || 0;
+      this.time = Date.now();
+      const top = roundTop(Math.max(this.kind === "num" ? 2 : 1, ...this.data.flat()));
+      this.lines.forEach((line, i) => {
+        const list = points(this.data[i], top, this.room);
+        line.setAttribute("points", list.join(" "));
+        const area = this.figure.querySelector("[data-area]");
+        if (area) area.setAttribute("points", list.length ? list[0].split(",")[0] + ",100 " + list.join(" ") + " 100.0,100" : "");
+      });
+      put(this.figure.querySelector("[data-top]"), this.show(top));
+      put(this.figure.querySelector("[data-half]"), this.show(top / 2));
+      this.tell();
+    }
+
+    look(back) {
+      if (!this.data) return;
+      this.looking = true;
+      this.back = Math.max(0, Math.min(back, this.data[0].length - 1));
+      this.tell();
+    }
+
+    rest() { this.looking = false; this.back = 0; this.tell(); }
+
+    // The values at the mark, or the newest.
+    tell() {
+      if (!this.data) return;
+      const x = String(100 - (100 * this.back) / (this.room - 1));
+      this.mark.setAttribute("x1", x);
+      this.mark.setAttribute("x2", x);
+      this.mark.setAttribute("visibility", this.looking ? "visible" : "hidden");
+      this.values.forEach((cell, i) => {
+        const list = this.data[i];
+        put(cell, list.length ? this.show(list[list.length - 1 - Math.min(this.back, list.length - 1)]) : "");
+      });
+      const at = new Date(this.time - this.back * this.step * 1000).toISOString();
+      put(this.when, this.looking ? at.slice(this.step >= 900 ? 5 : 11, this.step >= 60 ? 16 : 19).replace("T", " ") + " UTC" : "");
+    }
+  }
+
+  const charts = [...document.querySelectorAll("figure[data-chart]")].map((figure) => new Chart(figure));
+
+  const rowPoints = (heights) => (heights.length < 2 ? "" : heights.map((h, i) => 2 * (30 - heights.length + i) + "," + (21 - h)).join(" "));
 
   const fill = (root, value) => {
     for (const cell of root.querySelectorAll("[data-f]")) {
@@ -70,10 +145,10 @@
       void cell.offsetWidth; // begins the animation anew
       cell.classList.add("changed");
     }
-    for (const line of root.querySelectorAll("svg:not([data-chart]) [data-spark]")) {
-      line.setAttribute("points", points(pick(value, line.dataset.spark)));
-    }
-    for (const chart of root.querySelectorAll("svg[data-chart]")) draw(chart, value);
+    for (const tag of root.querySelectorAll("[data-if]")) tag.hidden = !pick(value, tag.dataset.if);
+    for (const meter of root.querySelectorAll("meter[data-m]")) meter.value = pick(value, meter.dataset.m) || 0;
+    for (const line of root.querySelectorAll("[data-heights]")) line.setAttribute("points", rowPoints(value.spark || []));
+    for (const chart of charts) if (root.contains(chart.figure)) chart.draw(value);
   };
 
   const say = (text, reload) => {
@@ -91,7 +166,17 @@
 
   const keyOf = (item) => (item.kind ? item.kind + ":" + item.name : String(item.serial ?? item.id));
 
+  // A mark at the top says that the figures are fresh, and since when they are not.
+  const fresh = () => {
+    const text = pulse.dataset.text + new Date().toISOString().slice(11, 19) + " UTC";
+    pulse.hidden = false;
+    pulse.title = text;
+    pulse.setAttribute("aria-label", text);
+    pulse.classList.remove("lost");
+  };
+
   const update = (data) => {
+    fresh();
     if (!data.items) { fill(box, data); return !box.dataset.state || box.dataset.state === data.state; }
     const items = new Map(data.items.map((item) => [keyOf(item), item]));
     if (box.dataset.item) {
@@ -108,17 +193,22 @@
     return same && Number(box.dataset.total) === (data.total ?? data.items.length);
   };
 
+  const lost = () => {
+    pulse.classList.add("lost");
+    say(note.dataset.lost, false);
+  };
+
   const refresh = async () => {
     if (document.hidden) return true;
     let answer;
     try {
       answer = await fetch(box.dataset.live, { headers: { Accept: "application/json" } });
     } catch {
-      say(note.dataset.lost, false);
+      lost();
       return true;
     }
     if (answer.status === 401) { say(note.dataset.ended, true); return false; }
-    if (!answer.ok) { say(note.dataset.lost, false); return true; }
+    if (!answer.ok) { lost(); return true; }
     say(update(await answer.json()) ? "" : note.dataset.changed, true);
     return true;
   };
@@ -161,6 +251,10 @@
     if (window.EventSource) follow();
     else setTimeout(loop, every);
   }
+
+  // On a narrow screen the parts of the console are a row that scrolls.
+  const here = document.querySelector(".top nav a[aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
 
   // Ticks: one for the whole page, and how many there are.
   for (const form of document.querySelectorAll("form")) {

@@ -276,8 +276,15 @@ func (b *tab) picture(name string) {
 	if folder == "" {
 		return
 	}
+	size := eval[[]int64](b, `[innerWidth, innerHeight, document.documentElement.scrollHeight]`)
+	b.size(size[0], size[2]) // what sticks to the edge of the screen is at the edge of the page
 	png := result(b, chromedp.FullScreenshot(100))
-	if err := os.WriteFile(filepath.Join(folder, name+".png"), png, 0o644); err != nil {
+	b.size(size[0], size[1])
+	file := filepath.Join(folder, name+".png")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, png, 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
