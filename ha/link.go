@@ -250,25 +250,25 @@ func putAll(c net.Conn, b []byte) error {
 	return nil
 }
 
-// ship sends the next part of the log.
+// ship sends the next part of the log. What the frame says is known when its body was read, so
+// it is put before that.
 func (l *link) ship(s *stream) error {
-	d := replica.Data{Group: l.n.opt.Group, Epoch: s.Epoch, Session: s.Session, Pos: s.next, End: s.next + 1}
-	head, err := wire.Append(s.frame[:0], &d, 1) // to learn its length
-	if err != nil {
-		return err
-	}
-	h := len(head)
+	var room [wire.MaxData]byte
 	limit := min(streamBatch, int64(l.n.readable.Load())-int64(s.next))
-	if s.frame, err = s.feed.Read(head, s.next, int(limit)); err != nil {
+	var err error
+	if s.frame, err = s.feed.Read(append(s.frame[:0], room[:]...), s.next, int(limit)); err != nil {
 		return err
 	}
-	body := len(s.frame) - h
-	d.End = s.next + store.Position(body)
+	body := len(s.frame) - len(room)
+	d := replica.Data{Group: l.n.opt.Group, Epoch: s.Epoch, Session: s.Session, Pos: s.next, End: s.next + store.Position(body)}
 	d.Commit = min(store.Position(l.n.told.Load()), d.End)
-	if head, err = wire.Append(s.frame[:0], &d, body); err != nil || len(head) != h {
+	head, err := wire.Append(room[:0], &d, body)
+	if err != nil {
 		return fmt.Errorf("encode %d bytes of the log: %w", body, err)
 	}
-	if err := l.put(s.frame); err != nil {
+	frame := s.frame[len(room)-len(head):]
+	copy(frame, head)
+	if err := l.put(frame); err != nil {
 		return err
 	}
 	s.next = d.End

@@ -40,8 +40,10 @@ type Options struct {
 	// Token is shown by both sides of each connection, as an HMAC (securityToken). Without
 	// one, and without TLS with client certificates, whoever reaches the port can join.
 	Token []byte
-	// TLSServer and TLSClient encrypt the replication port: both or neither.
-	TLSServer, TLSClient *tls.Config
+	// TLSServer and TLSClient encrypt the replication port: both or neither. TLSClient is asked for each
+	// connection that is dialled, so that it may follow certificates and authorities that change.
+	TLSServer *tls.Config
+	TLSClient func() *tls.Config
 
 	Coordinator coord.Coordinator // ha/zk, or coord.Memory for a group of one and for tests
 

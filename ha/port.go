@@ -183,7 +183,7 @@ func (p *port) secure(c net.Conn, limit time.Time, host string) (net.Conn, error
 	case host == "":
 		return handshake(tls.Server(c, p.n.opt.TLSServer))
 	}
-	cfg := p.n.opt.TLSClient
+	cfg := p.n.opt.TLSClient()
 	if cfg.ServerName == "" {
 		cfg = cfg.Clone()
 		cfg.ServerName = host

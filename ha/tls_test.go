@@ -43,7 +43,7 @@ func TestTLS(t *testing.T) {
 	cert, pool := selfSigned(t)
 	g := newGroup(t, 3, memory(), func(o *Options) {
 		o.TLSServer = &tls.Config{Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
-		o.TLSClient = &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool}
+		o.TLSClient = func() *tls.Config { return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool} }
 	})
 	m := g.master()
 	tr := g.traffic(2)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -197,22 +196,17 @@ func portOf(address string) string {
 	return port
 }
 
-// openTLS makes both sides of the replication port. Members check each other.
-func (m *member) openTLS() (server, client *tls.Config, err error) {
+// openTLS makes both sides of the replication port. Members check each other; both sides follow reloads.
+func (m *member) openTLS() (server *tls.Config, client func() *tls.Config, err error) {
 	c := m.n.cfg.Replicated.TLS
 	if m.tls, err = loadTLS(c.Cert, c.Key, c.CA, "need", "1.3"); m.tls == nil || err != nil {
 		return nil, nil, err
 	}
-	pem, err := os.ReadFile(c.CA)
-	if err != nil {
-		return nil, nil, err
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem) // looked at by loadTLS
-	return m.tls.config(), &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: roots,
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return &m.tls.current.Load().Certificates[0], nil
-		}}, nil
+	return m.tls.config(), func() *tls.Config {
+		own := m.tls.current.Load()
+		return &tls.Config{MinVersion: tls.VersionTLS13, RootCAs: own.ClientCAs,
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own.Certificates[0], nil }}
+	}, nil
 }
 
 // serve opens the broker of a mastership.
@@ -223,7 +217,9 @@ func (m *member) serve(st *local.Store, epoch store.Epoch) (ha.Service, error) {
 	}
 	m.holding.Store(false)
 	if err := m.showBroker(s.broker); err != nil {
-		s.close(context.Background(), err)
+		ctx, cancel := context.WithTimeout(context.Background(), deposeGrace)
+		defer cancel()
+		s.close(ctx, err)
 		return nil, err
 	}
 	m.n.current.Store(s)

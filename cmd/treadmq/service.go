@@ -62,7 +62,9 @@ func (n *node) openService(st *local.Store, epoch store.Epoch) (*service, error)
 	s := &service{n: n, store: st}
 	for _, step := range []func() error{s.openTemp, s.openBroker, func() error { return s.openStomp(epoch) }} {
 		if err := step(); err != nil {
-			s.close(context.Background(), errors.New("the broker could not be started"))
+			ctx, cancel := context.WithTimeout(context.Background(), deposeGrace) // some clients may be there
+			defer cancel()
+			s.close(ctx, errors.New("the broker could not be started"))
 			return nil, err
 		}
 	}

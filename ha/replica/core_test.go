@@ -214,6 +214,57 @@ func TestMasterThatStoodStillStepsDown(t *testing.T) {
 	}
 }
 
+// A voter's disk was wiped and its machine came back under its name and address: it gets the place without waiting for
+// the session of the process that was killed; not while the voter itself has a link, and not from another address.
+func TestReplaceWiped(t *testing.T) {
+	for name, c := range map[string]struct {
+		addr     string
+		session  bool // of the voter lives
+		linked   bool // the voter is
+		replaced bool
+	}{
+		"at its address":                   {"c", true, false, true},
+		"at its address, which is in use":  {"c", true, true, false},
+		"elsewhere":                        {"d", true, false, false},
+		"elsewhere, and its session ended": {"d", false, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := elected(t)
+			n.core.cfg.Replace = true
+			n.do(Synced{Stable: 110})
+			r := register(2, "a")
+			r.Voters[2].Name = "third"
+			members := []Member{{ID: "new", Name: "third", Addr: c.addr}}
+			if c.session {
+				members = append(members, Member{ID: "c", Name: "third", Addr: "c"})
+			}
+			n.do(ViewSeen{1, view(r, members...)})
+			links := map[LinkID]NodeID{1: "b", 2: "new"}
+			if c.linked {
+				links[3] = "c"
+			}
+			for id, node := range links {
+				n.follower(id, node, 90)
+			}
+			alive := func() {
+				for id := range links {
+					n.do(Received{id, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110}})
+				}
+			}
+			alive()
+			n.do(Applied{Pos: 110})
+			for end := n.now + DefaultTiming().Change + DefaultTiming().Replace; n.now < end; n.now += DefaultTiming().Heartbeat {
+				if alive(); n.core.plan.phase != noPlan {
+					break
+				}
+			}
+			if got := n.core.plan.phase != noPlan && n.core.plan.next.Voter("new") != nil; got != c.replaced {
+				t.Errorf("it gets the place: %t", got)
+			}
+		})
+	}
+}
+
 // handing returns a serving master that was told to hand over to b and has stopped appending.
 func handing(t *testing.T) *node {
 	n := elected(t)

@@ -287,6 +287,16 @@ func (c *Core) healthiest() NodeID {
 	return best.node
 }
 
+// gone says that a voter in whose name another node came back is not there: its session has ended, or the new
+// one has its address, which a process that ran could not have given up, and it has no link.
+func (c *Core) gone(v *Voter, back *Member) bool {
+	if c.view.Member(v.ID) == nil {
+		return true
+	}
+	linked := slices.ContainsFunc(c.peers, func(p peer) bool { return p.node == v.ID })
+	return v.Addr != "" && v.Addr == back.Addr && !linked
+}
+
 func (c *Core) replaceWiped() {
 	l := &c.lead
 	for i := range c.peers {
@@ -299,7 +309,7 @@ func (c *Core) replaceWiped() {
 		next.Voters = slices.Clone(next.Voters)
 		for j := range next.Voters {
 			v := &next.Voters[j]
-			if v.Name == m.Name && v.ID != c.cfg.ID && c.view.Member(v.ID) == nil {
+			if v.Name == m.Name && v.ID != c.cfg.ID && c.gone(v, m) {
 				*v = Voter{ID: m.ID, Name: m.Name, Addr: m.Addr, Weight: m.Weight}
 				l.since = c.now
 				c.report(Warning, "node %s came back with an empty disk as %s, which takes its place", m.Name, m.ID)

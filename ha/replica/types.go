@@ -189,7 +189,7 @@ type Timing struct {
 	Redial      time.Duration // between attempts to reach the master
 	Change      time.Duration // a change of voters or handover that takes longer is given up
 	Refuse      time.Duration // an alarming register must stay for this long before the alarm
-	Replace     time.Duration // a voter is gone for good, if its name is back on an empty disk
+	Replace     time.Duration // a mastership is older before a voter whose name is back on an empty disk loses its place
 }
 
 // DefaultTiming returns what suits a local network.
@@ -198,7 +198,7 @@ func DefaultTiming() Timing {
 		Heartbeat: 250 * time.Millisecond, Silence: time.Second, ClaimWait: 300 * time.Millisecond,
 		Unclaimed: time.Second, Activate: 3 * time.Second, Hold: 3 * time.Second, StepDown: 10 * time.Second,
 		Unreachable: 2 * time.Second, Redial: 100 * time.Millisecond, Change: 5 * time.Second,
-		Refuse: 5 * time.Second, Replace: 30 * time.Second,
+		Refuse: 5 * time.Second, Replace: 5 * time.Second,
 	}
 }
 

@@ -107,6 +107,7 @@ func TestWhatTheOperatorSees(t *testing.T) {
 		t.Errorf("a follower asked for queues: %s", o.stderr)
 	}
 	r.at(first, "queue", "create", "made").want(t, 0)
+	r.at(first, "queue", "pause", "made").want(t, 0)
 	r.at(first, "sub", "create", "shared.watch", "--topic", "news").want(t, 0)
 	r.run("send", "/topic/news", "-b", "kept").want(t, 0)
 	r.run("send", "later", "-b", "scheduled", "-H", "AMQ_SCHEDULED_DELAY:3600000", "-H", "x-schedule-id:s").want(t, 0)
@@ -124,6 +125,9 @@ func TestWhatTheOperatorSees(t *testing.T) {
 	}
 	if o := r.at(follower, "queue", "ls", "-o", "name").want(t, 0); !slices.Contains(lines(o.stdout), "made") {
 		t.Errorf("queues after the handover: %s", o.stdout)
+	}
+	if o := r.at(follower, "queue", "show", "made", "-o", "json").want(t, 0); !strings.Contains(o.stdout, `"paused": true`) {
+		t.Errorf("the paused queue after the handover: %s", o.stdout)
 	}
 	if o := r.at(follower, "sub", "show", "shared.watch", "-o", "json").want(t, 0); !strings.Contains(o.stdout, `"messages": 1`) {
 		t.Errorf("the durable subscription after the handover: %s", o.stdout)

@@ -103,6 +103,11 @@ func faults() []fault {
 		{"wipe-follower", func(ctx context.Context, w *world, m *member) error { return wipe(ctx, w, w.others(m)[0]) }},
 		{"wipe-master", func(ctx context.Context, w *world, m *member) error { return wipe(ctx, w, m) }},
 		{"wipe-and-kill", wipeAndKill},
+		{"flip-segment", flipSegment},
+		{"cut-tail", cutTail},
+		{"slow-disk", slowDisk},
+		{"zookeeper-rolling", zookeeperRolling},
+		{"voter-leaves", voterLeaves},
 		{"clock-jump", clockJump},
 		{"rolling-restart", rolling},
 		{"handover", handover},
@@ -294,9 +299,12 @@ func rolling(ctx context.Context, w *world, _ *member) error {
 
 // handover asks the master to pass mastership on.
 func handover(ctx context.Context, w *world, m *member) error {
-	to := w.others(m)[0]
-	req, err := http.NewRequestWithContext(ctx, "POST", "http://"+net.JoinHostPort(m.ip(), consolePort)+"/api/v1/cluster/handover",
-		bytes.NewReader([]byte(`{"to":"`+to.name+`"}`)))
+	return m.order(ctx, "handover", `{"to":"`+w.others(m)[0].name+`"}`)
+}
+
+// order gives a member an operator's command.
+func (m *member) order(ctx context.Context, what, body string) error {
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://"+net.JoinHostPort(m.ip(), consolePort)+"/api/v1/cluster/"+what, strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -310,7 +318,7 @@ func handover(ctx context.Context, w *world, m *member) error {
 	if resp.StatusCode != http.StatusOK {
 		var b bytes.Buffer
 		_, _ = b.ReadFrom(resp.Body)
-		return fmt.Errorf("handover from %s to %s: %s: %s", m.name, to.name, resp.Status, b.String())
+		return fmt.Errorf("%s %s at %s: %s: %s", what, body, m.name, resp.Status, b.String())
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // OpKind is a kind of operation that changes the disk.
@@ -50,7 +51,7 @@ func NewFaults(inner FS, hook Hook) *Faults { return &Faults{inner, hook} }
 
 // ParseFault makes a Hook from kind[@part]:n:error, where part is part of the
 // file's name, n counts the matching operations from 1 (n+ means from the n-th on), and
-// error is EIO or ENOSPC: "sync@.log:3:EIO".
+// error is EIO, ENOSPC or a time for which the operation waits: "sync@.log:3:EIO", "sync@.log:1+:200ms".
 func ParseFault(spec string) (Hook, error) {
 	f := strings.Split(spec, ":")
 	if len(f) != 3 {
@@ -63,8 +64,9 @@ func ParseFault(spec string) (Hook, error) {
 		return nil, fmt.Errorf("fault %q: %q is not a number from 1 on", spec, f[1])
 	}
 	errno, ok := map[string]error{"EIO": syscall.EIO, "ENOSPC": syscall.ENOSPC}[f[2]]
-	if !ok {
-		return nil, fmt.Errorf("fault %q: error is EIO or ENOSPC, not %q", spec, f[2])
+	wait, bad := time.ParseDuration(f[2])
+	if !ok && bad != nil {
+		return nil, fmt.Errorf("fault %q: error is EIO, ENOSPC or a time, not %q", spec, f[2])
 	}
 	var mu sync.Mutex
 	seen := 0
@@ -73,9 +75,14 @@ func ParseFault(spec string) (Hook, error) {
 			return nil
 		}
 		mu.Lock()
-		defer mu.Unlock()
-		if seen++; seen == n || (all && seen > n) {
+		seen++
+		hit := seen == n || (all && seen > n)
+		mu.Unlock()
+		if hit && ok {
 			return pathErr(kind, op.Name, errno)
+		}
+		if hit {
+			time.Sleep(wait)
 		}
 		return nil
 	}, nil

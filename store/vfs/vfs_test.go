@@ -211,6 +211,9 @@ func TestParseFault(t *testing.T) {
 			t.Errorf("sync %d: %v", i, err)
 		}
 	}
+	if hook, err = ParseFault("sync:1:1ms"); err != nil || hook(Op{OpSync, "/a"}) != nil {
+		t.Errorf("a wait is an error: %v", err)
+	}
 }
 
 func TestOverlay(t *testing.T) {

@@ -36,6 +36,16 @@ func (d *decoder) u16() uint16 { return binary.LittleEndian.Uint16(d.take(2)) }
 func (d *decoder) u32() uint32 { return binary.LittleEndian.Uint32(d.take(4)) }
 func (d *decoder) u64() uint64 { return binary.LittleEndian.Uint64(d.take(8)) }
 
+func (d *decoder) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 || n > 1 && d.b[n-1] == 0 { // one number has one encoding
+		d.fail("a number that is none")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
 func (d *decoder) pos() replica.Position { return replica.Position(d.u64()) }
 func (d *decoder) text() string          { return string(d.take(int(d.u8()))) }
 
@@ -73,7 +83,7 @@ func (d *decoder) epochs() store.EpochList {
 func (d *decoder) message() Frame {
 	typ := d.u8()
 	group := d.text()
-	epoch := replica.Epoch(d.u64())
+	epoch := replica.Epoch(d.uvarint())
 	switch typ {
 	case typeHello:
 		return Frame{Message: d.hello(group, epoch)}
@@ -112,14 +122,16 @@ func (d *decoder) part() Part {
 	return p
 }
 
-// data checks that positions and length agree: what follows is as long as it says.
+// data checks that what follows has a length, and positions that are some.
 func (d *decoder) data(group string, epoch replica.Epoch) Frame {
-	m := &replica.Data{Group: group, Epoch: epoch, Session: d.u64(), Pos: d.pos(), End: d.pos(), Commit: d.pos()}
-	n := d.u32()
-	if n == 0 || n > MaxBody || m.End <= m.Pos || m.End-m.Pos != replica.Position(n) {
-		d.fail("%d bytes from %d to %d", n, m.Pos, m.End)
+	m := &replica.Data{Group: group, Epoch: epoch, Session: d.uvarint(), Pos: replica.Position(d.uvarint())}
+	n, behind := d.uvarint(), d.uvarint()
+	m.End = m.Pos + replica.Position(n)
+	m.Commit = m.End - replica.Position(behind)
+	if n == 0 || n > MaxBody || m.End <= m.Pos || replica.Position(behind) > m.End {
+		d.fail("%d bytes from %d on, committed %d before their end", n, m.Pos, behind)
 	}
-	return Frame{Message: m, Body: int(n)}
+	return Frame{Message: m, Body: int(min(n, MaxBody))}
 }
 
 func (d *decoder) hello(group string, promised replica.Epoch) *replica.Hello {

@@ -18,6 +18,8 @@ func (e *encoder) u16(v uint16) { e.b = binary.LittleEndian.AppendUint16(e.b, v)
 func (e *encoder) u32(v uint32) { e.b = binary.LittleEndian.AppendUint32(e.b, v) }
 func (e *encoder) u64(v uint64) { e.b = binary.LittleEndian.AppendUint64(e.b, v) }
 
+func (e *encoder) uvarint(v uint64) { e.b = binary.AppendUvarint(e.b, v) }
+
 func (e *encoder) pos(v replica.Position) { e.u64(uint64(v)) }
 
 func (e *encoder) bool(v bool) {
@@ -40,7 +42,7 @@ func (e *encoder) text(s string) {
 func (e *encoder) head(typ uint8, group string, epoch replica.Epoch) {
 	e.u8(typ)
 	e.text(group)
-	e.u64(uint64(epoch))
+	e.uvarint(uint64(epoch))
 }
 
 func (e *encoder) epochs(l store.EpochList) {
@@ -66,12 +68,7 @@ func (e *encoder) message(m any, body int) {
 	case *replica.Welcome:
 		e.welcome(m)
 	case *replica.Data:
-		e.head(typeData, m.Group, m.Epoch)
-		e.u64(m.Session)
-		e.pos(m.Pos)
-		e.pos(m.End)
-		e.pos(m.Commit)
-		e.u32(uint32(body))
+		e.data(m, body)
 	case *replica.Ack:
 		e.head(typeAck, m.Group, m.Epoch)
 		e.u64(m.Session)
@@ -98,6 +95,18 @@ func (e *encoder) message(m any, body int) {
 	default:
 		e.err = fmt.Errorf("%w: no encoding for %T", ErrFrame, m)
 	}
+}
+
+func (e *encoder) data(m *replica.Data, body int) {
+	if m.Commit > m.End || m.End-m.Pos != replica.Position(body) {
+		e.err = fmt.Errorf("%w: %d bytes from %d to %d, committed up to %d", ErrFrame, body, m.Pos, m.End, m.Commit)
+		return
+	}
+	e.head(typeData, m.Group, m.Epoch)
+	e.uvarint(m.Session)
+	e.uvarint(uint64(m.Pos))
+	e.uvarint(uint64(body))
+	e.uvarint(uint64(m.End - m.Commit))
 }
 
 func (e *encoder) part(offer uint64, p Part, segment replica.Position, offset uint64) {

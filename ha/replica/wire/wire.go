@@ -1,15 +1,18 @@
 // Package wire is the encoding of the replication link: frames with limits and
 // checksums, and the handshake before the first of them. It knows no connection.
 //
-// A frame, little endian:
+// A frame, little endian, a uvarint as encoding/binary has it:
 //
 //	length u32   of all that follows, the body of Data and Piece not counted
 //	type u8
 //	group        length u8, bytes
-//	epoch u64
+//	epoch uvarint
 //	fields       by type
 //	crc u32      CRC-32C of all before it, the length included
 //	body         of Data and Piece only; its length is among the fields
+//
+// The fields of Data are uvarints and say how far the commit position lies behind its end: a group of
+// one small message costs its followers few bytes more than it has.
 //
 // Bodies of Data are whole batches of the journal, which carry checksums of their own; those of
 // Piece are checked by a checksum among the fields.
@@ -32,7 +35,10 @@ const (
 	MaxBody    = 257 << 20 // bytes of a body: the largest batch that a journal takes
 	MaxPiece   = 1 << 20   // bytes of a piece of a snapshot
 
-	overhead = 4 + 1 + 1 + 8 + 4
+	// MaxData is how many bytes the frame of a Data has at most, without its body.
+	MaxData = 4 + 1 + 1 + 255 + 5*binary.MaxVarintLen64 + 4
+
+	overhead = 4 + 1 + 1 + 1 + 4
 )
 
 // ErrFrame says that what was received is no frame. The link must be closed.

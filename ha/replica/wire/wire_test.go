@@ -75,7 +75,7 @@ func TestRoundTrip(t *testing.T) {
 // TestBytes keeps the format: other versions of the program read it.
 func TestBytes(t *testing.T) {
 	got := hex.EncodeToString(encode(t, samples()[4]))
-	const want = "2f00000004016709000000000000000300000000000000a400000000000000a0000000000000005a00000000000000"
+	const want = "28000000040167090300000000000000a400000000000000a0000000000000005a00000000000000"
 	if len(got) != len(want)+8 || got[:len(want)] != want {
 		t.Errorf("Ack: %s\nwant  %s and a checksum", got, want)
 	}
@@ -103,6 +103,7 @@ func TestLimits(t *testing.T) {
 	name := string(make([]byte, 256))
 	for _, m := range []any{
 		&replica.Welcome{Epochs: long}, &replica.Ack{Group: name}, &replica.Hello{Node: replica.NodeID(name)}, 42,
+		&replica.Data{Pos: 1, End: 9}, &replica.Data{Commit: 1},
 	} {
 		if b, err := Append([]byte("x"), m, 0); err == nil || string(b) != "x" {
 			t.Errorf("%T: %d bytes, %v", m, len(b), err)
@@ -137,7 +138,6 @@ func TestContradictions(t *testing.T) {
 		"epochs":   &replica.Welcome{Epochs: store.EpochList{{Epoch: 2}, {Epoch: 1}}},
 		"snapshot": &replica.Welcome{Snapshot: &replica.Manifest{At: 2, End: 1}},
 		"empty":    &replica.Data{Pos: 1, End: 1},
-		"length":   &replica.Data{Pos: 1, End: 9},
 		"piece":    &Piece{Part: PartList, Length: MaxPiece + 1},
 		"part":     &Get{Part: 9},
 	} {
@@ -147,6 +147,34 @@ func TestContradictions(t *testing.T) {
 		}
 		if f, err := Decode(b); !errors.Is(err, ErrFrame) {
 			t.Errorf("%s: %+v, %v", name, f.Message, err)
+		}
+	}
+}
+
+// TestNumbers: a Data whose numbers overflow, or are not written in the shortest way, is refused.
+func TestNumbers(t *testing.T) {
+	const most = 1<<64 - 1
+	for name, fields := range map[string][]uint64{
+		"committed before the beginning": {3, 10, 5, 16},
+		"longer than a body may be":      {3, 10, MaxBody + 1, 0},
+		"around the end of all numbers":  {3, most, 5, 0},
+	} {
+		e := encoder{}
+		e.head(typeData, "g", 9)
+		for _, v := range fields {
+			e.uvarint(v)
+		}
+		if f := (&decoder{b: e.b}); f.message().Message != nil && f.err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"long for short": {typeHeartbeat, 1, 'g', 0x89, 0},
+		"too long":       append([]byte{typeHeartbeat, 1, 'g'}, bytes.Repeat([]byte{0xff}, 11)...),
+	} {
+		d := decoder{b: b}
+		if d.message(); d.err == nil {
+			t.Errorf("%s: taken", name)
 		}
 	}
 }

@@ -5,6 +5,7 @@
 //
 //	go run ./scripts/bench/group failover     kill -9 of the master to the first receipt of a failover client
 //	go run ./scripts/bench/group throughput   messages per second, beside a single broker in the same run
+//	go run ./scripts/bench/group attach       how long receipts take while a member with an empty disk gets a copy
 //
 // Both need bin/treadmq, which make build makes, and ZooKeeper: scripts/deps.sh zookeeper.
 package main
@@ -47,6 +48,7 @@ func run(ctx context.Context) error {
 	sessions := flag.String("sessions", "6s,30s", "failover: values of zkSessionTimeout")
 	rounds := flag.Int("rounds", 3, "throughput: runs of each load")
 	messages := flag.Int("messages", 200_000, "throughput: of the load with windows")
+	megabytes := flag.Int("megabytes", 300, "attach: of messages in the store")
 	what := ""
 	if len(os.Args) > 1 {
 		what = os.Args[1]
@@ -83,8 +85,10 @@ func run(ctx context.Context) error {
 		return nil
 	case "throughput":
 		return throughput(ctx, path, dir, *rounds, *messages)
+	case "attach":
+		return attach(ctx, path, dir, *megabytes)
 	}
-	return errors.New("say what to measure: failover or throughput")
+	return errors.New("say what to measure: failover, throughput or attach")
 }
 
 // start starts a group whose consoles know our user.
@@ -109,6 +113,6 @@ func quantile(sorted []time.Duration, q float64) time.Duration {
 
 func printTimes(what string, times []time.Duration) {
 	slices.Sort(times)
-	fmt.Printf("%s: %d times, median %.2f s, p99 %.2f s, worst %.2f s\n", what, len(times),
+	fmt.Printf("%s: %d times, median %.4g s, p99 %.4g s, worst %.4g s\n", what, len(times),
 		quantile(times, 0.5).Seconds(), quantile(times, 0.99).Seconds(), times[len(times)-1].Seconds())
 }

@@ -43,6 +43,7 @@ func (m *message) copy(id string) *copy {
 // transaction is what the events say about one transaction.
 type transaction struct {
 	committing, committed, undone bool
+	answered                      bool // its COMMIT has a receipt, now or later
 	messages                      []Key
 }
 
@@ -88,7 +89,8 @@ type Verdict struct {
 //     was sent again may be there twice, under two message-ids: then this and redelivered:true are about each of them.
 //   - torn: of a transaction all is delivered, or nothing.
 //   - order: first deliveries of a producer's messages come in its order, but for what comes again because a consumer
-//     left a broker that had another one already.
+//     left a broker that had another one already, and for a transaction whose COMMIT had no answer: it may still lie in a
+//     connection that its client has left, and be read after what was sent over the next one.
 //   - unflagged, flagged: every further delivery says redelivered:true. A first one does not, unless the epoch changed
 //     since the message was sent, or a consumer of its queue lost its connection.
 //   - fenced: nothing begun after a receipt of an epoch is receipted by an older epoch.
@@ -100,8 +102,11 @@ func Check(events []Event, single func(queue string) bool) Verdict {
 		newest: map[string]uint64{}, lost: map[string][]raised{},
 	}
 	for i := range events {
-		if e := &events[i]; e.Kind == Lost {
+		switch e := &events[i]; e.Kind {
+		case Lost:
 			c.lost[e.Key.Queue] = append(c.lost[e.Key.Queue], raised{e.At, e.Epoch})
+		case Committed:
+			c.tx(e.Tx).answered = true
 		}
 	}
 	for i := range events {
@@ -208,7 +213,8 @@ func (c *checker) delivered(e *Event, m *message) {
 	if e.Redelivered && m.sent.Epoch == e.Epoch && !c.lostIn(e.Key.Queue, m.sent.At, e.At+settleTime, 0) {
 		c.fault("flagged: the first delivery of %v says redelivered:true, and nothing happened to its broker or consumers", e.Key)
 	}
-	if stale || !c.single(e.Key.Queue) || e.Redelivered && c.lostIn(e.Key.Queue, m.sent.At, e.At, e.Epoch) {
+	late := m.tx != 0 && !c.tx(m.tx).answered
+	if stale || late || !c.single(e.Key.Queue) || e.Redelivered && c.lostIn(e.Key.Queue, m.sent.At, e.At, e.Epoch) {
 		return
 	}
 	of := Key{Producer: e.Key.Producer, Queue: e.Key.Queue}

@@ -186,6 +186,14 @@ func TestUnknownOutcomes(t *testing.T) {
 	}
 }
 
+// A COMMIT without an answer may be carried out after what its producer sent over its next connection.
+func TestLateTransaction(t *testing.T) {
+	l := append(good(), Event{Kind: Delivered, Key: key(6), Epoch: 2, Redelivered: true}, Event{Kind: Delivered, Key: key(10), Epoch: 2, Redelivered: true})
+	if found := Check(l, onlyQ).Faults; len(found) > 0 {
+		t.Error(found)
+	}
+}
+
 // model is a broker that keeps its promises, on paper.
 func model(r *rand.Rand, events int) []Event {
 	type entry struct {
