@@ -43,6 +43,7 @@ func groupRun(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	}
 	f := &failure{code: exitUsage, what: fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())}
+	cmd.SuggestionsMinimumDistance = cmd.Root().SuggestionsMinimumDistance // it is not inherited
 	if s := cmd.SuggestionsFor(args[0]); len(s) > 0 {
 		f.next = "did you mean " + strings.Join(s, " or ") + "?"
 	} else {
