@@ -48,15 +48,18 @@ type ServerError struct {
 const maxDetail = 4 << 10
 
 func (e *ServerError) Error() string {
-	text := e.Message
-	if text == "" {
+	text, detail := e.Message, strings.TrimSpace(e.Detail)
+	switch {
+	case text != "" && strings.HasPrefix(detail, text): // TreadMQ's own are so, the header cut where it is long
+		text, detail = detail, ""
+	case text == "":
 		text = "ERROR without a message header"
 	}
 	if e.Code != "" {
 		text += " (" + e.Code + ")"
 	}
-	if d := strings.TrimSpace(e.Detail); d != "" && d != e.Message {
-		text += ": " + d
+	if detail != "" {
+		text += ": " + detail
 	}
 	return "broker says: " + text
 }
