@@ -15,7 +15,7 @@ for target in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do
     CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$root/bin/$exe" ./cmd/treadmq
     cp conf/treadmq.toml conf/*.example "$root/conf/"
     cp README.md LICENSE CHANGELOG.md "$root/"
-    cp -r docs/*.md docs/monitoring "$root/docs/"
+    cp -r docs/*.md docs/monitoring docs/images "$root/docs/"
     if [ "$os" = windows ]; then
         cp scripts/treadmq.bat "$root/scripts/"
         (cd dist && python3 -m zipfile -c "$name.zip" "$name")

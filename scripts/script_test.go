@@ -137,6 +137,14 @@ func TestScriptThroughALifeOfABroker(t *testing.T) {
 	want(t, "status after stop", code, 3, out)
 	code, out = script(t, link, env, "stop")
 	want(t, "stop of nothing", code, 0, out)
+	for _, task := range []string{"reload", "kill"} {
+		code, out = script(t, link, env, task)
+		want(t, task+" of nothing", code, 7, out)
+	}
+	code, out = script(t, link, env, "start", "--set", "no.such=1")
+	want(t, "start with a wrong configuration", code, 6, out)
+	code, out = script(t, link, env, "start", "--nosuch")
+	want(t, "start with a wrong option", code, 2, out)
 	code, out = script(t, link, env, "dance")
 	want(t, "an unknown task", code, 2, out)
 	if !strings.Contains(out, "usage") {

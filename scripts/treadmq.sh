@@ -33,7 +33,9 @@ while [ -h "$self" ]; do
 done
 here=$(CDPATH='' cd -- "$(dirname -- "$self")" && pwd -P) || exit 1
 
+# shellcheck source=/dev/null
 if [ -r /etc/default/treadmq ]; then . /etc/default/treadmq; fi
+# shellcheck source=/dev/null
 if [ -n "${HOME:-}" ] && [ -r "$HOME/.treadmqrc" ]; then . "$HOME/.treadmqrc"; fi
 
 TREADMQ_HOME=${TREADMQ_HOME:-$(dirname -- "$here")}
@@ -59,6 +61,7 @@ as() {
         if command -v runuser >/dev/null 2>&1; then
             runuser -u "$TREADMQ_USER" -- "$@"
         else
+            # shellcheck disable=SC2016 # the inner shell expands them
             su -s /bin/sh "$TREADMQ_USER" -c 'exec "$0" "$@"' -- "$@"
         fi
     else
@@ -68,6 +71,7 @@ as() {
 
 task=${1:-}
 [ $# -gt 0 ] && shift
+# shellcheck disable=SC2086 # several options, split on purpose
 set -- ${TREADMQ_OPTS:-} "$@"
 [ -n "${TREADMQ_LOG:-}" ] && set -- --set "log.file=$TREADMQ_LOG" "$@"
 [ -n "${TREADMQ_DATA:-}" ] && set -- --data "$TREADMQ_DATA" "$@"
@@ -89,6 +93,17 @@ pidfile() {
     fi
 }
 
+# lsb ends with an exit code as init scripts have them: of the program's own, those that the LSB has a code for.
+lsb() {
+    case $1 in
+    3) exit 7 ;;  # not running
+    64) exit 2 ;; # wrong usage
+    77) exit 4 ;; # not allowed
+    78) exit 6 ;; # not configured
+    esac
+    exit "$1"
+}
+
 case $task in
 console) as "$program" console "$@" ;;
 start)
@@ -100,14 +115,18 @@ start)
     as "$program" start "$@"
     code=$?
     pidfile "$@"
-    exit $code
+    lsb $code
     ;;
 stop | restart | kill)
     as "$program" "$task" "$@"
     code=$?
     pidfile "$@"
-    exit $code
+    lsb $code
     ;;
-status | reload) as "$program" "$task" "$@" ;;
+reload)
+    as "$program" reload "$@"
+    lsb $?
+    ;;
+status) as "$program" status "$@" ;;
 *) usage ;;
 esac
