@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +90,48 @@ func TestReceiptComesAfterCommit(t *testing.T) {
 		c.expectReceipt("1")
 		c.expectReceipt("2")
 		c.expectReceipt("3")
+	}
+}
+
+// While the store is slow, what a client sends is taken up to a bound, and then not read; all of it is carried out in the end.
+func TestBurstsThatWaitForTheStoreAreBounded(t *testing.T) {
+	for name, body := range map[string]string{"many": "x", "large": strings.Repeat("x", 300<<10)} {
+		t.Run(name, func(t *testing.T) {
+			g := &gate{}
+			r := newRig(t, func(r *rig) { r.wrap = func(s store.Store) store.Store { g.Store = s; return g } })
+			c := r.connected("")
+			c.send("SEND\ndestination:/queue/a\nreceipt:0\n\nx\x00")
+			c.expectReceipt("0")
+			var s *session
+			r.srv.mu.Lock()
+			for s = range r.srv.sessions {
+			}
+			r.srv.mu.Unlock()
+			open := func() (tickets, bytes int) {
+				s.out.mu.Lock()
+				defer s.out.mu.Unlock()
+				return len(s.out.open), s.out.openBytes
+			}
+			g.set(true)
+			sent := 0
+			for ; sent < 2*maxOpenTickets; sent++ { // one by one, so that each is a burst
+				c.send("SEND\ndestination:/queue/a\n\n" + body + "\x00")
+				if tickets, bytes := open(); tickets >= maxOpenTickets || bytes >= maxTicketBytes {
+					break
+				}
+				until(t, "the burst is with the store", func() bool { return g.waiting() > sent })
+			}
+			go c.send(strings.Repeat("SEND\ndestination:/queue/a\n\n"+body+"\x00", 2*maxOpenTickets) + "SEND\ndestination:/queue/a\nreceipt:last\n\nx\x00")
+			c.expectNothing()
+			if tickets, bytes := open(); tickets > maxOpenTickets || bytes > maxTicketBytes+maxBurstBytes+2*len(body) {
+				t.Errorf("%d bursts with %d bytes are under way", tickets, bytes)
+			}
+			g.set(false)
+			c.expectReceipt("last")
+			if n := r.b.Queues(nil)[0].Messages; n < int64(sent) {
+				t.Errorf("%d messages came", n)
+			}
+		})
 	}
 }
 

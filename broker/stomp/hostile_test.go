@@ -127,6 +127,41 @@ func TestReceiptsNotRead(t *testing.T) {
 	unaffected(t, r)
 }
 
+// What waits for a client that does not read its receipts is bounded, however long the client may take to read them.
+func TestReceiptsNotReadAreBounded(t *testing.T) {
+	const limit = 64 << 10
+	r := newRig(t, withOptions(func(o *Options) { o.WriteTimeout, o.OutboundLimit = time.Hour, limit }))
+	c := r.connected("")
+	begin := []byte(strings.Repeat("BEGIN\ntransaction:t\nreceipt:"+strings.Repeat("r", 4000)+"\n\n\x00ABORT\ntransaction:t\n\n\x00", 16))
+	for sent := 0; sent < 64<<20; sent += len(begin) { // more than the sockets hold
+		_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+		if _, err := c.nc.Write(begin); err != nil {
+			break // nobody reads any more
+		}
+	}
+	r.srv.mu.Lock()
+	defer r.srv.mu.Unlock()
+	for s := range r.srv.sessions {
+		s.out.mu.Lock()
+		waiting := len(s.out.control)
+		s.out.mu.Unlock()
+		if waiting > 2*limit+writeChunk {
+			t.Errorf("%d bytes of receipts wait, the limit is %d", waiting, limit)
+		}
+	}
+}
+
+// Who is told of an error while it goes on sending reads the ERROR and then the end, not a reset.
+func TestErrorReachesClientThatGoesOnSending(t *testing.T) {
+	r := newRig(t)
+	c := r.connected("")
+	if _, err := io.WriteString(c.nc, "FOO\n\n\x00"+strings.Repeat("x", 4<<20)); err != nil {
+		t.Fatal(err)
+	}
+	c.expectError("unknown-command")
+	c.expectEnd()
+}
+
 func TestGarbage(t *testing.T) {
 	r := newRig(t)
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -211,9 +246,7 @@ func TestConnectionFlood(t *testing.T) {
 func TestConnectTimeout(t *testing.T) {
 	r := newRig(t, withOptions(func(o *Options) { o.ConnectTimeout = 50 * time.Millisecond }))
 	silent := r.dial()
-	if _, err := silent.read(); err != io.EOF {
-		t.Fatalf("want the end, got %v", err)
-	}
+	silent.expectError("timeout")
 	half := r.dial()
 	half.send("CONNECT\naccept")
 	half.expectError("timeout")

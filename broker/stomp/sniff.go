@@ -3,8 +3,10 @@ package stomp
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 
 	"treadmq/broker/stomp/frame"
 )
@@ -18,6 +20,9 @@ func (s *session) sniff() bool {
 	s.armRead()
 	first := make([]byte, sniffBytes)
 	n, err := io.ReadAtLeast(s.nc, first, 1)
+	if errors.Is(err, os.ErrDeadlineExceeded) && (s.tls || !s.listener.TLSRequired) {
+		return true // the reader runs into it too, and the client is told
+	}
 	if err != nil {
 		return s.giveUp("no data before the connection ended", err)
 	}

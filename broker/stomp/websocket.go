@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -66,10 +67,17 @@ func (s *session) upgrade() bool {
 	br := bufio.NewReader(&io.LimitedReader{R: &prefixed{Conn: s.nc, pre: s.pre}, N: maxHandshake})
 	s.pre = nil
 	req, err := http.ReadRequest(br)
-	if err != nil {
-		return s.giveUp("no HTTP request that can be read", err)
-	}
 	w := &upgradeWriter{socket: &wsSocket{Conn: s.nc, s: s}, br: br, header: http.Header{}}
+	if err != nil {
+		status := http.StatusBadRequest
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			status = http.StatusRequestTimeout
+		}
+		s.log().Warn("HTTP request refused: it cannot be read, and this port speaks STOMP, over WebSocket too", "err", err)
+		http.Error(w, fmt.Sprintf("no HTTP request came that can be read (within %v and %d bytes)", s.srv.opts.ConnectTimeout, maxHandshake), status)
+		s.hangUp(true)
+		return false
+	}
 	if !s.originAllowed(req) {
 		s.log().Warn("WebSocket refused: pages of this origin may not connect; stomp.webSocket.origins says which may",
 			"origin", cut(req.Header.Get("Origin"), maxErrorMessage), "host", cut(req.Host, maxErrorMessage))

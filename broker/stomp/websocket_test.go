@@ -233,9 +233,12 @@ func (r *rig) handshake(t *testing.T, method, origin string) int {
 
 // What is no handshake is refused in words, and costs no more than its bounds.
 func TestWebSocketBadHandshakes(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, withOptions(func(o *Options) { o.ConnectTimeout = time.Second }))
 	r.listen(withWebSocket(ListenerOptions{}))
 	for name, request := range map[string]string{
+		"garbage":     "GET \x00\x01\r\n\r\n",
+		"endless":     "GET / HTTP/1.1\r\n" + strings.Repeat("X: y\r\n", maxHandshake),
+		"half":        "GET / HTTP/1.1\r\nHost: ",
 		"plain HTTP":  "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"old":         "GET / HTTP/1.0\r\n\r\n",
 		"no key":      "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\r\n",
@@ -252,18 +255,13 @@ func TestWebSocketBadHandshakes(t *testing.T) {
 			t.Errorf("%s: status %d, %q", name, res.StatusCode, body)
 		}
 	}
-	for _, request := range []string{"GET \x00\x01\r\n\r\n", "GET / HTTP/1.1\r\n" + strings.Repeat("X: y\r\n", maxHandshake), "GET "} {
-		c := r.dial()
-		c.send(request)
-		if request == "GET " {
-			_ = c.nc.(*net.TCPConn).CloseWrite()
-		}
-		_, _ = io.ReadAll(c.r) // ends
-	}
+	c := r.dial()
+	c.send("GET ")
+	_ = c.nc.(*net.TCPConn).CloseWrite()
+	_, _ = io.ReadAll(c.r) // ends
 	until(t, "all are gone", func() bool { return r.srv.Connections() == 0 })
 }
 
-// Raw frames that break RFC 6455, and a ping, which is answered.
 // countedConn counts what comes in.
 type countedConn struct {
 	net.Conn
@@ -311,6 +309,7 @@ func TestWebSocketCompressedBomb(t *testing.T) {
 	c.expect(wsText, "ERROR")
 }
 
+// Raw frames that break RFC 6455, and a ping, which is answered.
 func TestWebSocketRawFrames(t *testing.T) {
 	r := newRig(t)
 	r.listen(withWebSocket(ListenerOptions{}))
