@@ -38,6 +38,7 @@ type rig struct {
 	routing  *broker.Routing               // nil = default
 	wrapTemp func(store.Store) store.Store // the same for the temporary store
 	wrap     func(store.Store) store.Store // puts something between broker and store
+	options  func(*broker.Options)         // nil = leaves them as they are
 }
 
 func newRig(t testing.TB, change ...func(*rig)) *rig {
@@ -86,7 +87,11 @@ func (r *rig) open() {
 	if r.wrapTemp != nil {
 		temp = r.wrapTemp(temp)
 	}
-	r.b, err = broker.New(broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed, IndexBlock: r.block, Now: r.now, Trash: r.trash})
+	o := broker.Options{Store: durable, Temp: temp, Sequence: seq, Policy: r.policy, MemoryLimit: r.memory, MaxDestinations: r.limit, Routing: r.routing, MaxDelayed: r.delayed, IndexBlock: r.block, Now: r.now, Trash: r.trash}
+	if r.options != nil {
+		r.options(&o)
+	}
+	r.b, err = broker.New(o)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -120,3 +120,15 @@ func (b *Broker) IndexState(d Destination) (runs, blind int, bytes int64, comple
 
 // IndexMemory is what all indexes over headers are charged with.
 func (b *Broker) IndexMemory() int64 { return b.indexMem.Load() }
+
+// Bodies is how many of the deliveries in flight have their message in memory.
+func (s *Subscription) Bodies() (n int) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	for i := range s.slots {
+		if e := s.slots[i].e; e != nil && e.msg != nil {
+			n++
+		}
+	}
+	return n
+}
