@@ -196,6 +196,16 @@ func TestStoreCommands(t *testing.T) {
 	injured := copyFolder(t, filepath.Join(data, "store"))
 	injure(t, injured)
 	treadmq(t, "store", "check", injured).want(t, exitData).says(t, "problem")
+	if err := os.Remove(filepath.Join(injured, "meta")); err != nil {
+		t.Fatal(err)
+	}
+	treadmq(t, "store", "check", injured).want(t, exitData).says(t, "no meta file")
+	dir := t.TempDir()
+	if err := os.Rename(injured, filepath.Join(dir, "store")); err != nil {
+		t.Fatal(err)
+	}
+	treadmq(t, "console", "--data", dir, "--stomp", "127.0.0.1:0", "--console", "127.0.0.1:0",
+		"--realm", filepath.Join(dir, "realm.properties")).want(t, exitData).says(t, "no meta file")
 }
 
 // injure flips a bit in the middle of the journal's first batches.

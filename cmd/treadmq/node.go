@@ -142,10 +142,13 @@ func orNever(d time.Duration) time.Duration {
 }
 
 func openError(err error) error {
-	if errors.Is(err, store.ErrLocked) {
-		return exitError(75, "%v", err)
+	switch {
+	case errors.Is(err, store.ErrLocked):
+		return exitError(exitTryAgain, "%v", err)
+	case errors.Is(err, store.ErrCorrupt):
+		return exitError(exitData, "%v", err)
 	}
-	return exitError(66, "%v", err)
+	return exitError(exitNoInput, "%v", err)
 }
 
 func absolute(path string) string {

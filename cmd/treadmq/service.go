@@ -95,7 +95,7 @@ func (s *service) openBroker() error {
 		MaxTxBytes: int64(c.Stomp.MaxTransactionBytes), MaxDelayed: c.Memory.QueueDelayed, Trash: trashLimits(c), Logger: n.log,
 	})
 	if err != nil {
-		return exitError(66, "%v", err)
+		return openError(err)
 	}
 	s.broker = b
 	s.authorize()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -45,9 +46,16 @@ func (f *storeFlags) folder(args []string) (string, error) {
 			at = append(at, cfg.ReplicatedDir())
 		}
 	}
-	for _, dir := range append(at, filepath.Join(data, "store"), filepath.Join(data, "replicated"), data) {
+	at = append(at, filepath.Join(data, "store"), filepath.Join(data, "replicated"), data)
+	for _, dir := range at {
 		if _, err := os.Stat(filepath.Join(dir, "meta")); err == nil {
 			return dir, nil
+		}
+	}
+	for _, dir := range at {
+		if segments, _ := filepath.Glob(filepath.Join(dir, strings.Repeat("?", 16)+".log")); len(segments) > 0 {
+			return "", &failure{code: exitData, what: fmt.Sprintf("%s holds %s of a journal but no meta file", dir, plural(len(segments), "segment")),
+				next: "restore the file from a copy of the folder"}
 		}
 	}
 	return "", &failure{code: exitNoInput, what: data + " holds no store",
@@ -66,7 +74,7 @@ configuration.`,
 }
 
 // storeError words why a store cannot be looked into.
-func storeError(what string, err error) error {
+func storeError(what string, err error) *failure {
 	f := &failure{code: exitData, what: what, why: err}
 	switch {
 	case errors.Is(err, store.ErrLocked):
@@ -75,8 +83,10 @@ func storeError(what string, err error) error {
 		f.code = exitNoInput
 	case errors.Is(err, fs.ErrPermission):
 		f.code = exitNotAllowed
-	default:
-		f.next = "treadmq store check tells what is wrong"
+	case errors.Is(err, syscall.EROFS):
+		f.code, f.next = exitCannot, "copy the folder to where it can be written; check and dump need no more than to read"
+	case errors.Is(err, store.ErrCorrupt):
+		f.next = "keep a copy of the folder; treadmq store check tells all that is wrong"
 	}
 	return f
 }
@@ -132,7 +142,11 @@ func storeCheck(cmd *cobra.Command, f *storeFlags, args []string) error {
 	})
 	bar.end()
 	if err != nil {
-		return storeError("the store cannot be checked", err)
+		f := storeError("the store cannot be checked", err)
+		if f.code == exitData {
+			f.next = "keep a copy of the folder, and restore a back-up"
+		}
+		return f
 	}
 	if !table {
 		v := checkReport{dir, r.Segments, r.Batches, r.Records, r.Messages, r.Bytes, r.Problems, uint64(r.Applied), r.Digest, strings.Split(strings.TrimRight(found.String(), "\n"), "\n")}

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"treadmq/store"
 	"treadmq/store/index"
@@ -55,16 +57,19 @@ func (c *checking) problem(format string, args ...any) {
 }
 
 // offline opens a data folder for reading: the lock, the identity, the journal, the
-// index (nil if it cannot be used; why is in the error). Close what is returned.
+// index (nil if it cannot be used; why is in the error). Close what is returned. A folder on a disk that is
+// mounted read-only needs no lock.
 func offline(fsys vfs.FS, dir string) (lock io.Closer, m meta, j *journal.Journal, x *index.Index, indexErr, err error) {
 	if _, err := fsys.Stat(filepath.Join(dir, metaName)); err != nil {
 		return nil, m, nil, nil, nil, fmt.Errorf("%s is not a data folder: %w", dir, err)
 	}
 	lock, err = fsys.Lock(filepath.Join(dir, lockName))
-	if errors.Is(err, vfs.ErrLocked) {
+	switch {
+	case errors.Is(err, vfs.ErrLocked):
 		return nil, m, nil, nil, nil, fmt.Errorf("%w: %w: stop the broker first", store.ErrLocked, err)
-	}
-	if err != nil {
+	case errors.Is(err, syscall.EROFS): // nobody can write there
+		lock = io.NopCloser(nil)
+	case err != nil:
 		return nil, m, nil, nil, nil, err
 	}
 	fail := func(err error) (io.Closer, meta, *journal.Journal, *index.Index, error, error) {
@@ -73,7 +78,7 @@ func offline(fsys vfs.FS, dir string) (lock io.Closer, m meta, j *journal.Journa
 	if m, err = loadMeta(fsys, dir); err != nil {
 		return fail(err)
 	}
-	if j, err = journal.Open(fsys, m.data(dir), journal.Options{NoSync: true}); err != nil {
+	if j, err = journal.Open(onlyReading{fsys}, m.data(dir), journal.Options{NoSync: true}); err != nil {
 		return fail(err)
 	}
 	if _, err := fsys.Stat(filepath.Join(m.data(dir), rebuildName)); !errors.Is(err, fs.ErrNotExist) {
@@ -81,6 +86,13 @@ func offline(fsys vfs.FS, dir string) (lock io.Closer, m meta, j *journal.Journa
 	}
 	x, indexErr = index.Open(fsys, filepath.Join(m.data(dir), indexName), index.Options{ReadOnly: true, Logger: slog.New(slog.DiscardHandler)})
 	return lock, m, j, x, indexErr, nil
+}
+
+// onlyReading opens for reading what the journal would open to write to.
+type onlyReading struct{ vfs.FS }
+
+func (r onlyReading) OpenFile(name string, _ int, _ fs.FileMode) (vfs.File, error) {
+	return r.FS.OpenFile(name, os.O_RDONLY, 0)
 }
 
 // Check verifies a data folder that no broker uses and writes what it finds to w:
@@ -165,14 +177,18 @@ func checkRecord(r *journal.Record) error {
 func (c *checking) checkIndex(end store.Position) error {
 	st := c.index.State()
 	c.say("index reflects position %d of %d", st.Applied, end)
-	if st.Applied > end {
+	segs := c.journal.Segments()
+	switch {
+	case st.Applied > end:
 		c.problem("the index reflects position %d, the journal ends at %d", st.Applied, end)
+	case c.index.Fresh() && len(segs) > 0 && segs[0].First > 0:
+		c.problem("the index is empty, and the journal begins at position %d, which it had reached: its files are lost or damaged; it is made again from the journal at the next start", segs[0].First)
 	}
 	type laneCount struct{ keys int64 }
 	lanes := map[laneID]laneCount{}
 	live := map[store.Position]index.Live{}
 	var firsts []store.Position
-	for _, seg := range c.journal.Segments() {
+	for _, seg := range segs {
 		firsts = append(firsts, seg.First)
 	}
 	count := func(at store.Position, bytes uint32) {

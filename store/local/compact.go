@@ -18,7 +18,8 @@ type compactor struct {
 	gave  map[store.Position]int64 // segments that stayed alive: their references then
 	all   bool                     // also when little would be won
 
-	rewritten time.Time // of the index
+	indexSmall int64     // bytes
+	rewritten  time.Time // of the index
 }
 
 // moveChunk is how many bytes of messages one batch moves.
@@ -29,7 +30,7 @@ const fewSegments = 2
 
 func (s *Store) compactLoop() {
 	defer close(s.compactDone)
-	c := &compactor{store: s, gave: map[store.Position]int64{}}
+	c := &compactor{store: s, gave: map[store.Position]int64{}, indexSmall: indexSmall}
 	tick := time.NewTicker(2 * s.opts.CheckpointInterval)
 	defer tick.Stop()
 	for {
@@ -62,7 +63,7 @@ const (
 func (c *compactor) index() {
 	s := c.store
 	size := s.index.Size()
-	if size < indexSmall || time.Since(c.rewritten) < indexPause {
+	if size < c.indexSmall || time.Since(c.rewritten) < indexPause {
 		return
 	}
 	live := int64(0)

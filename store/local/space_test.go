@@ -212,3 +212,93 @@ func TestLockedByAnotherProcess(t *testing.T) {
 	}
 	closeStore(t, s)
 }
+
+// TestIndexShrinks: an index that is mostly traces of what is gone is written anew, and one that is in use is left alone.
+func TestIndexShrinks(t *testing.T) {
+	s := open(t, Options{FS: vfs.NewMem()})
+	c := &compactor{store: s, indexSmall: 1}
+	var refs []store.Ref
+	for range 2000 {
+		refs = append(refs, send(t, s, 1, 4, "x"))
+	}
+	if err := errors.Join(s.Checkpoint(), s.index.Compact()); err != nil { // into tables, which are what is measured
+		t.Fatal(err)
+	}
+	if c.index(); !c.rewritten.IsZero() {
+		t.Error("an index of live references was written anew")
+	}
+	for _, r := range refs[1:] {
+		do(t, s, func(b *store.Batch) { b.Remove(r, store.Loc{}) })
+	}
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	before := s.index.Size()
+	c.index()
+	if after := s.index.Size(); before == 0 || after > before/4 {
+		t.Errorf("the index has %d bytes for one reference, %d before", after, before)
+	}
+	equal(t, bodies(t, s, 1, 4), []string{"x"})
+	closeStore(t, s)
+}
+
+// TestTailIsBounded: what is not in the index yet is bounded in bytes, also when no checkpoint is due for a long time.
+func TestTailIsBounded(t *testing.T) {
+	const limit = 32 << 10
+	s := open(t, Options{FS: vfs.NewMem(), TailLimit: limit, CheckpointInterval: 1 << 40})
+	most := int64(0)
+	for range 500 {
+		send(t, s, 1, 4, strings.Repeat("x", 1000))
+		most = max(most, s.Stats().TailBytes)
+	}
+	if most > 4*limit {
+		t.Errorf("the tail grew to %d bytes, the limit is %d", most, limit)
+	}
+	closeStore(t, s)
+}
+
+// TestCompactionDoesNotRevive: what is acknowledged while it is being moved stays so, also when its old segment is gone
+// and the index is made again.
+func TestCompactionDoesNotRevive(t *testing.T) {
+	o := Options{FS: vfs.NewMem(), SegmentSize: 4 << 10, CheckpointInterval: 1 << 40}
+	s := open(t, o)
+	send(t, s, 1, 4, "kept")
+	gone := send(t, s, 1, 4, "gone")
+	for range 40 {
+		r := send(t, s, 1, 4, strings.Repeat("x", 300))
+		do(t, s, func(b *store.Batch) { b.Remove(r, store.Loc{}) })
+	}
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
+	c := &compactor{store: s, gave: map[store.Position]int64{}}
+	seg := s.journal.Segments()[0]
+	found, err := c.survivors(seg)
+	if err != nil || len(found) != 2 {
+		t.Fatalf("%d survivors: %v", len(found), err)
+	}
+	var b store.Batch
+	var refs []store.Ref
+	for i := range found {
+		payload, err := c.payload(found[i:i+1], true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Ops = append(b.Ops, store.Op{Kind: store.OpMove, Value: payload})
+		refs = append(refs, found[i].Ref)
+	}
+	do(t, s, func(b *store.Batch) { b.Remove(gone, store.Loc{}) })
+	if err := errors.Join(c.append(&b, refs, 1), s.Checkpoint()); err != nil {
+		t.Fatal(err)
+	}
+	if s.journal.Segments()[0].First == seg.First {
+		t.Fatal("the old segment is still there")
+	}
+	closeStore(t, s)
+	if err := o.FS.RemoveAll("/store/" + indexName); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	equal(t, bodies(t, s, 1, 4), []string{"kept"})
+	closeStore(t, s)
+}

@@ -1,10 +1,12 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -58,13 +60,19 @@ func (OS) Stat(name string) (int64, error) {
 }
 
 // Lock implements FS. The file holds the owner's process id for people and
-// error messages; the lock itself is the kernel's.
+// error messages; the lock itself is the kernel's, and lies on the folder too where
+// that can be locked, so that deleting the file lets nobody in.
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockFile(f); err != nil {
+	err = lockFile(f)
+	var folder io.Closer
+	if err == nil {
+		folder, err = lockFolder(filepath.Dir(name))
+	}
+	if err != nil {
 		owner := readOwner(f)
 		f.Close()
 		return nil, fmt.Errorf("%s%s: %w", name, owner, err)
@@ -75,8 +83,14 @@ func (OS) Lock(name string) (io.Closer, error) {
 			_ = f.Truncate(0) // no room for the number: the lock counts, not the text
 		}
 	}
-	return f, nil
+	return heldLock{f, folder}, nil
 }
+
+// heldLock is a lock file and its folder, both locked.
+type heldLock struct{ file, folder io.Closer }
+
+// Close gives both up.
+func (l heldLock) Close() error { return errors.Join(l.folder.Close(), l.file.Close()) }
 
 // readOwner returns " (process 123)" if the lock file says who holds it.
 func readOwner(f *os.File) string {

@@ -4,6 +4,7 @@ package vfs
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,21 @@ func lockFile(f *os.File) error {
 		return ErrLocked
 	}
 	return err
+}
+
+// lockFolder locks a folder. Not every file system can (NFS cannot): there it does nothing.
+func lockFolder(name string) (io.Closer, error) {
+	d, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	switch err := lockFile(d); {
+	case err == nil:
+		return d, nil
+	case errors.Is(err, ErrLocked):
+		return nil, errors.Join(err, d.Close())
+	}
+	return io.NopCloser(nil), d.Close()
 }
 
 // Free implements FS.

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"io"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -31,6 +32,9 @@ func lockFile(f *os.File) error {
 	}
 	return err
 }
+
+// lockFolder does nothing: a lock file that is open cannot be deleted.
+func lockFolder(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 // Free implements FS.
 func (OS) Free(name string) (int64, error) {
