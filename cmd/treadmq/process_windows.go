@@ -13,9 +13,21 @@ import (
 // stopFile in the data folder asks the broker to stop: Windows has no signal for it.
 const stopFile = "treadmq.stop"
 
-func processStart(int) uint64 { return 0 }
+// processStart is when a process began, which tells it from another that got its number later. 0 if unknown.
+func processStart(pid int) uint64 {
+	h, err := syscall.OpenProcess(syscall.PROCESS_QUERY_INFORMATION, false, uint32(pid))
+	if err != nil {
+		return 0
+	}
+	defer syscall.CloseHandle(h)
+	var created, exited, kernel, user syscall.Filetime
+	if err := syscall.GetProcessTimes(h, &created, &exited, &kernel, &user); err != nil {
+		return 0
+	}
+	return uint64(created.Nanoseconds())
+}
 
-func processAlive(pid int, _ uint64) bool {
+func processAlive(pid int, start uint64) bool {
 	const stillActive = 259
 	h, err := syscall.OpenProcess(syscall.PROCESS_QUERY_INFORMATION, false, uint32(pid))
 	if err != nil {
@@ -23,7 +35,11 @@ func processAlive(pid int, _ uint64) bool {
 	}
 	defer syscall.CloseHandle(h)
 	var code uint32
-	return syscall.GetExitCodeProcess(h, &code) == nil && code == stillActive
+	if syscall.GetExitCodeProcess(h, &code) != nil || code != stillActive {
+		return false
+	}
+	now := processStart(pid)
+	return start == 0 || now == 0 || now == start
 }
 
 func detach(cmd *exec.Cmd) {
