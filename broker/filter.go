@@ -19,7 +19,10 @@ const (
 )
 
 // filter is a compiled selector; nil lets everything through.
-type filter struct{ sel *selector.Selector }
+type filter struct {
+	sel   *selector.Selector
+	names nameTable
+}
 
 func newFilter(text string, mode SelectorMode) (*filter, error) {
 	sel, err := selector.Parse(text, mode)
@@ -29,7 +32,7 @@ func newFilter(text string, mode SelectorMode) (*filter, error) {
 	if sel == nil {
 		return nil, nil
 	}
-	return &filter{sel}, nil
+	return &filter{sel, newNameTable(sel.Identifiers())}, nil
 }
 
 // matches reports whether a message in this state passes.
@@ -38,7 +41,7 @@ func (f *filter) matches(b *Broker, m *Message, dest Destination, attempts uint3
 		return true
 	}
 	src := selectorSources.Get().(*selectorSource)
-	src.b, src.m, src.dest, src.attempts, src.expiry, src.overlay = b, m, dest, attempts, expiry, overlay
+	src.b, src.m, src.names, src.dest, src.attempts, src.expiry, src.overlay = b, m, &f.names, dest, attempts, expiry, overlay
 	ok := f.sel.Matches(src)
 	src.reset()
 	selectorSources.Put(src)
@@ -52,92 +55,57 @@ var selectorSources = sync.Pool{New: func() any { return new(selectorSource) }}
 type selectorSource struct {
 	b        *Broker
 	m        *Message
+	names    *nameTable
 	dest     Destination
 	attempts uint32
 	expiry   int64
 	overlay  []byte
-
-	// What was read of the message's properties. The first few are kept for the next look-up.
-	begun bool
-	rest  PropIter
-	n     int
-	props [maxKnownProps]Property
+	props    wantedProps
 }
-
-// maxKnownProps is how many properties of a message a selector reads once only.
-const maxKnownProps = 16
 
 // reset lets go of the message.
 func (s *selectorSource) reset() {
-	clear(s.props[:s.n])
-	s.b, s.m, s.dest, s.overlay, s.begun, s.rest, s.n = nil, nil, Destination{}, nil, false, PropIter{}, 0
+	s.props.reset(len(s.names.slots))
+	s.b, s.m, s.names, s.dest, s.overlay = nil, nil, nil, Destination{}, nil
 }
 
-// property looks a property of the message up.
-func (s *selectorSource) property(name string) (selector.Value, bool) {
-	for i := range s.props[:s.n] {
-		if string(s.props[i].Name) == name {
-			return propertyValue(&s.props[i]), true
-		}
-	}
-	if !s.begun {
-		s.begun, s.rest = true, s.m.Properties()
-	}
-	for s.n < maxKnownProps {
-		if !s.rest.Next() {
-			return selector.Value{}, false
-		}
-		p := &s.props[s.n]
-		*p = s.rest.Property
-		if s.n++; string(p.Name) == name {
-			return propertyValue(p), true
-		}
-	}
-	return findProperty(s.rest, name)
+// Lookup implements selector.Source.
+func (s *selectorSource) Lookup(n selector.Name) selector.Value {
+	return s.value(n.Text, &s.names.uses[n.Index])
 }
 
-// Lookup implements selector.Source: the JMS names, then the message's own
-// properties, then the names that STOMP headers have (semantics 2.8).
-func (s *selectorSource) Lookup(name string) selector.Value {
-	if f, ok := selector.Canonical(name); ok {
-		return s.field(f)
+// value looks a name up: the JMS names, then the message's own properties, then the names that STOMP headers have
+// (semantics 2.8).
+func (s *selectorSource) value(name string, use *nameUse) selector.Value {
+	switch {
+	case use.jms && use.text != fieldEnd:
+		return s.text(use.text)
+	case use.jms:
+		return s.field(use.field)
 	}
 	if len(s.overlay) > 0 {
 		if v, ok := findProperty(IterProperties(s.overlay), name); ok {
 			return v
 		}
 	}
-	if f, ok := textHeader(name); ok { // no property has such a name
-		return s.text(f)
+	if use.text != fieldEnd {
+		return s.text(use.text)
 	}
-	if v, ok := s.property(name); ok {
+	if v, ok := s.property(name, use); ok {
 		return v
 	}
-	if f, ok := stompNames[name]; ok {
-		return s.field(f)
+	if use.field != selector.FieldNone {
+		return s.field(use.field)
 	}
 	return selector.Value{}
 }
 
-// textHeader are the STOMP headers that a message keeps as fields of text.
-func textHeader(name string) (Field, bool) {
-	switch name {
-	case "type":
-		return FieldType, true
-	case "correlation-id":
-		return FieldCorrelationID, true
-	case "content-type":
-		return FieldContentType, true
+// property looks a property of the message up.
+func (s *selectorSource) property(name string, use *nameUse) (selector.Value, bool) {
+	if use.slot < 0 {
+		return findProperty(s.m.Properties(), name)
 	}
-	return 0, false
-}
-
-// stompNames are the other STOMP headers that are fields here.
-var stompNames = map[string]selector.Field{
-	"message-id": selector.FieldMessageID,
-	"priority":   selector.FieldPriority, "timestamp": selector.FieldTimestamp, "expires": selector.FieldExpiration,
-	"persistent": selector.FieldDurable, "redelivered": selector.FieldRedelivered,
-	"reply-to": selector.FieldReplyTo, "destination": selector.FieldDestination,
+	return s.props.get(s.m, s.names.slots, use.slot)
 }
 
 func (s *selectorSource) field(f selector.Field) selector.Value {
@@ -145,10 +113,6 @@ func (s *selectorSource) field(f selector.Field) selector.Value {
 	switch f {
 	case selector.FieldMessageID:
 		return selector.Bytes(s.b.AppendMessageID(nil, m.id))
-	case selector.FieldCorrelationID:
-		return s.text(FieldCorrelationID)
-	case selector.FieldType:
-		return s.text(FieldType)
 	case selector.FieldPriority:
 		return selector.Int(int64(m.Priority()))
 	case selector.FieldTimestamp:
@@ -169,8 +133,6 @@ func (s *selectorSource) field(f selector.Field) selector.Value {
 		return selector.Bool(s.attempts > 0)
 	case selector.FieldDeliveryCount:
 		return selector.Int(int64(s.attempts) + 1)
-	case selector.FieldGroupID:
-		return s.text(FieldGroup)
 	case selector.FieldGroupSeq:
 		v, ok := m.Field(FieldGroupSeq)
 		n, err := strconv.ParseInt(string(v), 10, 64)
@@ -178,8 +140,6 @@ func (s *selectorSource) field(f selector.Field) selector.Value {
 			return selector.Value{}
 		}
 		return selector.Int(n)
-	case selector.FieldUserID:
-		return s.text(FieldUserID)
 	case selector.FieldReplyTo:
 		d, ok := m.ReplyTo()
 		if !ok {

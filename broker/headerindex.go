@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
+	"maps"
 	"slices"
 
 	"treadmq/broker/selector"
@@ -24,6 +25,8 @@ const (
 type headerIndex struct {
 	headers []string
 	names   map[string]uint32 // identifiers of selectors that mean an indexed header -> its number
+	sorted  []string          // these identifiers
+	table   nameTable         // and what they mean, in the same order
 	seed    maphash.Seed
 	block   int // references of a run
 }
@@ -59,6 +62,8 @@ func newHeaderIndex(headers []string, block int) *headerIndex {
 			}
 		}
 	}
+	x.sorted = slices.Sorted(maps.Keys(x.names))
+	x.table = newNameTable(x.sorted)
 	return x
 }
 
@@ -85,11 +90,12 @@ func (x *headerIndex) keys(b *Broker, m *Message, overlay []byte) ([]uint32, boo
 	if m == nil {
 		return nil, false
 	}
-	src := selectorSource{b: b, m: m, overlay: overlay}
+	src := selectorSource{b: b, m: m, names: &x.table, overlay: overlay}
 	var keys []uint32
 	var buf [3]selector.Value
-	for name, n := range x.names {
-		values, ok := selector.AppendKeys(buf[:0], src.Lookup(name))
+	for i, name := range x.sorted {
+		n := x.names[name]
+		values, ok := selector.AppendKeys(buf[:0], src.value(name, &x.table.uses[i]))
 		if !ok {
 			return nil, false
 		}

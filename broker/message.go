@@ -165,12 +165,31 @@ func (m *Message) SetWire(v any) { m.wire.Store(v) }
 // Field returns a field's value and whether the message has it. The slice must
 // not be changed.
 func (m *Message) Field(f Field) ([]byte, bool) {
-	for it := m.Fields(); it.Next(); {
+	rest := m.enc[headerSize:m.bodyOffset()]
+	for {
+		n := shortField(rest)
+		if n == 0 {
+			break
+		}
+		if Field(rest[0]) == f {
+			return rest[2:n], true
+		}
+		rest = rest[n:]
+	}
+	for it := (FieldIter{rest: rest}); it.Next(); {
 		if it.Field == f {
 			return it.Value, true
 		}
 	}
 	return nil, false
+}
+
+// shortField is the length of the field that encoded fields begin with, if it has a length of one byte; else 0.
+func shortField(fields []byte) int {
+	if len(fields) < 2 || Field(fields[0]) == fieldEnd || fields[1] >= 0x80 || 2+int(fields[1]) > len(fields) {
+		return 0
+	}
+	return 2 + int(fields[1])
 }
 
 // Text returns a field as a string, "" if the message does not have it.
@@ -252,28 +271,37 @@ type PropIter struct {
 
 // Properties returns an iterator over the properties in the order in which the
 // sender gave them.
-func (m *Message) Properties() PropIter {
-	it := m.Fields()
+func (m *Message) Properties() PropIter { return IterProperties(m.encodedProperties()) }
+
+// encodedProperties is what IterProperties reads.
+func (m *Message) encodedProperties() []byte {
+	rest := m.enc[headerSize:m.bodyOffset()]
+	for n := shortField(rest); n > 0; n = shortField(rest) {
+		rest = rest[n:]
+	}
+	it := FieldIter{rest: rest}
 	for it.Next() {
 	}
-	rest := it.rest
-	if len(rest) == 0 {
-		return PropIter{}
+	if len(it.rest) == 0 {
+		return nil
 	}
-	return IterProperties(rest[1:])
+	return it.rest[1:]
 }
 
 // IterProperties returns an iterator over encoded properties, such as the
 // overlay of a delivery.
 func IterProperties(enc []byte) PropIter {
-	if len(enc) == 0 {
-		return PropIter{}
-	}
+	n, rest := propertyCount(enc)
+	return PropIter{left: n, rest: rest}
+}
+
+// propertyCount cuts the number of properties off; 0 if there is none.
+func propertyCount(enc []byte) (n uint64, rest []byte) {
 	n, w := binary.Uvarint(enc)
 	if w <= 0 {
-		return PropIter{}
+		return 0, nil
 	}
-	return PropIter{left: n, rest: enc[w:]}
+	return n, enc[w:]
 }
 
 // Next moves to the next property.
@@ -317,23 +345,30 @@ func (it *PropIter) Next() bool {
 	return true
 }
 
-// short reads the next property if it is the most common kind: text, with lengths of one byte.
+// short reads the next property if it is the most common kind.
 func (it *PropIter) short() bool {
-	r := it.rest
+	name, value, n := shortText(it.rest)
+	if n > 0 {
+		it.Property = Property{Name: name, Type: PropString, Bytes: value}
+		it.rest = it.rest[n:]
+	}
+	return n > 0
+}
+
+// shortText takes the first of encoded properties apart if it is the most common kind: text, with lengths of one byte. n is its
+// length, 0 if it is not.
+func shortText(r []byte) (name, value []byte, n int) {
 	if len(r) < 3 || PropType(r[0]) != PropString || r[1] >= 0x80 {
-		return false
+		return nil, nil, 0
 	}
-	name := 2 + int(r[1])
-	if name >= len(r) || r[name] >= 0x80 {
-		return false
+	at := 2 + int(r[1])
+	if at >= len(r) || r[at] >= 0x80 {
+		return nil, nil, 0
 	}
-	value := name + 1 + int(r[name])
-	if value > len(r) {
-		return false
+	if n = at + 1 + int(r[at]); n > len(r) {
+		return nil, nil, 0
 	}
-	it.Property = Property{Name: r[2:name], Type: PropString, Bytes: r[name+1 : value]}
-	it.rest = r[value:]
-	return true
+	return r[2:at], r[at+1 : n], n
 }
 
 func cutBytes(b []byte) (v, rest []byte, ok bool) {

@@ -13,15 +13,15 @@ type message struct {
 	priority int64
 }
 
-func (m *message) Lookup(name string) Value {
-	if f, ok := Canonical(name); ok {
+func (m *message) Lookup(n Name) Value {
+	if f, ok := Canonical(n.Text); ok {
 		if f == FieldPriority {
 			return Int(m.priority)
 		}
 		return Value{}
 	}
 	for i := range m.headers {
-		if string(m.headers[i].name) == name {
+		if string(m.headers[i].name) == n.Text {
 			return Bytes(m.headers[i].value)
 		}
 	}

@@ -119,10 +119,40 @@ type comparison struct {
 	op          operator
 	left, right expr
 	rules       rules
+
+	// The commonest case, a name on the left and a literal on the right, goes a shorter way to the same result.
+	name    *identifier // nil in all other cases
+	literal Value
+}
+
+func newComparison(op operator, left, right expr, how rules) *comparison {
+	n := &comparison{op: op, left: left, right: right, rules: how}
+	if lit, ok := right.(*literal); ok {
+		n.literal = lit.val
+		n.name, _ = left.(*identifier)
+	}
+	return n
 }
 
 func (n *comparison) test(src Source) Tri {
-	return compare(n.op, n.left.value(src), n.right.value(src), n.rules)
+	if n.name == nil {
+		return compare(n.op, n.left.value(src), n.right.value(src), n.rules)
+	}
+	v := src.Lookup(n.name.Name)
+	switch {
+	case n.literal.kind == KindString:
+		if v.kind == KindString && !n.op.isOrder() { // rules.exact: one of them is a string in the selector
+			return triOf((v.str == n.literal.str) == (n.op == opEqual))
+		}
+	case n.literal.isNumber():
+		if v.kind == KindString && n.rules.convert {
+			v = v.asNumber(true)
+		}
+		if v.isNumber() {
+			return compareNumbers(n.op, v, n.literal)
+		}
+	}
+	return compare(n.op, v, n.literal, n.rules)
 }
 
 func (n *comparison) level() int { return levelCompare }

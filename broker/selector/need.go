@@ -25,8 +25,8 @@ func needOf(c cond, indexed func(string) bool) (Need, bool) {
 	case *in:
 		return needOfIn(n, indexed)
 	case *truth:
-		if id, ok := n.of.(*identifier); ok && indexed(id.name) {
-			return Need{Name: id.name, Value: Bool(true)}, true
+		if id, ok := n.of.(*identifier); ok && indexed(id.Text) {
+			return Need{Name: id.Text, Value: Bool(true)}, true
 		}
 	case *conjunction:
 		var all []Need
@@ -57,20 +57,20 @@ func needOfComparison(c *comparison, indexed func(string) bool) (Need, bool) {
 	}
 	id, isID := left.(*identifier)
 	lit, isLit := right.(*literal)
-	if c.op != opEqual || !isID || !isLit || !indexed(id.name) {
+	if c.op != opEqual || !isID || !isLit || !indexed(id.Text) {
 		return Need{}, false
 	}
-	return Need{Name: id.name, Value: lit.val}, true
+	return Need{Name: id.Text, Value: lit.val}, true
 }
 
 func needOfIn(n *in, indexed func(string) bool) (Need, bool) {
 	id, ok := n.of.(*identifier)
-	if !ok || n.negate || !indexed(id.name) {
+	if !ok || n.negate || !indexed(id.Text) {
 		return Need{}, false
 	}
 	var any []Need
 	for _, v := range n.list {
-		any = append(any, Need{Name: id.name, Value: v})
+		any = append(any, Need{Name: id.Text, Value: v})
 	}
 	return Need{Any: any}, true
 }

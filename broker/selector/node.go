@@ -53,17 +53,17 @@ func writeNot(b *strings.Builder, negate bool) {
 	}
 }
 
-type identifier struct{ name string }
+type identifier struct{ Name }
 
-func (n *identifier) value(src Source) Value { return src.Lookup(n.name) }
+func (n *identifier) value(src Source) Value { return src.Lookup(n.Name) }
 func (n *identifier) level() int             { return levelPrimary }
 
 func (n *identifier) write(b *strings.Builder) {
-	if isPlainName(n.name) {
-		b.WriteString(n.name)
+	if isPlainName(n.Text) {
+		b.WriteString(n.Text)
 		return
 	}
-	b.WriteString(`"` + strings.ReplaceAll(n.name, `"`, `""`) + `"`)
+	b.WriteString(`"` + strings.ReplaceAll(n.Text, `"`, `""`) + `"`)
 }
 
 // isPlainName reports whether a name needs no double quotes.

@@ -24,8 +24,8 @@ type parser struct {
 	depth   int
 	terms   int
 	regexes []*regex
-	names   map[string]bool
-	order   []string // names in the order of their appearance
+	names   map[string]int // their place in order
+	order   []string       // names in the order of their appearance
 }
 
 // selector parses the whole text; a blank one gives nil.
@@ -283,11 +283,13 @@ func (p *parser) primary(negative bool) (node, error) {
 func (p *parser) leaf(t token, negative bool) (node, error) {
 	switch t.kind {
 	case tokIdentifier:
-		if !p.names[t.text] {
-			p.names[t.text] = true
+		i, known := p.names[t.text]
+		if !known {
+			i = len(p.order)
+			p.names[t.text] = i
 			p.order = append(p.order, t.text)
 		}
-		return &identifier{t.text}, nil
+		return &identifier{Name{t.text, i}}, nil
 	case tokString:
 		return &literal{String(t.text)}, nil
 	case tokNumber:

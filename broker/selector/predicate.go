@@ -61,7 +61,7 @@ func (p *parser) comparison(left expr, op operator) (cond, error) {
 	}
 	left, right = asDestination(left, right), asDestination(right, left)
 	how := rules{convert: p.convert, exact: isText(left) || isText(right)}
-	return &comparison{op: op, left: left, right: right, rules: how}, nil
+	return newComparison(op, left, right, how), nil
 }
 
 // right moves over an operator and parses the value behind it.
@@ -92,7 +92,7 @@ func asDestination(e, with expr) expr {
 
 // destinationTextFor rewrites text of the selector if the expression it is compared with is a destination.
 func destinationTextFor(with expr, text string) string {
-	if id, ok := with.(*identifier); ok && isDestination(id.name) {
+	if id, ok := with.(*identifier); ok && isDestination(id.Text) {
 		return destinationText(text)
 	}
 	return text

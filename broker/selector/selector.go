@@ -58,11 +58,16 @@ const (
 	Strict
 )
 
-// Source gives the values of identifiers during an evaluation. Names reach it exactly as written in the selector, without
-// the double quotes, and Canonical tells those that JMS and Artemis define from plain headers. A name without a value is
-// the zero Value, Null.
+// Name is an identifier of a selector.
+type Name struct {
+	Text  string // as written in the selector, without the double quotes
+	Index int    // its place in Identifiers, by which a Source can find what it worked out once for the selector
+}
+
+// Source gives the values of identifiers during an evaluation. Canonical tells the names that JMS and Artemis define from
+// plain headers. A name without a value is the zero Value, Null.
 type Source interface {
-	Lookup(name string) Value
+	Lookup(n Name) Value
 }
 
 // Selector is a compiled selector. A nil Selector is "no selector" and matches everything.
@@ -79,7 +84,7 @@ func Parse(text string, mode Mode) (*Selector, error) {
 		return nil, &SyntaxError{Column: 1, Near: near(text),
 			Message: fmt.Sprintf("the selector is %d bytes long, the limit is %d; shorten it", len(text), MaxText)}
 	}
-	p := parser{lexer: lexer{text: text}, convert: mode == STOMP, names: map[string]bool{}}
+	p := parser{lexer: lexer{text: text}, convert: mode == STOMP, names: map[string]int{}}
 	sel := &Selector{}
 	p.pos, p.hyphens, p.convert = prefixes(text, p.convert)
 	if p.convert && mode == Strict {

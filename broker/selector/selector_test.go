@@ -5,8 +5,8 @@ import "testing"
 // headers is a message of text headers, as STOMP has them.
 type headers map[string]string
 
-func (h headers) Lookup(name string) Value {
-	v, ok := h[name]
+func (h headers) Lookup(n Name) Value {
+	v, ok := h[n.Text]
 	if !ok {
 		return Value{}
 	}
@@ -16,7 +16,7 @@ func (h headers) Lookup(name string) Value {
 // properties is a message of typed properties, as JMS has them.
 type properties map[string]Value
 
-func (p properties) Lookup(name string) Value { return p[name] }
+func (p properties) Lookup(n Name) Value { return p[n.Text] }
 
 func mustParse(t testing.TB, text string, mode Mode) *Selector {
 	t.Helper()

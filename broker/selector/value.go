@@ -150,6 +150,9 @@ const maxNumberText = 512
 // parseNumber reads header text that is a decimal number from its first to its last byte. Whole numbers that fit are Int,
 // everything else is Float.
 func parseNumber(s string) (Value, bool) {
+	if v, ok := parseShort(s); ok {
+		return v, true
+	}
 	if len(s) == 0 || len(s) > maxNumberText {
 		return Value{}, false
 	}
@@ -167,6 +170,35 @@ func parseNumber(s string) (Value, bool) {
 		}
 	}
 	return Float(d.float(s, negative)), true
+}
+
+// powersOfTen are exact.
+var powersOfTen = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// parseShort is parseNumber for what most numbers look like: at most 15 digits and a point, no sign. It returns false for all
+// else. The digits as a whole number are exact as a float64, and so the quotient is correctly rounded.
+func parseShort(s string) (Value, bool) {
+	if len(s) == 0 || len(s) > len(powersOfTen)-1 {
+		return Value{}, false
+	}
+	mantissa, point := int64(0), -1
+	for i := range len(s) {
+		switch c := s[i]; {
+		case isDigit(c):
+			mantissa = mantissa*10 + int64(c-'0')
+		case c == '.' && point < 0:
+			point = i
+		default:
+			return Value{}, false
+		}
+	}
+	switch {
+	case point < 0:
+		return Int(mantissa), true
+	case len(s) == 1: // the point alone
+		return Value{}, false
+	}
+	return Float(float64(mantissa) / powersOfTen[len(s)-1-point]), true
 }
 
 // decimal is what a scan finds out about an unsigned decimal number.
