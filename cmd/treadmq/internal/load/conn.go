@@ -152,11 +152,13 @@ func (c *conn) end(body []byte) {
 	c.out = append(c.out, 0)
 }
 
-func (c *conn) flush() error {
-	if len(c.out) == 0 {
+// flush writes what is gathered, and then more, which is not copied.
+func (c *conn) flush(more ...[]byte) error {
+	if len(c.out) == 0 && len(more) == 0 {
 		return nil
 	}
-	_, err := c.Write(c.out)
+	all := append(net.Buffers{c.out}, more...)
+	_, err := all.WriteTo(c.Conn)
 	c.out = c.out[:0]
 	return err
 }

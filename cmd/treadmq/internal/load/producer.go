@@ -28,7 +28,7 @@ type producer struct {
 	none    bool    // there are fewer messages than producers: send nothing
 	rate    float64 // per second, 0 without limit
 	offset  time.Duration
-	filler  []byte
+	filler  []byte // what every body ends with, and its NUL
 
 	sent      atomic.Int64
 	confirmed atomic.Int64
@@ -40,11 +40,11 @@ type producer struct {
 func newProducer(cfg *Config, run uint32, c *conn, streams []*stream) *producer {
 	p := &producer{
 		cfg: cfg, run: run, conn: c, streams: streams,
-		filler: make([]byte, cfg.Size-stampSize),
+		filler: make([]byte, cfg.Size-stampSize+1),
 		room:   make(chan struct{}, 1), failed: make(chan error, 1),
 		latency: newHistogram(),
 	}
-	for i := range p.filler {
+	for i := range p.filler[1:] {
 		p.filler[i] = 'x'
 	}
 	for _, s := range streams {
@@ -116,15 +116,26 @@ func (p *producer) write(stop context.Context) error {
 		}
 		p.append(p.streams[n%int64(len(p.streams))], at)
 		p.sent.Add(1)
-		if len(p.conn.out) >= flushSize {
-			if err := p.conn.flush(); err != nil {
-				return err
-			}
+		if err := p.fill(); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// fill ends the frame that was begun last, and writes when much is gathered. A large body is written from where it is.
+func (p *producer) fill() error {
+	if len(p.filler) >= flushSize {
+		return p.conn.flush(p.filler)
+	}
+	p.conn.out = append(p.conn.out, p.filler...)
+	if len(p.conn.out) < flushSize {
+		return nil
+	}
+	return p.conn.flush()
+}
+
+// append begins a frame: all but the filler.
 func (p *producer) append(s *stream, at time.Time) {
 	st := stamp{run: p.run, stream: s.id, seq: s.next, at: at.UnixNano()}
 	s.next++
@@ -135,9 +146,7 @@ func (p *producer) append(s *stream, at time.Time) {
 		b = append(b, '\n')
 	}
 	b = append(b, '\n')
-	b = st.append(b)
-	b = append(b, p.filler...)
-	p.conn.out = append(b, 0)
+	p.conn.out = st.append(b)
 }
 
 // pause waits until due.
