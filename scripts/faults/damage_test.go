@@ -116,7 +116,7 @@ func voterLeaves(ctx context.Context, w *world, m *member) error {
 		names = append(names, `"`+f.name+`"`)
 	}
 	list := "[" + strings.Join(names, ",") + "]"
-	if err := m.order(ctx, "voters", `{"remove":`+list+fewer+`}`); err != nil {
+	if err := w.voters(ctx, `{"remove":`+list+fewer+`}`); err != nil {
 		return err
 	}
 	if err := w.between(ctx, 0, shorter); err != nil {
@@ -125,12 +125,17 @@ func voterLeaves(ctx context.Context, w *world, m *member) error {
 	if len(w.members) > 3 && w.rand.IntN(2) == 0 {
 		m.kill()
 	}
+	return w.voters(ctx, `{"add":`+list+all+`}`)
+}
+
+// voters has a master change who has a vote. It is refused while another change is under way, such as that of a lease.
+func (w *world) voters(ctx context.Context, change string) error {
 	ctx, cancel := context.WithTimeout(ctx, changeTime)
 	defer cancel()
 	for {
 		err := w.revive()
 		if m := w.master(); m != nil && err == nil {
-			if err = m.order(ctx, "voters", `{"add":`+list+all+`}`); err == nil {
+			if err = m.order(ctx, "voters", change); err == nil {
 				return nil
 			}
 		}

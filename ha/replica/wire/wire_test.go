@@ -169,7 +169,7 @@ func TestNumbers(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{
-		"long for short": {typeHeartbeat, 1, 'g', 0x89, 0},
+		"long for short": append([]byte{typeHeartbeat, 1, 'g', 0x89, 0}, make([]byte, 9)...),
 		"too long":       append([]byte{typeHeartbeat, 1, 'g'}, bytes.Repeat([]byte{0xff}, 11)...),
 	} {
 		d := decoder{b: b}
