@@ -25,20 +25,21 @@ const (
 	permSend                      // messages in
 	permReceive                   // messages out: those that are consumed
 	permManage                    // create, purge, delete, close
+	permShare                     // links that show a page to whoever has them
 )
 
 // String is the permission's name in the API.
 func (p permission) String() string {
-	return [...]string{"public", "login", "view", "body", "send", "receive", "manage"}[p]
+	return [...]string{"public", "login", "view", "body", "send", "receive", "manage", "share"}[p]
 }
 
 // granted are the permissions of each role. This is the only place that says so.
 func granted(role string) []permission {
 	switch role {
 	case RoleAdmin:
-		return []permission{permView, permBody, permSend, permReceive, permManage}
+		return []permission{permView, permBody, permSend, permReceive, permShare, permManage}
 	case RoleUser:
-		return []permission{permView, permBody, permSend, permReceive}
+		return []permission{permView, permBody, permSend, permReceive, permShare}
 	case RoleViewer:
 		return []permission{permView}
 	}
@@ -59,19 +60,19 @@ func (u User) may(p permission) bool {
 	if slices.Contains(u.lacks, p) {
 		return false
 	}
-	for _, role := range u.Roles {
-		if slices.Contains(granted(role), p) {
-			return true
-		}
-	}
-	return false
+	return u.granted(p)
+}
+
+// granted reports whether a role of the user grants a permission, whatever was taken away since.
+func (u User) granted(p permission) bool {
+	return slices.ContainsFunc(u.Roles, func(role string) bool { return slices.Contains(granted(role), p) })
 }
 
 // narrow takes away what the broker's authorization rules do not let the user do with a
 // destination: read bodies, send. Who manages the broker is above them.
 func (s *Server) narrow(r *http.Request, dests ...broker.Destination) *http.Request {
 	u := userOf(r)
-	if u.may(permManage) {
+	if u.granted(permManage) {
 		return r
 	}
 	for _, d := range dests {

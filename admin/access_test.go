@@ -63,6 +63,7 @@ var whoMay = map[string]string{
 	"POST /admin/queue/act":                        "a",
 	"POST /admin/queue/pause":                      "a",
 	"GET /admin/subscriptions":                     "auv",
+	"POST /admin/subscriptions":                    "a",
 	"POST /admin/subscriptions/delete":             "a",
 	"GET /admin/schedules":                         "auv",
 	"POST /admin/schedules":                        "a",
@@ -84,6 +85,11 @@ var whoMay = map[string]string{
 	"GET /admin/policies":                          "auv",
 	"GET /admin/cluster":                           "auv",
 	"POST /admin/cluster/handover":                 "a",
+	"GET /admin/links":                             "au",
+	"POST /admin/links":                            "au",
+	"POST /admin/links/revoke":                     "au",
+	"GET /admin/link/{token}":                      "-",
+	"GET /admin/link/{token}/{of}":                 "-",
 	"GET /admin/users":                             "a",
 	"GET /admin/audit":                             "a",
 	"GET /admin/settings":                          "a",
@@ -114,6 +120,8 @@ var whoMay = map[string]string{
 	"GET /api/v1/topics":                                               "auv",
 	"GET /api/v1/topics/{name}":                                        "auv",
 	"DELETE /api/v1/topics/{name}":                                     "a",
+	"POST /api/v1/queues/{name}/batch":                                 "au",
+	"POST /api/v1/topics/{name}/batch":                                 "au",
 	"POST /api/v1/topics/{name}/messages":                              "au",
 	"GET /api/v1/connections":                                          "auv",
 	"GET /api/v1/connections/{serial}":                                 "auv",
@@ -131,6 +139,10 @@ var whoMay = map[string]string{
 	"GET /api/v1/tokens":                                               "a",
 	"POST /api/v1/tokens":                                              "a",
 	"DELETE /api/v1/tokens/{id}":                                       "a",
+	"GET /api/v1/links":                                                "au",
+	"POST /api/v1/links":                                               "au",
+	"DELETE /api/v1/links":                                             "a",
+	"DELETE /api/v1/links/{id}":                                        "au",
 	"GET /api/v1/users":                                                "a",
 	"GET /api/v1/roles":                                                "auv",
 	"GET /api/v1/config":                                               "a",
@@ -153,7 +165,7 @@ var form = url.Values{
 }.Encode()
 
 func TestEveryRouteAndEveryRole(t *testing.T) {
-	r := newRig(t, withTokens(t, filepath.Join(t.TempDir(), "tokens.json"), time.Now))
+	r := newRig(t, withTokens(t, filepath.Join(t.TempDir(), "tokens.json"), time.Now), withLinks(t, filepath.Join(t.TempDir(), "links.json"), time.Now))
 	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"x"}`)
 	at := link(t, r.loggedIn("alice").get("/admin/queue?name=q").body, "/admin/queue/message?")
 	_, query, _ := strings.Cut(at, "?")
@@ -211,7 +223,7 @@ func checkRoute(t *testing.T, r *rig, method, path, query, user, how string, may
 	if method == http.MethodDelete || strings.Contains(path, "delete") || strings.Contains(path, "purge") {
 		name, queue = "none", "name=none"
 	}
-	path = strings.NewReplacer("{name}", name, "{serial}", "999", "{subscription}", "9", "{id}", "999", "{at}", "5.1", "{message}", "ID-test-1", "{file}", "console.css", "{path:.*}", "none?type=queue&readTimeout=0").Replace(path)
+	path = strings.NewReplacer("{name}", name, "{serial}", "999", "{subscription}", "9", "{id}", "999", "{at}", "5.1", "{message}", "ID-test-1", "{token}", "a-b", "{of}", "events", "{file}", "console.css", "{path:.*}", "none?type=queue&readTimeout=0").Replace(path)
 	kind, body := "application/x-www-form-urlencoded", form
 	if strings.HasPrefix(path, "/api/") {
 		kind, body = "application/json", `{"body":"y"}`

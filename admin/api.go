@@ -371,11 +371,10 @@ func (s *Server) apiSend(w http.ResponseWriter, r *http.Request, d broker.Destin
 	if err := readJSON(r, &o); err != nil {
 		return err
 	}
-	id, err := s.send(r, d, &o)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusCreated, sentView{id})
+	return s.answerSent(w, r, d, &o, func(r *http.Request) (any, error) {
+		id, err := s.send(r, d, &o)
+		return sentView{id}, err
+	})
 }
 
 // sentView is the answer to a message that was taken.

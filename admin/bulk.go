@@ -28,6 +28,8 @@ type bulk struct {
 	kind    broker.Action
 	matcher *broker.Matcher
 	at      []broker.Cursor
+
+	held, gone []string // of those, what was left alone; set by run
 }
 
 var actionKinds = map[string]broker.Action{
@@ -85,7 +87,13 @@ const (
 // was looked at and done.
 func (b *bulk) run(ctx context.Context, core *broker.Broker, bin *broker.TrashBin, progress func(looked int64, done broker.Acted)) error {
 	if len(b.at) > 0 {
-		got, err := core.Act(b.queue, b.at, b.kind, b.to, bin)
+		got, err := core.ActNaming(b.queue, b.at, b.kind, b.to, bin, func(place broker.Cursor, held bool) {
+			if held {
+				b.held = append(b.held, place.String())
+			} else {
+				b.gone = append(b.gone, place.String())
+			}
+		})
 		progress(int64(len(b.at)), got)
 		return err
 	}

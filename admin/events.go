@@ -61,7 +61,12 @@ func (s *Server) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return badRequest("of is cluster, overview, queues, queue, topics, connections, consumers, subscriptions or jobs.")
 	}
-	first, err := view(query)
+	return s.stream(w, r, view, func() bool { return s.stillIn(r) })
+}
+
+// stream sends what is watched as long as the one who asks may see it.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, view func(url.Values) (any, error), may func() bool) error {
+	first, err := view(r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -78,12 +83,12 @@ func (s *Server) apiEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := st.send(first); err != nil {
 		return nil // the client is gone
 	}
-	s.follow(r, &st, view)
+	s.follow(r, &st, view, may)
 	return nil
 }
 
 // follow sends until the client, its login or the server ends.
-func (s *Server) follow(r *http.Request, st *stream, view func(url.Values) (any, error)) {
+func (s *Server) follow(r *http.Request, st *stream, view func(url.Values) (any, error), may func() bool) {
 	tick := time.NewTicker(s.opt.SampleInterval)
 	defer tick.Stop()
 	end := time.NewTimer(streamLife)
@@ -98,7 +103,7 @@ func (s *Server) follow(r *http.Request, st *stream, view func(url.Values) (any,
 			return
 		case <-tick.C:
 		}
-		if !s.stillIn(r) {
+		if !may() {
 			return
 		}
 		v, err := view(r.URL.Query())
@@ -108,10 +113,14 @@ func (s *Server) follow(r *http.Request, st *stream, view func(url.Values) (any,
 	}
 }
 
-// stillIn reports whether the session that opened a stream goes on.
+// stillIn reports whether the session, the user or the token that opened a stream is still good.
 func (s *Server) stillIn(r *http.Request) bool {
 	if _, _, basic := r.BasicAuth(); basic {
-		return true
+		return s.stillUser(userOf(r))
+	}
+	if secret, given := bearer(r); given {
+		u, ok := s.opt.Tokens.user(secret, s.opt.Now())
+		return ok && u.Name == userOf(r).Name && u.may(permView)
 	}
 	c, err := r.Cookie(s.sessions.Cookie.Name)
 	if err != nil {
@@ -123,6 +132,16 @@ func (s *Server) stillIn(r *http.Request) bool {
 	}
 	now, err := s.identify(r.WithContext(ctx), permView)
 	return err == nil && userOf(now).may(permView) && userOf(now).Name == userOf(r).Name
+}
+
+// stillUser reports whether a user is one, with the same password.
+func (s *Server) stillUser(u User) bool {
+	source, ok := s.opt.Auth.(UserSource)
+	if !ok {
+		return true
+	}
+	now, ok := source.Lookup(u.Name)
+	return ok && now.Stamp == u.Stamp && now.may(permView)
 }
 
 // endStreams is called when the server shuts down.

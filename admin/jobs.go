@@ -29,7 +29,6 @@ type jobView struct {
 	Queue    string     `json:"queue"`
 	To       string     `json:"to,omitempty"`
 	Selector string     `json:"selector,omitempty"`
-	Text     string     `json:"text,omitempty"`
 	DryRun   bool       `json:"dryRun"`
 	User     string     `json:"user"`
 	State    string     `json:"state"` // "running", "done", "failed" or "cancelled"
@@ -42,6 +41,8 @@ type jobView struct {
 	Gone     int64      `json:"gone"`
 	NoOrigin int64      `json:"noOrigin"`
 	Error    string     `json:"error,omitempty"`
+	HeldAt   []string   `json:"heldAt,omitempty"` // of messages that were named: those that a consumer has
+	GoneAt   []string   `json:"goneAt,omitempty"` // and those that are not there any more
 
 	Undo *trashedView `json:"undo,omitempty"` // how to have back what was deleted
 }
@@ -102,7 +103,7 @@ func (s *Server) startJob(r *http.Request, b *bulk) (*job, error) {
 	}
 	ctx, cancel := context.WithCancel(all.ctx)
 	j := &job{cancel: cancel, done: make(chan struct{}), view: jobView{
-		ID: all.next, Action: b.Action, Queue: b.queue.Name, To: b.To, Selector: b.Selector, Text: b.Text, DryRun: b.DryRun,
+		ID: all.next, Action: b.Action, Queue: b.queue.Name, To: b.To, Selector: b.Selector, DryRun: b.DryRun,
 		User: userOf(r).Name, State: "running", Started: s.opt.Now().UTC(), Total: info.Messages,
 	}}
 	all.next++
@@ -118,6 +119,7 @@ func (s *Server) startJob(r *http.Request, b *bulk) (*job, error) {
 		defer close(j.done)
 		defer cancel()
 		t, err := s.runBulk(ctx, b, user, j.progress)
+		j.left(b.held, b.gone)
 		j.end(err, s.opt.Now().UTC(), t)
 		all.mu.Lock()
 		all.running--
@@ -151,6 +153,12 @@ func (j *job) progress(looked int64, got broker.Acted) {
 	j.view.InFlight += int64(got.InFlight)
 	j.view.Gone += int64(got.Gone)
 	j.view.NoOrigin += int64(got.NoOrigin)
+}
+
+func (j *job) left(held, gone []string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.view.HeldAt, j.view.GoneAt = held, gone
 }
 
 func (j *job) end(err error, now time.Time, t *broker.Trashed) {

@@ -18,6 +18,7 @@ var update = flag.Bool("update", false, "write openapi.json anew")
 // apiDoc describes a route of the API.
 type apiDoc struct {
 	summary string
+	keyed   bool     // takes Idempotency-Key
 	query   []string // names of parameters, see queryParams
 	in      any      // what the request's body is
 	out     any      // what the answer is; nil: nothing
@@ -67,7 +68,8 @@ var apiDocs = map[string]apiDoc{
 	"POST /api/v1/queues/{name}/pause":             {summary: "Stop deliveries until resumed, also over restarts; messages are still taken", query: []string{"kind"}, out: queueView{}},
 	"POST /api/v1/queues/{name}/resume":            {summary: "Go on with deliveries", query: []string{"kind"}, out: queueView{}},
 	"GET /api/v1/queues/{name}/messages":           {summary: "Look at messages; nothing is consumed", query: []string{"kind", "cursor", "limit", "body", "selector", "text"}, out: browsePage{}},
-	"POST /api/v1/queues/{name}/messages":          {summary: "Send a message; the answer comes when it is stored", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
+	"POST /api/v1/queues/{name}/messages":          {summary: "Send a message; the answer comes when it is stored", keyed: true, query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
+	"POST /api/v1/queues/{name}/batch":             {summary: "Send up to 500 messages, all of them or none; the answer comes when they are stored", keyed: true, query: []string{"kind"}, in: messageBatch{}, out: batchView{}, status: "201"},
 	"GET /api/v1/queues/{name}/messages/{at}":      {summary: "One message, by the cursor of a list", query: []string{"kind"}, out: messageView{}},
 	"DELETE /api/v1/queues/{name}/messages/{at}":   {summary: "Delete one message. 200 says how to undo it", query: []string{"kind", "undo"}, status: "204", also: map[string]any{"200": removedView{}}},
 	"POST /api/v1/queues/{name}/actions":           {summary: "Delete, move, copy or retry messages: those named, or all that match. What ends within 2 s is answered with its result, the rest with 202 and a job", query: []string{"kind"}, in: bulkAction{}, out: jobView{}, also: map[string]any{"202": jobView{}}},
@@ -82,7 +84,9 @@ var apiDocs = map[string]apiDoc{
 	"GET /api/v1/topics":                  {summary: "List topics", query: append(slices.Clone(listParams), "history", "spark", "range"), out: listPage[topicView]{}},
 	"GET /api/v1/topics/{name}":           {summary: "One topic with its subscribers and policy", query: []string{"kind", "range"}, out: topicDetail{}},
 	"DELETE /api/v1/topics/{name}":        {summary: "Forget a topic that nobody is subscribed to", status: "204"},
-	"POST /api/v1/topics/{name}/messages": {summary: "Publish a message", query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
+	"POST /api/v1/topics/{name}/messages": {summary: "Publish a message", keyed: true, query: []string{"kind"}, in: outgoing{}, out: sentView{}, status: "201"},
+
+	"POST /api/v1/topics/{name}/batch": {summary: "Publish up to 500 messages, all of them or none", keyed: true, query: []string{"kind"}, in: messageBatch{}, out: batchView{}, status: "201"},
 
 	"GET /api/v1/subscriptions":                  {summary: "List durable subscriptions", query: append(slices.Clone(listParams), "history", "spark", "range"), out: listPage[durableView]{}},
 	"GET /api/v1/subscriptions/{name}":           {summary: "One durable subscription with its consumers and policy", query: []string{"range"}, out: durableDetail{}},
@@ -90,7 +94,7 @@ var apiDocs = map[string]apiDoc{
 	"DELETE /api/v1/subscriptions/{name}":        {summary: "Delete a durable subscription with its messages. 200 says how to undo it", query: []string{"force", "undo"}, status: "204", also: map[string]any{"200": removedView{}}},
 	"POST /api/v1/subscriptions/{name}/purge":    {summary: "Remove every message that no consumer holds", query: []string{"undo", "dry_run"}, out: removedView{}},
 	"GET /api/v1/subscriptions/{name}/messages":  {summary: "Look at messages; nothing is consumed", query: []string{"cursor", "limit", "body", "selector", "text"}, out: browsePage{}},
-	"POST /api/v1/subscriptions/{name}/messages": {summary: "Send a message to a durable subscription alone", in: outgoing{}, out: sentView{}, status: "201"},
+	"POST /api/v1/subscriptions/{name}/messages": {summary: "Send a message to a durable subscription alone", keyed: true, in: outgoing{}, out: sentView{}, status: "201"},
 
 	"GET /api/v1/schedules":             {summary: "List schedules in order of their next delivery. A page may have fewer items than were asked for before the end", query: []string{"from", "to", "destination", "limit", "cursor"}, out: schedulePage{}},
 	"DELETE /api/v1/schedules":          {summary: "Cancel the schedules that the parameters choose, or all", query: []string{"from", "to", "destination", "all"}, out: removedView{}},
@@ -115,6 +119,10 @@ var apiDocs = map[string]apiDoc{
 	"GET /api/v1/tokens":         {summary: "Tokens of machines, without their secrets", out: items[tokenView]{}},
 	"POST /api/v1/tokens":        {summary: "Make a token; only this answer has it. Not with a token", in: tokenWish{}, out: madeToken{}, status: "201"},
 	"DELETE /api/v1/tokens/{id}": {summary: "Revoke a token", status: "204"},
+	"GET /api/v1/links":          {summary: "Links that show a page to whoever has them, without their addresses: one's own, for an admin all", out: items[linkView]{}},
+	"POST /api/v1/links":         {summary: "Make a link; only this answer has its address. Not with a token", in: linkWish{}, out: madeLink{}, status: "201"},
+	"DELETE /api/v1/links":       {summary: "Revoke all links and take another key", out: removedView{}},
+	"DELETE /api/v1/links/{id}":  {summary: "Revoke a link", status: "204"},
 	"GET /api/v1/users":          {summary: "Users of the realm, without passwords", out: usersView{}},
 	"GET /api/v1/roles":          {summary: "Roles and what they may", out: items[roleView]{}},
 	"GET /api/v1/audit":          {summary: "The latest changes, newest first", query: []string{"limit"}, out: items[auditEntry]{}},
@@ -177,12 +185,13 @@ func describe() []byte {
 			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
 		},
 		"servers":  []any{object{"url": "/"}},
-		"security": []any{object{"basic": []any{}}, object{"session": []any{}}},
+		"security": []any{object{"basic": []any{}}, object{"session": []any{}}, object{"token": []any{}}},
 		"paths":    paths,
 		"components": object{
 			"schemas": schemas,
 			"securitySchemes": object{
 				"basic":   object{"type": "http", "scheme": "basic"},
+				"token":   object{"type": "http", "scheme": "bearer", "description": "A token as of /api/v1/tokens"},
 				"session": object{"type": "apiKey", "in": "cookie", "name": "treadmq-BROKER", "description": "The session of the console; each broker has a name of its own for it"},
 			},
 		},
@@ -212,6 +221,10 @@ func operation(rt route, doc apiDoc, schemas object) object {
 	for _, name := range doc.query {
 		p := queryParams[name]
 		params = append(params, object{"name": name, "in": "query", "required": name == "of", "description": p[1], "schema": querySchema(name, p[0])})
+	}
+	if doc.keyed {
+		params = append(params, object{"name": keyHeader, "in": "header", "required": false, "schema": object{"type": "string", "maxLength": maxSentKey},
+			"description": "The same key sends the message once, however often that is asked for within a day and without a restart"})
 	}
 	if params != nil {
 		op["parameters"] = params
@@ -325,8 +338,11 @@ func structSchema(t reflect.Type, schemas object) object {
 	add(t)
 	slices.Sort(required)
 	s := object{"type": "object", "properties": props}
-	if required != nil && t != reflect.TypeFor[outgoing]() && t != reflect.TypeFor[bulkAction]() {
+	if required != nil && t != reflect.TypeFor[outgoing]() && t != reflect.TypeFor[bulkAction]() && t != reflect.TypeFor[linkWish]() {
 		s["required"] = required
+	}
+	if t == reflect.TypeFor[linkWish]() {
+		s["required"] = []string{"page"}
 	}
 	if t == reflect.TypeFor[bulkAction]() {
 		s["required"] = []string{"action"}

@@ -97,6 +97,8 @@ type Options struct {
 	Auth   Authenticator  // required
 	// Tokens are what machines log in with to the API. Default: none.
 	Tokens *Tokens
+	// Links show a page to whoever has them. Default: none can be made.
+	Links *Links
 	// UI holds the folders assets, templates and texts. Required.
 	UI fs.FS
 	// Info describes the process. Required.
@@ -130,6 +132,9 @@ type Options struct {
 	// Secure says that browsers come by HTTPS: cookies are for HTTPS only.
 	Secure bool
 
+	// ReadOnly refuses everything that changes something, whatever the roles.
+	ReadOnly bool
+
 	MaxBody        int64 // bytes of a request that sends a message; default 16 MiB
 	MaxConnections int   // HTTP connections at the same time; default 512
 	// SampleInterval is the time between two measurements of rates. Default 2 s.
@@ -150,11 +155,13 @@ const (
 
 // Bounds that are not worth an option.
 const (
+	perHost           = 4                // the part of MaxConnections that one address may have is one in so many
 	maxFormBody       = 64 << 10         // bytes of a request that sends no message
 	maxRequestHeaders = 32 << 10         // bytes
 	maxHeld           = 64               // logins whose answers are held back at the same time
 	maxLoginWait      = 10 * time.Second // for which one is
 	maxStreams        = 64               // streams of events at the same time
+	maxShown          = 16               // of them by links
 	maxHeavy          = 4                // requests that carry bodies of messages at the same time
 	maxSendHeaders    = 1000             // headers of a message
 	maxPage           = 1000             // items of a page of a list

@@ -34,16 +34,16 @@ func (d *actData) Command() string {
 	words := []string{b.Action, d.Name, b.To}
 	switch b.Action {
 	case "delete":
-		return ""
+		words = []string{"queue", "purge", d.Name}
 	case "retry":
 		words = []string{"dlq", "retry", d.Name}
 	}
-	for flag, value := range map[string]string{"--selector": b.Selector, "--text": b.Text} {
-		if value != "" {
-			words = append(words, flag, value)
+	for _, f := range [][2]string{{"--selector", b.Selector}, {"--text", b.Text}} {
+		if f[1] != "" {
+			words = append(words, f[0], f[1])
 		}
 	}
-	if b.Rate > 0 {
+	if b.Rate > 0 && b.Action != "delete" {
 		words = append(words, "--rate", strconv.Itoa(b.Rate))
 	}
 	return commandLine(words...)

@@ -23,7 +23,7 @@ const assetPath = "/admin/assets/{file}"
 
 // routes is the table. A page is below /admin, the API below /api/v1.
 func routes() []route {
-	return slices.Concat(pageRoutes(), apiRoutes(), activeMQRoutes())
+	return slices.Concat(pageRoutes(), linkRoutes(), apiRoutes(), activeMQRoutes())
 }
 
 // activeMQRoutes are addresses that programs written for ActiveMQ use.
@@ -41,6 +41,14 @@ func activeMQRoutes() []route {
 		{post, jolokiaBare, permView, (*Server).jolokiaPost, false},
 		{get, jolokiaPath, permView, (*Server).jolokiaGet, false},
 		{post, jolokiaPath, permView, (*Server).jolokiaPost, false},
+	}
+}
+
+// linkRoutes are the addresses of links: what they hold is the login.
+func linkRoutes() []route {
+	return []route{
+		{http.MethodGet, linkPath + "{token}", permPublic, (*Server).linkPage, false},
+		{http.MethodGet, linkPath + "{token}/{of}", permPublic, (*Server).linkLive, false},
 	}
 }
 
@@ -76,6 +84,7 @@ func pageRoutes() []route {
 		{post, "/admin/queue/act", permManage, (*Server).queueAct, false},
 		{post, "/admin/queue/pause", permManage, (*Server).queuePause, false},
 		{get, "/admin/subscriptions", permView, (*Server).durablesPage, false},
+		{post, "/admin/subscriptions", permManage, (*Server).durableMake, false},
 		{post, "/admin/subscriptions/delete", permManage, (*Server).durableRemove, false},
 		{get, "/admin/schedules", permView, (*Server).schedulesPage, false},
 		{post, "/admin/schedules", permManage, (*Server).scheduleChange, false},
@@ -100,6 +109,9 @@ func pageRoutes() []route {
 		{get, "/admin/policies", permView, (*Server).policiesPage, false},
 		{post, "/admin/tokens", permManage, (*Server).tokenMake, false},
 		{post, "/admin/tokens/revoke", permManage, (*Server).tokenRevoke, false},
+		{get, "/admin/links", permShare, (*Server).linksPage, false},
+		{post, "/admin/links", permShare, (*Server).linkMake, false},
+		{post, "/admin/links/revoke", permShare, (*Server).linkRevoke, false},
 		{get, "/admin/users", permManage, (*Server).usersPage, false},
 		{get, "/admin/audit", permManage, (*Server).auditPage, false},
 		{get, "/admin/settings", permManage, (*Server).settingsPage, false},
@@ -119,6 +131,7 @@ func apiRoutes() []route {
 		{post, "/api/v1/queues/{name}/purge", permManage, (*Server).apiQueuePurge, false},
 		{get, "/api/v1/queues/{name}/messages", permView, (*Server).apiMessages, false},
 		{post, "/api/v1/queues/{name}/messages", permSend, (*Server).apiQueueSend, true},
+		{post, "/api/v1/queues/{name}/batch", permSend, (*Server).apiQueueBatch, true},
 		{get, "/api/v1/queues/{name}/messages/{at}", permView, (*Server).apiMessage, false},
 		{del, "/api/v1/queues/{name}/messages/{at}", permManage, (*Server).apiMessageDelete, false},
 		{post, "/api/v1/queues/{name}/actions", permManage, (*Server).apiActions, false},
@@ -135,6 +148,7 @@ func apiRoutes() []route {
 		{get, "/api/v1/topics/{name}", permView, (*Server).apiTopic, false},
 		{del, "/api/v1/topics/{name}", permManage, (*Server).apiTopicDelete, false},
 		{post, "/api/v1/topics/{name}/messages", permSend, (*Server).apiTopicSend, true},
+		{post, "/api/v1/topics/{name}/batch", permSend, (*Server).apiTopicBatch, true},
 		{get, "/api/v1/subscriptions", permView, (*Server).apiDurables, false},
 		{get, "/api/v1/subscriptions/{name}", permView, (*Server).apiDurable, false},
 		{put, "/api/v1/subscriptions/{name}", permManage, (*Server).apiDurableCreate, false},
@@ -156,6 +170,10 @@ func apiRoutes() []route {
 		{get, "/api/v1/tokens", permManage, (*Server).apiTokens, false},
 		{post, "/api/v1/tokens", permManage, (*Server).apiTokenMake, false},
 		{del, "/api/v1/tokens/{id}", permManage, (*Server).apiTokenRevoke, false},
+		{get, "/api/v1/links", permShare, (*Server).apiLinks, false},
+		{post, "/api/v1/links", permShare, (*Server).apiLinkMake, false},
+		{del, "/api/v1/links", permManage, (*Server).apiLinksRevoke, false},
+		{del, "/api/v1/links/{id}", permShare, (*Server).apiLinkRevoke, false},
 		{get, "/api/v1/users", permManage, (*Server).apiUsers, false},
 		{get, "/api/v1/roles", permView, (*Server).apiRoles, false},
 		{get, "/api/v1/config", permManage, (*Server).apiConfig, false},
@@ -223,6 +241,9 @@ func (s *Server) serve(rt route) http.Handler {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, limit)
 		r, err := s.identify(r, rt.need)
+		if s.opt.ReadOnly {
+			r = readOnly(r)
+		}
 		if err == nil && !userOf(r).may(rt.need) {
 			if userOf(r).Name == "" {
 				s.askLogin(w, r)
@@ -264,6 +285,16 @@ func (s *Server) serve(rt route) http.Handler {
 	})
 }
 
+// readOnly takes away what changes something. Pages for admins can be looked at.
+func readOnly(r *http.Request) *http.Request {
+	u := userOf(r)
+	u.lacks = append(u.lacks, permSend, permReceive)
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		u.lacks = append(u.lacks, permManage)
+	}
+	return withUser(r, u)
+}
+
 // forbidden words the refusal of a user who is logged in.
 func (s *Server) forbidden(r *http.Request, need permission) error {
 	u := userOf(r)
@@ -271,9 +302,11 @@ func (s *Server) forbidden(r *http.Request, need permission) error {
 	switch {
 	case !u.may(permView):
 		detail = "The user " + u.Name + " has no role that the console knows. Give it admin, user or viewer in the realm file."
+	case s.opt.ReadOnly && u.granted(need) && need != permBody:
+		detail = "This console is read-only: console.readOnly is set in the configuration."
 	case slices.Contains(u.lacks, need):
 		detail = "The user " + u.Name + " may not do this with this destination: the authorization rules of the configuration do not allow it."
-	case need == permSend || need == permBody || need == permReceive:
+	case need == permSend || need == permBody || need == permReceive || need == permShare:
 		detail = "The user " + u.Name + " may not do this: it needs the role user or admin."
 	}
 	err := &httpError{http.StatusForbidden, "not-authorized", detail}

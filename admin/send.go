@@ -32,16 +32,21 @@ type quietSink struct{}
 func (quietSink) Wake()      {}
 func (quietSink) Kill(error) {}
 
+// connect is a connection to send by, in the user's name.
+func (s *Server) connect(r *http.Request) (*broker.Conn, error) {
+	return s.b.Connect(broker.ConnOptions{
+		Protocol: "HTTP", Listener: "console", Remote: r.RemoteAddr, User: userOf(r).Name, Sink: quietSink{},
+		Trusted: userOf(r).may(permManage),
+	})
+}
+
 // send sends a message in the user's name and returns its id when it is stored.
 func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id string, err error) {
 	defer func() { s.audit(r, "send", destPath(d), err, "id", id) }()
 	if err := checkTarget(s.b, d); err != nil {
 		return "", err
 	}
-	conn, err := s.b.Connect(broker.ConnOptions{
-		Protocol: "HTTP", Listener: "console", Remote: r.RemoteAddr, User: userOf(r).Name, Sink: quietSink{},
-		Trusted: userOf(r).may(permManage),
-	})
+	conn, err := s.connect(r)
 	if err != nil {
 		return "", err
 	}

@@ -35,11 +35,13 @@ type Server struct {
 
 	cross *http.CrossOriginProtection // refuses changes that another site makes a browser send
 	rest  *restClients
+	sent  *sentKeys
 
 	audits   *auditLog
 	shared   *shared
 	jobs     *jobs
 	streams  chan struct{} // a slot for each stream of events
+	shown    chan struct{} // a slot for each of those that were opened by a link
 	stopping chan struct{} // closed when Shutdown begins
 	endOnce  sync.Once     // guards that
 	held     chan struct{} // a slot for each login whose answer is held back
@@ -67,7 +69,7 @@ func newServer(o Options, keep *shared) (*Server, error) {
 		}
 	}
 	s := &Server{opt: o, b: o.Broker, log: o.Logger, shared: keep, ui: keep.ui, sessions: keep.sessions, audits: keep.audits, held: make(chan struct{}, maxHeld), heavy: make(chan struct{}, maxHeavy),
-		jobs: newJobs(), rest: newRestClients(), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{})}
+		jobs: newJobs(), rest: newRestClients(), sent: newSentKeys(), streams: make(chan struct{}, maxStreams), shown: make(chan struct{}, maxShown), stopping: make(chan struct{})}
 	if s.handler, err = s.protect(s.router()); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)
 	}

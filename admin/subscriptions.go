@@ -3,6 +3,7 @@ package admin
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"treadmq/broker"
 )
@@ -118,9 +119,7 @@ func (s *Server) apiDurableCreate(w http.ResponseWriter, r *http.Request) error 
 		return err
 	}
 	_, missing := s.b.DurableSubscription(d.Name)
-	err = s.b.OpenDurable(broker.DurableOptions{Name: d.Name, ClientID: n.ClientID, Topics: n.Topics, Selector: n.Selector, NoLocal: n.NoLocal})
-	s.audit(r, "create", destPath(d), err)
-	if err != nil {
+	if err := s.openDurable(r, d, n); err != nil {
 		return err
 	}
 	info, err := s.b.DurableSubscription(d.Name)
@@ -132,6 +131,32 @@ func (s *Server) apiDurableCreate(w http.ResponseWriter, r *http.Request) error 
 		status = http.StatusCreated
 	}
 	return writeJSON(w, status, s.durableView(&info))
+}
+
+func (s *Server) openDurable(r *http.Request, d broker.Destination, n newDurable) error {
+	err := s.b.OpenDurable(broker.DurableOptions{Name: d.Name, ClientID: n.ClientID, Topics: n.Topics, Selector: n.Selector, NoLocal: n.NoLocal})
+	s.audit(r, "create", destPath(d), err, "topics", n.Topics, "selector", n.Selector)
+	return err
+}
+
+// durableMake makes a durable subscription from the form of the page, and none anew: that would
+// change what another one is for.
+func (s *Server) durableMake(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return formError(err)
+	}
+	v := r.PostForm
+	d := broker.Destination{Kind: broker.DurableSub, Name: v.Get("name")}
+	if _, err := s.b.DurableSubscription(d.Name); err == nil {
+		return &httpError{http.StatusConflict, "in-use", "There is a durable subscription of that name. Choose another one, or delete it first."}
+	}
+	n := newDurable{Topics: strings.Fields(v.Get("topics")), Selector: v.Get("selector"), ClientID: v.Get("clientId")}
+	if err := s.openDurable(r, d, n); err != nil {
+		return err
+	}
+	s.flash(r, "flash.created")
+	http.Redirect(w, r, s.ui.url("/admin/queue", "name", d.Name, "kind", kindName(d.Kind)), http.StatusSeeOther)
+	return nil
 }
 
 func (s *Server) apiDurableDelete(w http.ResponseWriter, r *http.Request) error {

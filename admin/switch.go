@@ -196,8 +196,8 @@ func (s *Server) notMaster() error {
 func withoutBroker(path string) bool {
 	switch path {
 	case "/", "/admin", "/admin/", "/healthz", "/readyz", "/metrics", assetPath, "/admin/login", "/admin/theme", "/admin/language", "/admin/logout",
-		"/admin/policies", "/admin/users", "/admin/audit", "/admin/settings",
-		"/api/v1/policies", "/api/v1/users", "/api/v1/roles", "/api/v1/config", "/api/v1/audit", "/api/v1/openapi.json", "/api/v1/events",
+		"/admin/policies", "/admin/users", "/admin/tokens", "/admin/tokens/revoke", "/admin/links", "/admin/links/revoke", linkPath + "{token}", linkPath + "{token}/{of}", "/admin/audit", "/admin/settings",
+		"/api/v1/policies", "/api/v1/users", "/api/v1/tokens", "/api/v1/tokens/{id}", "/api/v1/links", "/api/v1/links/{id}", "/api/v1/roles", "/api/v1/config", "/api/v1/audit", "/api/v1/openapi.json", "/api/v1/events",
 		"/admin/cluster", "/admin/cluster/handover", "/api/v1/cluster", "/api/v1/cluster/handover", "/api/v1/cluster/voters", "/api/v1/cluster/elect", "/api/v1/cluster/reseed", "":
 		return true
 	}

@@ -255,19 +255,21 @@ func (s *Server) texts(r *http.Request) func(string) string {
 
 // page is what every template gets.
 type page struct {
-	Title  string
-	Lang   string
-	Theme  string // "light", "dark" or ""
-	Here   string // the address of this page, to come back to
-	Path   string
-	Flash  string
-	Undo   string // number in the trash of what Flash is about
-	User   User
-	Broker BrokerInfo
-	Group  *ClusterBrief // nil: the broker stands alone
-	Serves bool          // there is a broker: this one stands alone, or is master
-	Data   any
-	ui     *ui
+	Title    string
+	Lang     string
+	Theme    string // "light", "dark" or ""
+	Here     string // the address of this page, to come back to
+	Path     string
+	Flash    string
+	Undo     string // number in the trash of what Flash is about
+	User     User
+	Broker   BrokerInfo
+	Group    *ClusterBrief // nil: the broker stands alone
+	Serves   bool          // there is a broker: this one stands alone, or is master
+	Data     any
+	ReadOnly bool     // nothing can be changed, by nobody
+	Link     *linkUse // by which the page is looked at, nil: by a login
+	ui       *ui
 }
 
 // T is a text of the page's language.
@@ -298,17 +300,28 @@ func (p *page) MayRead() bool { return p.User.may(permBody) }
 // MaySend is about sending messages.
 func (p *page) MaySend() bool { return p.User.may(permSend) }
 
+// MayShare is about links to this page.
+func (p *page) MayShare() bool {
+	_, can := linkable[p.Path]
+	return can && p.User.may(permShare)
+}
+
 // MayManage is about everything else that changes something.
-func (p *page) MayManage() bool { return p.User.may(permManage) }
+func (p *page) MayManage() bool { return p.User.may(permManage) && !p.ReadOnly }
+
+// MayAdmin is about the pages that only admins see.
+func (p *page) MayAdmin() bool { return p.User.may(permManage) }
 
 // render answers with a page.
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name, titleKey string, data any) error {
 	p := &page{
 		Lang: s.ui.language(r), Theme: themeOf(r), Here: localPath(r.URL.RequestURI()), Path: r.URL.Path,
-		User: userOf(r), Broker: s.opt.Info(), Group: s.brief(), Serves: s.b != nil, Data: data, ui: s.ui,
+		User: userOf(r), Broker: s.opt.Info(), Group: s.brief(), Serves: s.b != nil, ReadOnly: s.opt.ReadOnly, Data: data, ui: s.ui,
 	}
 	p.Title = p.T(titleKey)
-	if p.User.Name != "" && r.Method == http.MethodGet {
+	if p.Link = linkOf(r); p.Link != nil {
+		p.Here = p.Link.path
+	} else if p.User.Name != "" && r.Method == http.MethodGet {
 		p.Flash = s.sessions.PopString(r.Context(), sessionFlash)
 		p.Undo = s.sessions.PopString(r.Context(), sessionUndo)
 	}
@@ -319,6 +332,9 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Content-Language", p.Lang)
 	content := b.Bytes()
+	if p.Link != nil {
+		content = s.liveByLink(p.Link, content)
+	}
 	if len(content) > minCompressed && takesGzip(r) { // a page repeats nothing that the asker chose beside a secret
 		w.Header().Set("Content-Encoding", "gzip")
 		content = compressed(content)

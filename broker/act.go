@@ -49,6 +49,12 @@ func (a *Acted) Add(b Acted) {
 // ActDelete removes. It returns when all is on disk. Where the target is full the
 // rest is left alone and the error says so.
 func (b *Broker) Act(d Destination, places []Cursor, kind Action, to Destination, bin *TrashBin) (Acted, error) {
+	return b.ActNaming(d, places, kind, to, bin, nil)
+}
+
+// ActNaming is Act for who has to know which places were left alone: left, if not nil, is told
+// each, with held if a consumer has the message and without if it is gone.
+func (b *Broker) ActNaming(d Destination, places []Cursor, kind Action, to Destination, bin *TrashBin, left func(place Cursor, held bool)) (Acted, error) {
 	q, err := b.existing(d)
 	if err != nil {
 		return Acted{}, err
@@ -61,7 +67,7 @@ func (b *Broker) Act(d Destination, places []Cursor, kind Action, to Destination
 	case kind == ActMove && to == d:
 		return Acted{}, Errorf(CodeBadRequest, "the messages are in the queue %q already", d.Name)
 	}
-	a := act{b: b, q: q, w: b.internalWork(), kind: kind, to: to, bin: bin}
+	a := act{b: b, q: q, w: b.internalWork(), kind: kind, to: to, bin: bin, left: left}
 	if bin != nil {
 		if err := b.roomInTrash(d, int64(len(places)), 0); err != nil {
 			return Acted{}, err
@@ -89,6 +95,7 @@ type act struct {
 	to   Destination
 	bin  *TrashBin
 	sum  Acted
+	left func(place Cursor, held bool) // nil: nobody asks
 }
 
 // flush carries out what was gathered and waits for the disk.
@@ -109,6 +116,9 @@ func (a *act) one(p Cursor) error {
 			a.sum.InFlight++
 		} else {
 			a.sum.Gone++
+		}
+		if a.left != nil {
+			a.left(p, held)
 		}
 		return nil
 	}

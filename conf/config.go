@@ -129,6 +129,7 @@ type Console struct {
 	PathPrefix     string
 	HTTPS          bool // a proxy in front speaks HTTPS
 	TrustedOrigins []string
+	ReadOnly       bool // nothing can be changed
 	TLS            ConsoleTLS
 }
 

@@ -235,6 +235,8 @@ func consoleKeys() []key {
 			func(c *Config) value { return truth(&c.Console.HTTPS) }},
 		{"console.trustedOrigins", "Other origins that may send changes, for example https://ops.example.com when a proxy changes the host or port.",
 			func(c *Config) value { return list(&c.Console.TrustedOrigins, checkOrigin) }},
+		{"console.readOnly", "The console and the API change nothing, whatever the role of who asks: no sending, receiving, purging, closing, and no handover. STOMP is not concerned.",
+			func(c *Config) value { return truth(&c.Console.ReadOnly) }},
 		{"console.tls.cert", "Certificate chain, PEM. Setting it makes the console speak HTTPS only.",
 			func(c *Config) value { return text(&c.Console.TLS.Cert, anything) }},
 		{"console.tls.key", "Private key of the certificate, PEM.",

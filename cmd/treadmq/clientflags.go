@@ -28,8 +28,11 @@ func (f *stompFlags) register(cmd *cobra.Command) {
 	f.credentials.register(cmd)
 }
 
-// address is the broker that flags or the environment name.
-func (f *stompFlags) address() string { return firstOf(f.url, os.Getenv(envURL), defaultURL) }
+// address is the broker that flags, the environment or the context name.
+func (f *stompFlags) address() string {
+	saved, _ := f.fromContext() // resolve says what is wrong with it
+	return firstOf(f.url, os.Getenv(envURL), saved.URL, defaultURL)
+}
 
 // parse reads the address and gets the password.
 func (f *stompFlags) parse(cmd *cobra.Command) (*failover.URL, failover.Options, error) {

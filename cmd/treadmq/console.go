@@ -48,12 +48,16 @@ func (n *node) newConsole() (webConsole, error) {
 	if err != nil {
 		return nil, err
 	}
+	links, err := admin.OpenLinks(filepath.Join(n.cfg.Data, "links.json"))
+	if err != nil {
+		return nil, err
+	}
 	n.users.tokens.Store(tokens)
 	o := admin.Options{
-		Tokens: tokens,
-		Auth:   webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
+		Tokens: tokens, Links: links,
+		Auth: webUsers{n.users}, UI: webui.FS(), Info: n.info, Policy: n.policy, Logger: n.log,
 		Ready: n.ready, Rules: n.rules, Settings: n.settings, Config: n.configEntries,
-		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins,
+		SessionIdle: c.SessionIdle, SessionMax: c.SessionMax, PathPrefix: c.PathPrefix, TrustedOrigins: c.TrustedOrigins, ReadOnly: c.ReadOnly,
 		Secure: c.HTTPS || n.webTLS != nil,
 	}
 	if n.cfg.Replicated.Enabled {

@@ -19,10 +19,12 @@ const (
 	envPassword     = "TREADMQ_PASSWORD"
 	envPasswordFile = "TREADMQ_PASSWORD_FILE"
 	envCAFile       = "TREADMQ_CA_FILE"
+	envToken        = "TREADMQ_TOKEN"
+	envTokenFile    = "TREADMQ_TOKEN_FILE"
 )
 
 // clientEnvironment are the variables that are no keys of the broker's configuration.
-var clientEnvironment = []string{envURL, envConsole, envUser, envPassword, envPasswordFile, envCAFile}
+var clientEnvironment = []string{envURL, envConsole, envUser, envPassword, envPasswordFile, envCAFile, envToken, envTokenFile, envContext}
 
 // credentials say who asks a broker for something. A flag wins over the environment.
 type credentials struct {
@@ -30,6 +32,25 @@ type credentials struct {
 	password     string
 	passwordFile string
 	caFile       string
+	context      string
+
+	saved *savedContext // what the context says, nil before it was asked for
+}
+
+// fromContext is what the context says that the flags, the environment or the user have chosen.
+func (c *credentials) fromContext() (savedContext, error) {
+	if c.saved != nil {
+		return *c.saved, nil
+	}
+	f, err := openContexts()
+	if err != nil {
+		return savedContext{}, err
+	}
+	s, err := f.chosen(c.context)
+	if err == nil {
+		c.saved = &s
+	}
+	return s, err
 }
 
 func (c *credentials) register(cmd *cobra.Command) {
@@ -38,6 +59,7 @@ func (c *credentials) register(cmd *cobra.Command) {
 	f.StringVar(&c.passwordFile, "password-file", "", "file with the password in its first line (env "+envPasswordFile+", or "+envPassword+" with the password itself)")
 	f.StringVar(&c.password, "password", "", "password; other users of this machine can see it, prefer --password-file")
 	f.StringVar(&c.caFile, "ca-file", "", "PEM file of certificates to trust with TLS instead of the system's (env "+envCAFile+")")
+	f.StringVar(&c.context, "context", "", "the broker and the login that treadmq context keeps under this name (env "+envContext+")")
 	cmd.MarkFlagsMutuallyExclusive("password", "password-file")
 	cmd.MarkFlagFilename("password-file")
 	cmd.MarkFlagFilename("ca-file")
@@ -45,8 +67,16 @@ func (c *credentials) register(cmd *cobra.Command) {
 
 // resolve fills in what the environment, a file or a person at the terminal knows.
 func (c *credentials) resolve(cmd *cobra.Command) error {
+	saved, err := c.fromContext()
+	if err != nil {
+		return err
+	}
 	c.user = firstOf(c.user, os.Getenv(envUser))
-	c.caFile = firstOf(c.caFile, os.Getenv(envCAFile))
+	kept := c.user == "" // a password that is kept goes with its user only
+	if kept {
+		c.user = saved.User
+	}
+	c.caFile = firstOf(c.caFile, os.Getenv(envCAFile), saved.CAFile)
 	if cmd.Flags().Changed("password") {
 		warn(cmd.ErrOrStderr(), "--password shows the password to every user of this machine; prefer --password-file")
 		return nil
@@ -57,7 +87,9 @@ func (c *credentials) resolve(cmd *cobra.Command) error {
 		}
 		c.passwordFile = os.Getenv(envPasswordFile)
 	}
-	var err error
+	if kept {
+		c.passwordFile = firstOf(c.passwordFile, saved.PasswordFile)
+	}
 	switch {
 	case c.passwordFile != "":
 		c.password, err = passwordFromFile(c.passwordFile)
@@ -67,15 +99,18 @@ func (c *credentials) resolve(cmd *cobra.Command) error {
 	return err
 }
 
-func passwordFromFile(name string) (string, error) {
+func passwordFromFile(name string) (string, error) { return secretFromFile("password", name) }
+
+// secretFromFile reads a password or a token, the first line of a file.
+func secretFromFile(what, name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return "", fileError("the password file cannot be read", err)
+		return "", fileError("the "+what+" file cannot be read", err)
 	}
 	defer f.Close()
 	p, err := readLine(f)
 	if err == io.EOF || err == nil && p == "" {
-		return "", &failure{code: exitData, what: fmt.Sprintf("the password file %s is empty", name), next: "put the password in its first line"}
+		return "", &failure{code: exitData, what: fmt.Sprintf("the %s file %s is empty", what, name), next: "put the " + what + " in its first line"}
 	}
 	return p, err
 }

@@ -26,6 +26,7 @@ type exportHead struct {
 	Queue   string    `json:"queue"`
 	ID      string    `json:"id"` // another one for each export
 	Created time.Time `json:"created"`
+	Consume bool      `json:"consume,omitempty"` // what is in the file was taken out of the queue
 }
 
 // exportEnd is the last line: without it the export is not whole.
@@ -38,14 +39,19 @@ const maxExportLine = 256 << 20 // bytes of one message, as the API's answers
 
 func newExportCommand() *cobra.Command {
 	f := &apiFlags{}
-	var force bool
+	var force, consume bool
 	cmd := &cobra.Command{
-		Use: "export QUEUE FILE", Short: "Copy the messages of a queue to a file",
+		Use: "export QUEUE FILE", Short: "Copy the messages of a queue to a file, or move them there",
 		Long: `Copy all messages of a queue to a file; nothing is consumed. While it is written the
 file is called FILE.part: when the command is interrupted, or the broker goes away, the
 same command goes on where it ended. Messages that come meanwhile are copied too, those
-that are consumed before they are reached are not.`,
-		Example: "  treadmq export orders orders.jsonl\n  treadmq import orders.jsonl --to orders.test",
+that are consumed before they are reached are not.
+
+With --consume they are taken out of the queue, each after it is on disk in FILE.part. What
+a consumer holds stays in the queue and out of the file. When the command was killed while it
+took some out, and consumers took others of the same ` + fmt.Sprint(consumeBatch) + ` at that moment, those are in the file
+too: the command says how many that can be.`,
+		Example: "  treadmq export orders orders.jsonl\n  treadmq export old.orders old.jsonl --consume\n  treadmq import orders.jsonl --to orders.test",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, err := nameOf("queue", args[0])
@@ -55,11 +61,12 @@ that are consumed before they are reached are not.`,
 			if _, err := os.Stat(args[1]); err == nil && !force {
 				return fileError("the export cannot be written to "+args[1], fs.ErrExist)
 			}
-			return export(cmd, f, name, args[1])
+			return export(cmd, f, name, args[1], consume)
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "replace FILE")
+	cmd.Flags().BoolVar(&consume, "consume", false, "take the messages out of the queue; needs the role admin")
 	outputFlag(cmd)
 	return cmd
 }
@@ -70,30 +77,39 @@ type partFile struct {
 	w        *bufio.Writer
 	head     exportHead
 	messages int64
-	cursor   string // of the last message in it
+	cursor   string     // of the last message in it
+	taken    *takenFile // with --consume, else nil
+	pending  []place    // what an interrupted one has in it, for that
 }
 
 // openPart opens the file of an export, and finds out where one ended that was interrupted.
-func openPart(path, queue string) (*partFile, error) {
+func openPart(path, queue string, consume bool) (*partFile, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // messages may be nobody else's business
 	if err != nil {
 		return nil, fileError("the export cannot be written", err)
 	}
 	p := &partFile{File: file}
-	if err := p.resume(queue); err != nil {
+	if err := p.resume(queue, consume); err != nil {
 		file.Close()
 		return nil, err
 	}
 	p.w = bufio.NewWriterSize(file, 1<<20)
 	if p.head.Export == 0 {
-		p.head = exportHead{exportVersion, queue, newExportID(), time.Now().UTC()}
-		return p, p.line(p.head)
+		p.head = exportHead{exportVersion, queue, newExportID(), time.Now().UTC(), consume}
+		if err := p.line(p.head); err != nil {
+			return p, err
+		}
 	}
-	return p, nil
+	if !consume {
+		return p, nil
+	}
+	p.taken, err = openTaken(path, p.head.ID, p.pending)
+	p.pending = nil
+	return p, err
 }
 
 // resume reads what is there and cuts off a last line that is not whole.
-func (p *partFile) resume(queue string) error {
+func (p *partFile) resume(queue string, consume bool) error {
 	r := bufio.NewReaderSize(p.File, 1<<20)
 	whole := int64(0)
 reading:
@@ -112,10 +128,13 @@ reading:
 			if p.head.Queue != queue {
 				return &failure{code: exitData, what: fmt.Sprintf("%s is an interrupted export of the queue %q", p.Name(), p.head.Queue), next: "remove it, or give another file"}
 			}
+			if p.head.Consume != consume {
+				return &failure{code: exitData, what: fmt.Sprintf("%s is an interrupted export with --consume=%v", p.Name(), p.head.Consume), next: "go on in the same way, or give another file"}
+			}
 		} else {
 			var at struct {
-				Cursor string
-				End    bool
+				ID, Cursor string
+				End        bool
 			}
 			if json.Unmarshal(line, &at) == nil && at.End {
 				break reading // killed before the file got its name
@@ -124,6 +143,9 @@ reading:
 				return &failure{code: exitData, what: fmt.Sprintf("line %d of %s is no message", p.messages+2, p.Name()), why: err, next: "remove the file to begin anew"}
 			}
 			p.messages, p.cursor = p.messages+1, at.Cursor
+			if consume {
+				p.pending = append(p.pending, place{at.ID, at.Cursor})
+			}
 		}
 		whole += int64(len(line)) + 1
 	}
@@ -180,6 +202,7 @@ func (p *partFile) add(m api.Item) error {
 	b.WriteByte('\n')
 	_, err := p.w.Write(b.Bytes())
 	p.messages++
+	p.cursor = m.Text("cursor")
 	return err
 }
 
@@ -191,10 +214,13 @@ func (p *partFile) finish(name string) error {
 	if err := errors.Join(p.w.Flush(), p.Sync(), p.Close()); err != nil {
 		return err
 	}
+	if p.taken != nil {
+		return p.taken.finish(p, name)
+	}
 	return os.Rename(p.Name(), name)
 }
 
-func export(cmd *cobra.Command, f *apiFlags, queue, file string) error {
+func export(cmd *cobra.Command, f *apiFlags, queue, file string, consume bool) error {
 	c, err := f.connect(cmd)
 	if err != nil {
 		return err
@@ -204,7 +230,13 @@ func export(cmd *cobra.Command, f *apiFlags, queue, file string) error {
 	if err != nil {
 		return apiError(c, fmt.Sprintf("the queue %q cannot be exported", queue), err)
 	}
-	p, err := openPart(file+".part", queue)
+	if consume {
+		if finished, err := finishInterrupted(file); err != nil || finished {
+			talk(cmd, "the export was whole when it was interrupted; now %s has its name", file)
+			return err
+		}
+	}
+	p, err := openPart(file+".part", queue, consume)
 	if err != nil {
 		return err
 	}
@@ -212,12 +244,25 @@ func export(cmd *cobra.Command, f *apiFlags, queue, file string) error {
 	if p.messages > 0 {
 		talk(cmd, "going on behind %d messages", p.messages)
 	}
+	t := p.taken
+	if t != nil {
+		defer t.Close()
+		if err := t.goOn(cmd, c, p); err != nil {
+			return apiError(c, "what the interrupted export has written cannot be taken out of the queue; the same command tries again", err)
+		}
+	}
 	bar := newProgress(cmd, max(info.Int("messages"), p.messages), "export "+queue)
 	err = c.FindFrom(cmd.Context(), queue, p.cursor, func(m api.Item) (bool, error) {
 		err := p.add(m)
+		if err == nil && t != nil {
+			err = t.wrote(cmd, c, p, m)
+		}
 		bar.set(p.messages)
 		return true, err
 	})
+	if err == nil && t != nil {
+		err = t.settle(cmd, c, p, false)
+	}
 	bar.end()
 	if err != nil {
 		err = errors.Join(err, p.w.Flush())
@@ -229,7 +274,12 @@ func export(cmd *cobra.Command, f *apiFlags, queue, file string) error {
 	if err := p.finish(file); err != nil {
 		return fileError("the export cannot be written", err)
 	}
+	messages := p.messages
+	if t != nil {
+		messages -= int64(len(t.not))
+		t.tell(cmd)
+	}
 	return printOne(cmd, []string{"queue", "file", "messages"}, record{
-		value: map[string]any{"queue": queue, "file": file, "messages": p.messages}, cells: []string{queue, file, fmt.Sprint(p.messages)}, name: file,
+		value: map[string]any{"queue": queue, "file": file, "messages": messages}, cells: []string{queue, file, fmt.Sprint(messages)}, name: file,
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"treadmq/ha/failover"
 )
 
 // bodies are those of a queue, in order.
@@ -194,5 +196,116 @@ func TestImportLooksForTheMessageItWasAt(t *testing.T) {
 	b.run(t, "", "import", file, "--to", "export.at.copy").want(t, 0)
 	if got := b.bodies(t, "export.at.copy"); len(got) != 3 {
 		t.Errorf("%q", got)
+	}
+}
+
+// An export that consumes and is killed at any time neither loses nor doubles a message.
+func TestKilledConsumingExportGoesOn(t *testing.T) {
+	b := theBroker(t)
+	const n = 1200
+	b.run(t, numberedLines(n), "send", "export.taken", "--lines").want(t, 0)
+	want := b.bodies(t, "export.taken")
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	kills := b.killUntilDone(t, []string{"export", "export.taken", file, "--consume"}, func() string {
+		info, err := os.Stat(file + ".part.taken")
+		if err != nil {
+			return ""
+		}
+		return fmt.Sprint(info.Size())
+	}, func() bool { return fileExists(file) })
+	if kills == 0 {
+		t.Error("the export was never killed")
+	}
+	if left := b.bodies(t, "export.taken"); len(left) != 1 || left[0] != "" {
+		t.Errorf("%d messages are left, the first is %q", len(left), left[0])
+	}
+	b.run(t, "", "import", file, "--to", "export.taken.again").want(t, 0)
+	got := b.bodies(t, "export.taken.again")
+	if len(got) != n {
+		t.Fatalf("%d messages instead of %d", len(got), n)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("message %d is %q instead of %q", i, got[i], want[i])
+		}
+	}
+	for _, gone := range []string{file + ".part", file + ".part.taken", file + ".new"} {
+		if fileExists(gone) {
+			t.Error(gone, "is left")
+		}
+	}
+}
+
+// hold subscribes to a queue and returns when n of its messages are in flight.
+func (b *runningBroker) hold(t *testing.T, queue string, n int) *failover.Conn {
+	t.Helper()
+	u, err := failover.ParseURL(b.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := failover.Dial(t.Context(), u, failover.Options{Login: "admin", Passcode: b.password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if _, err := c.Subscribe(t.Context(), "/queue/"+queue, failover.AckClientIndividual, failover.H("activemq.prefetchSize", fmt.Sprint(n))); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "messages in flight", func() bool {
+		var q struct{ InFlight int }
+		decode(t, b.run(t, "", "queue", "show", queue, "-o", "json").want(t, 0).stdout, &q)
+		return q.InFlight == n
+	})
+	return c
+}
+
+// What a consumer holds stays out of the file, and what the command was at when it was killed
+// is taken out when it goes on, in that queue only.
+func TestConsumingExportLeavesWhatConsumersHave(t *testing.T) {
+	b := theBroker(t)
+	const queue = "export.held"
+	b.run(t, numberedLines(5), "send", queue, "--lines").want(t, 0)
+	c := b.hold(t, queue, 2)
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	o := b.run(t, "", "export", queue, file, "--consume", "-o", "jsonl").want(t, 0).says(t, "2 messages stayed in the queue")
+	if !strings.Contains(o.stdout, `"messages":3`) {
+		t.Error(o.stdout)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, in := range []bool{false, false, true, true, true} {
+		if strings.Contains(string(text), fmt.Sprintf("message %d", i)) != in {
+			t.Errorf("message %d: in the file should be %v: %s", i, in, text)
+		}
+	}
+	c.Close()
+	eventually(t, "the messages back", func() bool { return len(b.bodies(t, queue)) == 2 })
+
+	// Killed behind the deletion and before the note of it: they are in the file, and nobody can say more.
+	lines := strings.SplitAfter(string(text), "\n")
+	part := file + ".2.part"
+	if err := os.WriteFile(part, []byte(strings.Join(lines[:4], "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, "", "export", queue, file+".2").want(t, exitData).says(t, "--consume")
+	b.run(t, "", "export", queue, file+".2", "--consume", "-o", "jsonl").want(t, 0).says(t, "3 messages of the file were gone")
+	if text, err := os.ReadFile(file + ".2"); err != nil || strings.Count(string(text), `"body"`) != 3 {
+		t.Errorf("%v %s", err, text)
+	}
+	if left := b.bodies(t, queue); len(left) != 2 { // they were before the place where it went on
+		t.Errorf("%q are left", left)
+	}
+
+	// Killed when only names were missing.
+	for ext, content := range map[string]string{".3.new": string(text), ".3.part": lines[0], ".3.part.taken": "{\"id\":\"x\"}\n{\"whole\":true}\n"} {
+		if err := os.WriteFile(file+ext, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.run(t, "", "export", queue, file+".3", "--consume").want(t, 0).says(t, "was whole")
+	if again, err := os.ReadFile(file + ".3"); err != nil || string(again) != string(text) || fileExists(file+".3.part") {
+		t.Errorf("%v %s", err, again)
 	}
 }

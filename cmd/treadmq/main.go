@@ -126,9 +126,9 @@ Exit codes: 0 done, 1 failed, 64 wrong usage, 65 bad data, 66 no input,
 	addAll(root, groupClient, newTopCommand(), newExportCommand(), newImportCommand())
 	addAll(root, groupClient, newSendCommand(), newRecvCommand(), newBrowseCommand(),
 		newQueueCommand(), newTopicCommand(), newSubCommand(), newSchedCommand(), newMoveCommand(),
-		newCopyCommand(), newDLQCommand(), newTrashCommand(), newLifeCommand(), newConnCommand(), newClusterCommand(), newBenchCommand(), newCheckCommand())
+		newCopyCommand(), newDLQCommand(), newTrashCommand(), newLifeCommand(), newConnCommand(), newTokenCommand(), newLinkCommand(), newJobCommand(), newAuditCommand(), newClusterCommand(), newBenchCommand(), newCheckCommand())
 	addAll(root, groupOffline, newConfigCommand(), newRealmCommand(), newUserCommand(), newStoreCommand())
-	addAll(root, groupOther, newVersionCommand(), newManCommand())
+	addAll(root, groupOther, newContextCommand(), newVersionCommand(), newManCommand())
 	root.AddCommand(newActiveMQCommands()...)
 	root.InitDefaultCompletionCmd()
 	finish(root)

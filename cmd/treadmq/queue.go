@@ -57,9 +57,26 @@ func newQueueCommand() *cobra.Command {
 
 func newTopicCommand() *cobra.Command {
 	f := &apiFlags{}
-	cmd := &cobra.Command{Use: "topic", Aliases: []string{"topics"}, Short: "List and show topics"}
+	cmd := &cobra.Command{Use: "topic", Aliases: []string{"topics"}, Short: "List, show and remove topics"}
 	f.register(cmd)
-	cmd.AddCommand(newListCommand(f, topics()), newShowCommand(f, topics()))
+	cmd.AddCommand(newListCommand(f, topics()), newShowCommand(f, topics()), newTopicRemoveCommand(f))
+	return cmd
+}
+
+func newTopicRemoveCommand(f *apiFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Forget topics that nobody is subscribed to",
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return each(cmd, f, topics(), args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
+				if err := c.DeleteTopic(ctx, name); err != nil {
+					return record{}, apiError(c, fmt.Sprintf("the topic %q cannot be removed", name), err)
+				}
+				return changed(name, "removed", true), nil
+			})
+		},
+	}
+	outputFlag(cmd)
 	return cmd
 }
 
@@ -257,10 +274,17 @@ func newRemoveCommand(f *apiFlags) *cobra.Command {
 
 func newPurgeCommand(f *apiFlags) *cobra.Command {
 	d := &destroyFlags{}
+	some := api.Action{Action: "delete"}
 	cmd := &cobra.Command{
-		Use: "purge NAME...", Short: "Remove all messages of queues",
-		Args: cobra.MinimumNArgs(1),
+		Use: "purge NAME...", Short: "Remove all messages of queues, or those that match",
+		Example: "  treadmq queue purge orders\n  treadmq queue purge orders --selector \"year < 2020\" --limit 1000",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if some.Selector != "" || some.Text != "" || some.Limit != 0 {
+				return eachQueue(cmd, f, args, "removed", func(_ context.Context, c *api.Client, name string) (record, error) {
+					return d.purgeSome(cmd, c, name, some)
+				})
+			}
 			return eachQueue(cmd, f, args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
 				if goOn, err := d.announce(cmd, c, "purge", name); err != nil || !goOn {
 					return record{}, err
@@ -275,8 +299,41 @@ func newPurgeCommand(f *apiFlags) *cobra.Command {
 		},
 	}
 	d.register(cmd)
+	cmd.Flags().StringVar(&some.Selector, "selector", "", "only messages that the selector lets through")
+	cmd.Flags().StringVar(&some.Text, "text", "", "only messages whose body holds this")
+	cmd.Flags().Int64Var(&some.Limit, "limit", 0, "at most this many, from the front (default all)")
 	outputFlag(cmd)
 	return cmd
+}
+
+// purgeSome removes the messages of a queue that match, after it has counted them.
+func (d *destroyFlags) purgeSome(cmd *cobra.Command, c *api.Client, name string, a api.Action) (record, error) {
+	what := fmt.Sprintf("the queue %q cannot be purged", name)
+	count := a
+	count.DryRun = true
+	job, err := runAction(cmd, c, name, count)
+	if err != nil {
+		return record{}, apiError(c, what, err)
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "treadmq: purge queue %s at %s: %s messages match\n", printable(name), c.URL(), job.Text("done"))
+	if d.dryRun {
+		talk(cmd, "nothing done: --dry-run")
+		return record{}, nil
+	}
+	if err := confirm(cmd, "purge", name); err != nil {
+		return record{}, err
+	}
+	a.NoUndo = d.noUndo
+	if job, err = runAction(cmd, c, name, a); err != nil {
+		return record{}, apiError(c, what, err)
+	}
+	if undo := job.Object("undo"); undo.Text("id") != "" {
+		talk(cmd, "undo: treadmq trash restore %s (until %s)", undo.Text("id"), undo.Text("until"))
+	}
+	if job.Text("state") == "failed" {
+		return record{}, &failure{code: exitFailure, what: fmt.Sprintf("stopped after %s messages", job.Text("done")), next: job.Text("error")}
+	}
+	return changed(name, "removed", job.Int("done")), nil
 }
 
 // flatten turns an object into columns and cells: objects within as a.b, lists as

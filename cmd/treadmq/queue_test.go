@@ -174,3 +174,30 @@ func TestAnswersOfTheAPI(t *testing.T) {
 		treadmq(t, "queue", "show", "q", "--console", s.URL).want(t, c.exit).says(t, c.says, "the detail")
 	}
 }
+
+// Some messages of a queue are removed, those that match; what was done is in the audit log.
+func TestPurgeSome(t *testing.T) {
+	b := theBroker(t)
+	const queue = "purge.some"
+	b.run(t, "old 1\nnew 1\nold 2\nnew 2\nold 3\n", "send", queue, "--lines").want(t, 0)
+	b.run(t, "", "queue", "purge", queue, "--text", "old", "--dry-run").want(t, 0).says(t, "3 messages match", "nothing done")
+	b.run(t, "", "queue", "purge", queue, "--text", "old").want(t, exitUsage).says(t, "--yes")
+	b.run(t, "", "queue", "purge", queue, "--selector", "a =", "--yes").want(t, exitData)
+	o := b.run(t, "", "queue", "purge", queue, "--text", "old", "--limit", "2", "--yes", "-o", "jsonl").want(t, 0).says(t, "undo: treadmq trash restore")
+	if !strings.Contains(o.stdout, `"removed":2`) {
+		t.Error(o.stdout)
+	}
+	if left := b.bodies(t, queue); strings.Join(left, ",") != "new 1,new 2,old 3" {
+		t.Errorf("%q are left", left)
+	}
+	if o := b.run(t, "", "job", "ls", "-o", "csv").want(t, 0); !strings.Contains(o.stdout, ",delete,"+queue+",,admin,done,") {
+		t.Error(o.stdout)
+	}
+	b.run(t, "", "job", "cancel", "999999").want(t, exitFailure)
+	if o := b.run(t, "", "audit", "-n", "50", "-o", "csv").want(t, 0); !strings.Contains(o.stdout, ",admin,delete,/queue/"+queue+",127.0.0.1,ok,") {
+		t.Error(o.stdout)
+	}
+	b.run(t, "", "send", "/topic/purge.some", "--body", "x").want(t, 0)
+	b.run(t, "", "topic", "rm", "purge.some").want(t, 0)
+	b.run(t, "", "topic", "rm", "purge.some").want(t, exitFailure)
+}

@@ -13,8 +13,8 @@ import (
 )
 
 func newRealmCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "realm", Short: "Make and check entries of the file of users"}
-	cmd.AddCommand(newRealmHashCommand(), newRealmCheckCommand())
+	cmd := &cobra.Command{Use: "realm", Short: "Make, check and convert entries of the file of users"}
+	cmd.AddCommand(newRealmHashCommand(), newRealmCheckCommand(), newRealmConvertCommand())
 	return cmd
 }
 

@@ -37,6 +37,7 @@ type Options struct {
 	URL      string // of the console, with its path prefix if it has one, with or without /admin/; empty means DefaultURL
 	User     string // empty: no login
 	Password string
+	Token    string // instead of user and password
 	CAFile   string // PEM file of certificates to trust instead of the system's
 	Agent    string // User-Agent
 }
@@ -166,7 +167,10 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if c.o.User != "" {
+	switch {
+	case c.o.Token != "":
+		req.Header.Set("Authorization", "Bearer "+c.o.Token)
+	case c.o.User != "":
 		req.SetBasicAuth(c.o.User, c.o.Password)
 	}
 	resp, err := c.http.Do(req)

@@ -43,6 +43,15 @@ func (i *Item) Sub(field string) any {
 	return i.fields[field]
 }
 
+// Texts is a field that is a list of strings.
+func (i *Item) Texts(field string) (list []string) {
+	values, _ := i.Sub(field).([]any)
+	for _, v := range values {
+		list = append(list, text(v))
+	}
+	return list
+}
+
 // Int is a field that is a whole number, 0 when there is none.
 func (i *Item) Int(field string) int64 {
 	n, _ := strconv.ParseInt(i.Text(field), 10, 64)
@@ -286,6 +295,12 @@ func (c *Client) FindFrom(ctx context.Context, queue, cursor string, each func(I
 	return c.pages(ctx, path("queues", queue, "messages"), q, each)
 }
 
+// Message asks for one message, by the cursor of a list.
+func (c *Client) Message(ctx context.Context, queue, at string) (item Item, err error) {
+	err = c.do(ctx, http.MethodGet, path("queues", queue, "messages", at), nil, nil, &item)
+	return item, err
+}
+
 // Has reports whether a queue holds a message that a selector lets through. There need
 // be no such queue.
 func (c *Client) Has(ctx context.Context, queue, selector string) (found bool, err error) {
@@ -313,7 +328,13 @@ type Action struct {
 	Limit    int64  `json:"limit,omitempty"`
 	Rate     int    `json:"rate,omitempty"`
 	DryRun   bool   `json:"dryRun,omitempty"`
+	NoUndo   bool   `json:"noUndo,omitempty"`
+
+	At []string `json:"at,omitempty"` // cursors of single messages, at most MaxAt
 }
+
+// MaxAt is how many messages one action can name.
+const MaxAt = 500
 
 // Act begins an action. The answer is its job, perhaps ended already.
 func (c *Client) Act(ctx context.Context, queue string, a Action) (job Item, err error) {
