@@ -15,6 +15,7 @@ const (
 	CodeBadRequest     Code = "bad-request"
 	CodeNoSubscription Code = "unknown-subscription"
 	CodeNoTransaction  Code = "unknown-transaction"
+	CodeTxFailed       Code = "transaction-failed"
 	CodeNoSchedule     Code = "unknown-schedule"
 	CodeInUse          Code = "in-use"
 	CodeFull           Code = "queue-full"

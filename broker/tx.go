@@ -13,6 +13,7 @@ type Tx struct {
 	acks  []txAck
 	bytes int64
 	done  bool
+	bad   error // why it cannot be committed, or nil
 }
 
 type txSend struct {
@@ -167,6 +168,16 @@ func (s *Subscription) dispatchAll(k *wakes) {
 	}
 }
 
+// Fail says that something which was meant to be part of the transaction was refused. Without it the rest is not what its
+// client meant: it cannot be committed any more.
+func (t *Tx) Fail(err error) {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	if t.bad == nil {
+		t.bad = Errorf(CodeTxFailed, "the transaction %q is not complete, because a frame of it was refused: %v; ABORT it, and begin it again", t.name, err)
+	}
+}
+
 func (t *Tx) end() bool {
 	if t.done {
 		return false
@@ -219,8 +230,11 @@ func (w *Work) Commit(t *Tx) error {
 	}
 	c := t.c
 	c.mu.Lock()
-	sends := t.sends
+	sends, bad := t.sends, t.bad
 	c.mu.Unlock()
+	if bad != nil {
+		return bad
+	}
 	for _, s := range sends {
 		if err := w.commitSend(&s); err != nil {
 			w.drop()

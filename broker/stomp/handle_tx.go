@@ -26,6 +26,20 @@ func (s *session) openTx(name []byte) (*broker.Tx, error) {
 		"there is no open transaction %q; BEGIN opens one, and COMMIT or ABORT ends it", cut(string(name), maxErrorMessage))
 }
 
+// failTx keeps a transaction from being committed without a frame that was to be part of it.
+func (s *session) failTx(f *frame.Frame, why error) {
+	switch f.Command {
+	case frame.SEND, frame.ACK, frame.NACK:
+	default:
+		return
+	}
+	if name, ok := f.Get("transaction"); ok {
+		if tx := s.conn.Tx(string(name)); tx != nil {
+			tx.Fail(why)
+		}
+	}
+}
+
 // handleBegin carries out BEGIN. STOMP 1.2, BEGIN.
 func (s *session) handleBegin(f *frame.Frame) error {
 	name, err := txName(f)

@@ -282,6 +282,7 @@ func (s *session) refuse(f *frame.Frame, err error) *ending {
 		return &ending{fault: bad, receipt: line, err: err}
 	}
 	s.flush()
+	s.failTx(f, bad)
 	s.out.refuse(bad, line)
 	s.log().Warn("error sent", "code", bad.code, "command", f.Command.String(), "err", bad.Error())
 	return nil
