@@ -97,8 +97,14 @@ func (s *selectorSource) value(name string, use *nameUse) selector.Value {
 	if use.field != selector.FieldNone {
 		return s.field(use.field)
 	}
+	if name == headerPersistent {
+		return selector.String(strconv.FormatBool(s.m.Persistent()))
+	}
 	return selector.Value{}
 }
+
+// headerPersistent is the STOMP header whose text is no field of JMS, which has a delivery mode.
+const headerPersistent = "persistent"
 
 // property looks a property of the message up.
 func (s *selectorSource) property(name string, use *nameUse) (selector.Value, bool) {

@@ -44,7 +44,7 @@ func IndexableHeader(name string) bool {
 		return true
 	}
 	_, field := stompNames[name]
-	return !field
+	return !field && name != headerPersistent
 }
 
 func newHeaderIndex(headers []string, block int) *headerIndex {

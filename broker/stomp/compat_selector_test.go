@@ -38,6 +38,10 @@ func TestCompatSelector_Names(t *testing.T) {
 		"JMSDestination = '/topic/orders.new' AND AMQAddress = 'orders.new'":   true,
 		"AMQSize = 4 AND AMQExpiration > AMQTimestamp":                         true,
 		`"content-type" = 'text/plain' AND "x-own" = 1 AND $odd_1 = 'yes'`:     true,
+		"persistent = 'true' OR persistent = 'false'":                          true,
+		"persistent = TRUE OR NOT persistent":                                  true,
+		"persistent = 'DURABLE' OR persistent IS NULL":                         false,
+		"redelivered = 'false' AND expires > 0 AND timestamp > 0":              true,
 		"jmstype = 'parcel'":                                                   false, // names have their case
 		"everything = 'body'":                                                  false,
 		"JMSXUserID IS NOT NULL":                                               false,

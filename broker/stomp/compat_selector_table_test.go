@@ -1,0 +1,292 @@
+package stomp
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What a selector says of a message.
+const (
+	no  = "no"
+	yes = "yes"
+	bad = "bad" // it is refused
+)
+
+// Semantics 2.8, sentence by sentence, over a socket: a browser with the selector sees the message or not, or is refused.
+func TestCompatSelector_Sentences(t *testing.T) {
+	r := newRig(t)
+	c := r.connected("x-errors:soft\n")
+	escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`, ":", `\c`).Replace
+	for _, x := range []struct{ selector, headers, want string }{
+		{"", "", yes},
+		{"   ", "", yes},
+		{"a = 'x'", "a:x\n", yes},
+		{"A = 'x'", "a:x\n", no},
+		{"a = 'x' and b IS null", "a:x\n", yes},
+		{"a='it''s'", "a:it's\n", yes},
+		{"a > 2", "a:2.5\n", yes},
+		{"a > 2", "a:abc\n", no},
+		{"NOT (a > 2)", "a:abc\n", yes},
+		{"NOT a > 2", "", no},
+		{"a <> 2", "a:abc\n", no},
+		{"a + 1 = 3", "a:2\n", yes},
+		{"a + 1 = 3.5", "a:2.5\n", yes},
+		{"a * 2 = 5", "a:2.5\n", yes},
+		{"a / 2 = 1", "a:3\n", yes},
+		{"a / 2 = 1.5", "a:3.0\n", yes},
+		{"a % 2 = 1", "a:3\n", yes},
+		{"a / 0 = 1", "a:3\n", no},
+		{"NOT (a / 0 = 1)", "a:3\n", no},
+		{"a = TRUE", "a:TRUE\n", yes},
+		{"a = TRUE", "a:yes\n", no},
+		{"a = false", "a:False\n", yes},
+		{"a <> TRUE", "a:false\n", yes},
+		{"a", "a:true\n", yes},
+		{"a", "a:false\n", no},
+		{"NOT a", "a:false\n", yes},
+		{"a", "", no},
+		{"NOT a", "", no},
+		{"NOT a", "a:zzz\n", yes},
+		{"a = b", "a:1\nb:1.0\n", yes},
+		{"a = b", "a:x\nb:x\n", yes},
+		{"a < b", "a:x\nb:y\n", no},
+		{"a < b", "a:2\nb:10\n", yes},
+		{"a<b", "a:x\nb:1\n", no},
+		{"NOT a = 1", "a:2\n", yes},
+		{"NOT a = 1", "a:1\n", no},
+		{"NOT a = 1 AND b = 2", "a:2\nb:2\n", yes},
+		{"a=1 OR a=2 AND b=3", "a:1\nb:0\n", yes},
+		{"(a=1 OR a=2) AND b=3", "a:1\nb:0\n", no},
+		{"a IS NULL", "", yes},
+		{"a IS NOT NULL", "", no},
+		{"a = 1 OR b = 2", "b:2\n", yes},
+		{"a = 1 AND b = 2", "b:2\n", no},
+		{"NOT(a = 1 AND b = 2)", "b:3\n", yes},
+		{"NOT(a = 1 AND b = 2)", "b:2\n", no},
+		{"a BETWEEN 1 AND 3", "a:2\n", yes},
+		{"a NOT BETWEEN 1 AND 3", "a:5\n", yes},
+		{"a NOT BETWEEN 1 AND 3", "", no},
+		{"a BETWEEN 'b' AND 'd'", "a:c\n", yes},
+		{"a BETWEEN 3 AND 1", "a:2\n", no},
+		{"a+1 BETWEEN 1 AND 3 AND b=1", "a:2\nb:1\n", yes},
+		{"a NOT BETWEEN 1 AND 3", "a:abc\n", yes},
+		{"a IN ('a','b')", "a:b\n", yes},
+		{"a NOT IN ('a','b')", "a:c\n", yes},
+		{"a NOT IN ('a')", "", no},
+		{"a IN (1,2)", "a:2.0\n", yes},
+		{"a IN ()", "a:2\n", bad},
+		{"a IN ('1',2)", "a:1\n", yes},
+		{"a in (-1)", "a:-1\n", yes},
+		{"a LIKE 'p%q_'", "a:pxxqz\n", yes},
+		{"a LIKE 'p%q_'", "a:p\\nqz\n", yes},
+		{"a LIKE 'p%q_'", "a:xpqz\n", no},
+		{"a LIKE '_'", "a:😀\n", yes},
+		{"a LIKE '__'", "a:😀\n", no},
+		{"a LIKE 'x!_y' ESCAPE '!'", "a:x_y\n", yes},
+		{"a LIKE 'x!_y' ESCAPE '!'", "a:xay\n", no},
+		{"a LIKE 'x!!y' ESCAPE '!'", "a:x!y\n", yes},
+		{"a LIKE 'x!ay' ESCAPE '!'", "a:x!ay\n", yes},
+		{"a LIKE '!%%' ESCAPE '!'", "a:%abc\n", yes},
+		{`a LIKE 'x\_y' ESCAPE '\'`, "a:x_y\n", yes},
+		{"a NOT LIKE 'x%'", "a:y\n", yes},
+		{"a NOT LIKE 'x%'", "", no},
+		{"a LIKE 'x' ESCAPE 'ab'", "a:x\n", bad},
+		{"a LIKE 'x' ESCAPE ''", "a:x\n", bad},
+		{"a LIKE '%' ", "a:\n", yes},
+		{"a LIKE 'x!' ESCAPE '!'", "a:x!\n", yes},
+		{"a LIKE '1%'", "a:12\n", yes},
+		{"a LIKE 12", "a:12\n", bad},
+		{"a LIKE 'x_y' ESCAPE '_'", "a:x_y\n", yes},
+		{"a LIKE '%é%'", "a:café!\n", yes},
+		{"a LIKE '(.*)'", "a:(.*)\n", yes},
+		{"a LIKE '(.*)'", "a:(b)\n", no},
+		{"a = 0x10", "a:16\n", yes},
+		{"a = 010", "a:8\n", yes},
+		{"a = 10L", "a:10\n", yes},
+		{"a = 10l", "a:10\n", yes},
+		{"a = 7.", "a:7\n", yes},
+		{"a = .5", "a:0.5\n", yes},
+		{"a = 6E3", "a:6000\n", yes},
+		{"a > -9.1e-3", "a:0\n", yes},
+		{"a = 09", "a:9\n", bad},
+		{"a = 0", "a:0\n", yes},
+		{"a = 00", "a:0\n", yes},
+		{"a = 9223372036854775807", "a:9223372036854775807\n", yes},
+		{"a = 9223372036854775808", "a:1\n", bad},
+		{"a = -9223372036854775808", "a:-9223372036854775808\n", yes},
+		{"a = 9223372036854775806", "a:9223372036854775807\n", no},
+		{"a = 1e", "a:1\n", bad},
+		{"a = 0xg", "a:1\n", bad},
+		{"a -- comment\n= 1", "a:1\n", yes},
+		{"a /* x */ = 1", "a:1\n", yes},
+		{"a = 1 -- end", "a:1\n", yes},
+		{"a = 1 /* open", "a:1\n", bad},
+		{"a /* x * y **/ = 1", "a:1\n", yes},
+		{`"content-type" = 'x'`, "content-type:x\n", yes},
+		{`"a" = '1'`, "a:1\n", yes},
+		{"$a = '1' AND _b = '2'", "$a:1\n_b:2\n", yes},
+		{"a.b = 1", "a.b:1\n", bad},
+		{"+a = 1", "a:1\n", yes},
+		{"-a = -1", "a:1\n", yes},
+		{"- -a = 1", "a:1\n", yes},
+		{"a--1 = 2", "a:1\n", no},
+		{"1 + 2 * 3 = 7", "", yes},
+		{"(1 + 2) * 3 = 9", "", yes},
+		{"8 / 4 / 2 = 1", "", yes},
+		{"8 - 4 - 2 = 2", "", yes},
+		{"-2 * 3 = -6", "", yes},
+		{"7 % 4 * 2 = 6", "", yes},
+		{"TRUE", "", yes},
+		{"true", "", yes},
+		{"FALSE", "", no},
+		{"NOT FALSE", "", yes},
+		{"NOT NOT TRUE", "", yes},
+		{"TRUE = TRUE", "", yes},
+		{"NULL", "", bad},
+		{"a = NULL", "a:1\n", bad},
+		{"a = 1 = 1", "a:1\n", bad},
+		{"a <> 'x'", "", no},
+		{"a <> 'x'", "a:y\n", yes},
+		{"a != 'x'", "a:y\n", bad},
+		{"a == 1", "a:1\n", bad},
+		{"'a' = 'a'", "", yes},
+		{"1", "", bad},
+		{"'x'", "", bad},
+		{"a + 1", "a:1\n", bad},
+		{"a = 1 AND", "a:1\n", bad},
+		{"(a = 1", "a:1\n", bad},
+		{"a = 1)", "a:1\n", bad},
+		{"a = 'x", "a:1\n", bad},
+		{`a = "x"`, "a:q\nx:q\n", yes},
+		{"and = 1", "and:1\n", bad},
+		{`"and" = 1`, "and:1\n", yes},
+		{"a = '5'", "a:5\n", yes},
+		{"a = '5'", "a:5.0\n", no},
+		{"a > '5'", "a:6\n", yes},
+		{"a > 'b'", "a:c\n", no},
+		{"'5' < a", "a:6\n", yes},
+		{"hyphenated_props:foo-bar = 1", "foo-bar:1\n", yes},
+		{"hyphenated_props:foo - bar = 1", "foo:3\nbar:2\n", yes},
+		{"hyphenated_props:foo-1 = 2", "foo-1:2\n", yes},
+		{"hyphenated_props:foo - 1 = 2", "foo:3\n", yes},
+		{"hyphenated_props:5-foo = 2", "foo:3\n", yes},
+		{"hyphenated_props:foo--bar=1", "foo:1\n", no},
+		{"convert_string_expressions:a = 1", "a:1\n", yes},
+		{"convert_string_expressions:hyphenated_props:a-b = 1", "a-b:1\n", yes},
+		{"hyphenated_props:convert_string_expressions:a-b = 1", "a-b:1\n", yes},
+		{"convert_string_expressions:", "", yes},
+		{"foo-bar = 1", "foo:3\nbar:2\n", yes},
+		{"JMSPriority = 4", "", yes},
+		{"JMSPriority > 4", "priority:7\n", yes},
+		{"priority = 7", "priority:7\n", yes},
+		{"JMSDeliveryMode = 'PERSISTENT'", "", yes},
+		{"JMSDeliveryMode = 'NON_PERSISTENT'", "persistent:false\n", yes},
+		{"JMSDeliveryMode = 2", "", no},
+		{"JMSRedelivered = FALSE", "", yes},
+		{"NOT JMSRedelivered", "", yes},
+		{"JMSXDeliveryCount = 1", "", yes},
+		{"JMSTimestamp > 1000", "", yes},
+		{"JMSExpiration = 0", "", yes},
+		{"JMSType = 'x'", "type:x\n", yes},
+		{"type = 'x'", "type:x\n", yes},
+		{"JMSCorrelationID = 'x'", "correlation-id:x\n", yes},
+		{`"correlation-id" = 'x'`, "correlation-id:x\n", yes},
+		{"JMSMessageID LIKE 'ID-%'", "", yes},
+		{"JMSXGroupID = 'g'", "JMSXGroupID:g\n", yes},
+		{"JMSXGroupSeq = 5", "JMSXGroupID:g\nJMSXGroupSeq:5\n", yes},
+		{"JMSReplyTo = 'queue://r'", "reply-to:/queue/r\n", yes},
+		{"JMSReplyTo = '/queue/r'", "reply-to:/queue/r\n", yes},
+		{"JMSDestination LIKE 'queue://a%'", "", yes},
+		{"JMSDestination = '/queue/a'", "", yes},
+		{"AMQPriority = 4", "", yes},
+		{"AMQTimestamp > 0", "", yes},
+		{"AMQExpiration = 0", "", yes},
+		{"AMQDurable = 'DURABLE'", "", yes},
+		{"AMQDurable = 'NON_DURABLE'", "persistent:false\n", yes},
+		{"AMQSize = 0", "", yes},
+		{"AMQGroupID = 'g'", "JMSXGroupID:g\n", yes},
+		{"AMQAddress = 'a'", "", yes},
+		{"JMSXUserID IS NULL", "", yes},
+		{"persistent = 'true'", "", yes},
+		{"persistent = TRUE", "", yes},
+		{"persistent", "", yes},
+		{"timestamp > 0", "", yes},
+		{"expires = 0", "", yes},
+		{"persistent = FALSE", "persistent:false\n", yes},
+		{"a REGEX '^x.*z$'", "a:xyz\n", yes},
+		{"a REGEX 'y'", "a:xyz\n", yes},
+		{"a NOT REGEX 'y'", "a:xxz\n", yes},
+		{"a REGEX '('", "a:x\n", bad},
+		{"a REGEX 'x'", "", no},
+		{"XPATH '//x'", "", bad},
+		{"a BETWEEN 1", "", bad},
+		{"a IS 1", "", bad},
+		{"a IN (b)", "a:1\nb:1\n", bad},
+		{"a = ' 5 '", "a: 5 \n", yes},
+		{"a = 5", "a: 5 \n", no},
+		{"a = 5", "a:+5\n", yes},
+		{"a=5", "a:5L\n", no},
+		{"a = 16", "a:0x10\n", no},
+		{"a=8", "a:010\n", no},
+		{"a = 10", "a:010\n", yes},
+		{"a > 1", "a:NaN\n", no},
+		{"a > 1", "a:Infinity\n", no},
+		{"a > 1", "a:inf\n", no},
+		{"a=1000", "a:1e3\n", yes},
+		{"a=1", "a:\n", no},
+		{"a = 1.0", "a:1\n", yes},
+		{"0.1 + 0.2 > 0.3", "", yes},
+		{"a + b = 3", "a:1\nb:2\n", yes},
+		{"a + 'x' = 1", "a:1\n", bad},
+		{"a + b = 3", "a:1\nb:x\n", no},
+		{"NOT (a + b = 3)", "a:1\nb:x\n", yes},
+		{"LIKE = 1", "", bad},
+		{"a LIKE b", "a:x\nb:x\n", bad},
+		{"not_a = 1", "not_a:1\n", yes},
+		{"NOTa = 1", "NOTa:1\n", yes},
+		{"9223372036854775807 + 1 > 0", "", yes},
+		{"a=TRUE OR FALSE", "a:true\n", yes},
+		{"JMSPriority = '4'", "", yes},
+		{"JMSPriority BETWEEN 0 AND 9", "", yes},
+		{"JMSPriority IN (4)", "", yes},
+		{"JMSPriority IN ('4')", "", yes},
+		{"persistent = 'true' AND persistent = TRUE AND persistent", "", yes},
+		{"persistent = 'false'", "persistent:false\n", yes},
+		{"AMQUserID = JMSMessageID", "", yes},
+	} {
+		c.publish("/queue/a", x.headers, "")
+		got := no
+		c.send("SUBSCRIBE\nid:s\ndestination:/queue/a\nbrowser:true\nselector:" + escape(x.selector) + "\n\n\x00")
+		for {
+			m := c.expectOneOf("MESSAGE", "ERROR")
+			if m.command == "ERROR" {
+				if got = bad; m.get("x-code") != "bad-selector" {
+					t.Fatal(m)
+				}
+				break
+			}
+			if m.get("browser") == "end" {
+				c.unsubscribe("")
+				break
+			}
+			got = yes
+		}
+		if got != x.want {
+			t.Errorf("%q with %q: %s, not %s", x.selector, x.headers, got, x.want)
+		}
+		c.send("SUBSCRIBE\nid:s\ndestination:/queue/a\n\n\x00") // takes the message away
+		c.expect("MESSAGE")
+		c.unsubscribe("")
+	}
+}
+
+// expectOneOf reads a frame that must have one of the commands.
+func (c *client) expectOneOf(commands ...string) got {
+	c.t.Helper()
+	g, err := c.read()
+	if err != nil || !slices.Contains(commands, g.command) {
+		c.t.Fatalf("want one of %v, got %v %v", commands, g, err)
+	}
+	return g
+}
