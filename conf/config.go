@@ -54,6 +54,7 @@ type Stomp struct {
 	MaxConnectionsPerAddress int
 	WriteTimeout             time.Duration
 	OutboundLimit            Size
+	MaxConnectionsPerUser    int
 	UnfinishedLimit          Size
 	HeartBeatMin             time.Duration
 	HeartBeatMax             time.Duration
@@ -80,7 +81,8 @@ type StompTLS struct {
 	Key        string
 	ClientCA   string
 	ClientAuth string // none, want, need
-	CertUser   string // none, cn, dn
+	CertUser   string // none, cn, dn, san
+	CertOnly   bool
 	CertUsers  string // path of a file of names; empty: the name is the user
 	MinVersion string // 1.2, 1.3
 	Required   bool

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,6 +18,8 @@ type Listener struct {
 	// PathSeparator stands for the dot in destination names; empty: nothing does.
 	PathSeparator string
 	ProxyProtocol bool
+	// MaxConnections is the most of this listener alone; 0: no limit of its own.
+	MaxConnections int
 }
 
 func dialects() []string { return []string{"activemq", "rabbitmq", "artemis", "apollo"} }
@@ -66,8 +69,12 @@ func (l *Listener) set(name, value string) (err error) {
 		l.PathSeparator, err = value, checkSeparator(value)
 	case "proxyProtocol":
 		l.ProxyProtocol, err = parseBool(value)
+	case "maxConnections":
+		if l.MaxConnections, err = strconv.Atoi(value); err != nil || l.MaxConnections < 0 || l.MaxConnections > most {
+			return fmt.Errorf("maxConnections is a number of connections, not %q", value)
+		}
 	default:
-		return fmt.Errorf("a listener has no option %q: it has dialect, webSocket, pathSeparatorAlias and proxyProtocol", name)
+		return fmt.Errorf("a listener has no option %q: it has dialect, webSocket, pathSeparatorAlias, proxyProtocol and maxConnections", name)
 	}
 	return err
 }

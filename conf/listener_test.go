@@ -10,12 +10,12 @@ import (
 func TestListeners(t *testing.T) {
 	c := Default()
 	c.Stomp.Dialect, c.Stomp.WebSocket.Enabled = "artemis", false
-	c.Stomp.Listen = []string{"127.0.0.1:0", "[::1]:61613?dialect=rabbitmq&webSocket=true", ":1?pathSeparatorAlias=%2F", ":2?pathSeparatorAlias=/&dialect=apollo"}
+	c.Stomp.Listen = []string{"127.0.0.1:0", "[::1]:61613?dialect=rabbitmq&webSocket=true", ":1?pathSeparatorAlias=%2F", ":2?pathSeparatorAlias=/&dialect=apollo&maxConnections=7"}
 	want := []Listener{
 		{Address: "127.0.0.1:0", Dialect: "artemis"},
 		{Address: "[::1]:61613", Dialect: "rabbitmq", WebSocket: true},
 		{Address: ":1", Dialect: "artemis", PathSeparator: "/"},
-		{Address: ":2", Dialect: "apollo", PathSeparator: "/"},
+		{Address: ":2", Dialect: "apollo", PathSeparator: "/", MaxConnections: 7},
 	}
 	if diff := cmp.Diff(want, c.Listeners()); diff != "" {
 		t.Error(diff)
@@ -37,6 +37,7 @@ func TestBadListeners(t *testing.T) {
 		"127.0.0.1:1?webSocket=maybe":      "true",
 		"127.0.0.1:1?pathSeparatorAlias=.": "ASCII",
 		"127.0.0.1:1?pathSeparatorAlias=":  "ASCII",
+		"127.0.0.1:1?maxConnections=few":   "a number",
 		"127.0.0.1:1?a=%zz":                "cannot be read",
 	} {
 		if err := checkListener(text); err == nil || !strings.Contains(err.Error(), words) {

@@ -96,6 +96,9 @@ func (v *validator) tls() {
 	if t.CertUser != "none" && t.ClientAuth == "none" {
 		v.fail("stomp.tls.certUser", `%q needs stomp.tls.clientAuth = "want" or "need", else no certificate is asked for`, t.CertUser)
 	}
+	if t.CertOnly && t.CertUser == "none" {
+		v.fail("stomp.tls.certOnly", `it needs stomp.tls.certUser, else no certificate names a user and nobody could connect`)
+	}
 	if t.CertUsers != "" && t.CertUser != "dn" {
 		v.fail("stomp.tls.certUsers", `the file is of distinguished names: set stomp.tls.certUser = "dn"`)
 	}

@@ -46,6 +46,7 @@ tls = { key = "k", clientAuth = "need", required = true }
 func TestValidateMore(t *testing.T) {
 	for set, want := range map[string]string{
 		"stomp.listen=":                     "--set: stomp.listen: there is no address to listen on: name at least one, for example 127.0.0.1:61613",
+		"stomp.tls.certOnly=true":           `--set: stomp.tls.certOnly: it needs stomp.tls.certUser, else no certificate names a user and nobody could connect`,
 		"stomp.tls.clientAuth=want":         `--set: stomp.tls.clientAuth: "want" needs stomp.tls.clientCA to check client certificates against`,
 		"brokerName=a b":                    `--set: brokerName: "a b" has ' ' in it: a broker name has letters, digits, dot, dash and underscore only`,
 		"brokerName=":                       "--set: brokerName: a broker name has 1 to 64 characters",

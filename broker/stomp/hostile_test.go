@@ -218,6 +218,41 @@ func TestConnectionLimitPerAddress(t *testing.T) {
 	r.dial().expectError("limit")
 }
 
+// One user's connections are counted, whoever else is there.
+func TestConnectionLimitPerUser(t *testing.T) {
+	r := newRig(t, withOptions(func(o *Options) { o.Auth, o.MaxConnectionsPerUser = testUsers{}, 2 }))
+	alice := func() *client {
+		c := r.dial()
+		c.send("CONNECT\naccept-version:1.2\nlogin:alice\npasscode:se:cret\n\n\x00")
+		return c
+	}
+	first := alice()
+	first.expect("CONNECTED")
+	alice().expect("CONNECTED")
+	alice().expectError("limit")
+	for range 3 {
+		r.connected("") // without login
+	}
+	first.bye()
+	until(t, "a place is free", func() bool { return r.srv.Connections() == 4 })
+	alice().expect("CONNECTED")
+}
+
+// A listener may have a limit of its own.
+func TestConnectionLimitOfAListener(t *testing.T) {
+	r := newRig(t)
+	wide := r.addr
+	narrow := r.listen(ListenerOptions{Name: "narrow", MaxConnections: 1})
+	in := r.connected("")
+	r.dial().expectError("limit")
+	r.addr = wide
+	r.connected("")
+	r.addr = narrow
+	in.bye()
+	until(t, "a place is free", func() bool { return r.srv.Connections() == 1 })
+	r.connected("")
+}
+
 // A flood of connections is turned away, and those who are in do not notice.
 func TestConnectionFlood(t *testing.T) {
 	r := newRig(t, withOptions(func(o *Options) { o.MaxConnections = 20 }))

@@ -117,8 +117,27 @@ func (srv *Server) admit(s *session) *fault {
 	case perAddr > 0 && srv.byAddr[addr] >= perAddr && !s.listener.ProxyProtocol: // the proxy's own address does not count
 		return protocolFault(broker.CodeLimit, "too many connections", "%v has %d connections, the most allowed for one address", addr, perAddr)
 	}
+	if most := s.listener.MaxConnections; most > 0 && srv.byPort[s.listener.Name] >= most {
+		return protocolFault(broker.CodeLimit, "too many connections", "the listener %s has %d connections, the most allowed; try again later", s.listener.Name, most)
+	}
 	srv.sessions[s] = struct{}{}
 	srv.byAddr[addr]++
+	srv.byPort[s.listener.Name]++
+	return nil
+}
+
+// admitUser counts a connection for the user who logged in, or says that there are too many.
+func (srv *Server) admitUser(s *session, user string) *fault {
+	if user == "" {
+		return nil
+	}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	if most := srv.opts.MaxConnectionsPerUser; most > 0 && srv.byUser[user] >= most {
+		return protocolFault(broker.CodeLimit, "too many connections", "the user %s has %d connections, the most allowed; close one first", user, most)
+	}
+	srv.byUser[user]++
+	s.counted = user
 	return nil
 }
 
@@ -129,6 +148,10 @@ func (srv *Server) dismiss(s *session) {
 	defer srv.mu.Unlock()
 	delete(srv.sessions, s)
 	srv.uncount(addr)
+	uncountName(srv.byPort, s.listener.Name)
+	if s.counted != "" {
+		uncountName(srv.byUser, s.counted)
+	}
 	srv.gone.Broadcast()
 }
 

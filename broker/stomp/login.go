@@ -44,6 +44,9 @@ func (s *session) logIn(f *frame.Frame) error {
 	if err != nil {
 		return err
 	}
+	if full := s.srv.admitUser(s, user); full != nil {
+		return full
+	}
 	s.version, s.soft = v, s.wantsSoft(f)
 	clientID, _ := f.Get("client-id")
 	if len(clientID) > maxName || len(user) > maxName {
@@ -202,8 +205,10 @@ func (s *session) authenticate(f *frame.Frame) (user string, err error) {
 	login, named := f.Get("login")
 	passcode, _ := f.Get("passcode")
 	switch {
-	case !named && s.certUser != "":
+	case s.certUser != "" && (o.CertOnly || !named):
 		return s.certUser, nil
+	case o.CertOnly:
+		return "", s.loginRefused(string(login), 0)
 	case !named && o.Anonymous:
 		return "", nil
 	case o.Auth == nil && o.Anonymous:

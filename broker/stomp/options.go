@@ -26,9 +26,11 @@ type Options struct {
 	// TLS is offered on every listener, found by the first byte a client sends; nil offers none. With
 	// GetConfigForClient certificates can be replaced while the server runs.
 	TLS *tls.Config
-	// CertUser says which part of a verified client certificate logs the client in if it gives no login: "cn", "dn", or
-	// nothing by default.
+	// CertUser says which part of a verified client certificate logs the client in if it gives no login: "cn", "dn", "san",
+	// or nothing by default.
 	CertUser string
+	// CertOnly lets nobody in but by a certificate that names a user; what login and passcode say is not looked at.
+	CertOnly bool
 	// CertUsers returns the user of a distinguished name (RFC 2253), "" for nobody. nil: the name is the user.
 	CertUsers func(dn string) string
 	// ClientIDConflict says what happens when a client connects with the client id of another; the default refuses it.
@@ -44,6 +46,7 @@ type Options struct {
 
 	MaxConnections           int // default 100,000
 	MaxConnectionsPerAddress int // default 0: no bound
+	MaxConnectionsPerUser    int // of those who gave a login or a certificate; default 0: no bound
 	MaxSubscriptions         int // of one connection; default 10,000
 
 	ConnectTimeout  time.Duration // from accept to CONNECT; default 10 s
@@ -117,8 +120,8 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Broker == nil {
 		return o, errors.New("stomp: Options.Broker is missing")
 	}
-	if o.CertUser != "" && o.CertUser != "cn" && o.CertUser != "dn" {
-		return o, errors.New("stomp: Options.CertUser must be cn or dn, not " + o.CertUser)
+	if o.CertUser != "" && o.CertUser != "cn" && o.CertUser != "dn" && o.CertUser != "san" {
+		return o, errors.New("stomp: Options.CertUser must be cn, dn or san, not " + o.CertUser)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -64,6 +64,13 @@ func (srv *Server) uncount(addr netip.Addr) {
 	}
 }
 
+// uncountName takes a connection off what it counts for.
+func uncountName(counts map[string]int, name string) {
+	if counts[name]--; counts[name] == 0 {
+		delete(counts, name)
+	}
+}
+
 // readProxyHeader reads one header and not a byte more. An address that is not valid means that there is none to know.
 func readProxyHeader(r io.Reader) (netip.AddrPort, error) {
 	start := make([]byte, len(proxySignature)) // a header of version 1 is longer

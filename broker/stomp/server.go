@@ -29,8 +29,10 @@ type Server struct {
 	listeners map[net.Listener]ListenerOptions
 	sessions  map[*session]struct{}
 	byAddr    map[netip.Addr]int
-	gone      sync.Cond // on mu: a session or an accept loop ended
-	accepting int       // accept loops
+	byUser    map[string]int // connections of each user
+	byPort    map[string]int // and of each listener, by its name
+	gone      sync.Cond      // on mu: a session or an accept loop ended
+	accepting int            // accept loops
 	closed    bool
 }
 
@@ -58,6 +60,8 @@ type ListenerOptions struct {
 	// ProxyProtocol takes clients from a proxy that says who they are before their own bytes, and nobody else: PROXY
 	// protocol, version 1 or 2. Whoever can connect to such a listener can claim any address.
 	ProxyProtocol bool
+	// MaxConnections is the most connections of this listener at a time; 0: as many as the server takes.
+	MaxConnections int
 	// Compress offers permessage-deflate to clients of WebSocket, for messages of 512 bytes and more. RFC 7692.
 	Compress bool
 }
@@ -77,6 +81,8 @@ func New(o Options) (*Server, error) {
 		listeners: make(map[net.Listener]ListenerOptions),
 		sessions:  make(map[*session]struct{}),
 		byAddr:    make(map[netip.Addr]int),
+		byUser:    make(map[string]int),
+		byPort:    make(map[string]int),
 	}
 	srv.gone.L = &srv.mu
 	srv.beats.clock = srv.clock

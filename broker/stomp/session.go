@@ -27,6 +27,7 @@ type session struct {
 	tls      bool
 	certUser string // from a verified client certificate
 	user     string // after login
+	counted  string // for whom the connection counts, after login: Server.byUser
 
 	// The reader's own.
 	frames      *frame.Reader
@@ -281,8 +282,8 @@ func (s *session) refuse(f *frame.Frame, err error) *ending {
 	if bad.fatal || !s.soft {
 		return &ending{fault: bad, receipt: line, err: err}
 	}
-	s.flush()
 	s.failTx(f, bad)
+	s.flush()
 	s.out.refuse(bad, line)
 	s.log().Warn("error sent", "code", bad.code, "command", f.Command.String(), "err", bad.Error())
 	return nil

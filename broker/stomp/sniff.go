@@ -3,6 +3,7 @@ package stomp
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -90,6 +91,21 @@ func certUser(state tls.ConnectionState, o *Options) string {
 		return o.CertUsers(subject.String())
 	case o.CertUser == "dn":
 		return subject.String()
+	case o.CertUser == "san":
+		return altName(state.PeerCertificates[0])
+	}
+	return ""
+}
+
+// altName is the first name among the certificate's alternative names: of a host, else of mail, else a URI.
+func altName(c *x509.Certificate) string {
+	switch {
+	case len(c.DNSNames) > 0:
+		return c.DNSNames[0]
+	case len(c.EmailAddresses) > 0:
+		return c.EmailAddresses[0]
+	case len(c.URIs) > 0:
+		return c.URIs[0].String()
 	}
 	return ""
 }

@@ -56,7 +56,7 @@ func (a *authority) issue(name string) tls.Certificate {
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name, Organization: []string{"Test"}},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{name + ".example.com"},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, c, a.cert, &key.PublicKey, a.key)
 	if err != nil {
@@ -120,6 +120,7 @@ func TestClientCertificateNamesUser(t *testing.T) {
 		cert                          bool
 	}{
 		{"cn", "cn", "", "carol", tls.RequireAndVerifyClientCert, true},
+		{"san", "san", "", "carol.example.com", tls.RequireAndVerifyClientCert, true},
 		{"dn", "dn", "", "CN=carol,O=Test", tls.VerifyClientCertIfGiven, true},
 		{"login wins", "cn", "login:alice\npasscode:se:cret\n", "alice", tls.VerifyClientCertIfGiven, true},
 		{"want but none", "cn", "login:alice\npasscode:se:cret\n", "alice", tls.VerifyClientCertIfGiven, false},
@@ -140,6 +141,29 @@ func TestClientCertificateNamesUser(t *testing.T) {
 				t.Fatalf("connections: %+v", infos)
 			}
 		})
+	}
+}
+
+// With certOnly it is the certificate that says who the client is, and nothing else.
+func TestCertificateOnly(t *testing.T) {
+	a := newAuthority(t)
+	r := newRig(t, a.server(func(c *tls.Config) { c.ClientAuth = tls.VerifyClientCertIfGiven }), withOptions(func(o *Options) {
+		o.Auth, o.CertUser, o.CertOnly = testUsers{}, "cn", true // and anonymous clients are let in otherwise
+	}))
+	const alice = "CONNECT\naccept-version:1.2\nlogin:alice\npasscode:se:cret\n\n\x00"
+	c := r.dialTLS(&tls.Config{RootCAs: a.pool, Certificates: []tls.Certificate{a.issue("carol")}})
+	c.send(alice)
+	c.expect("CONNECTED")
+	if infos := r.b.Connections(); len(infos) != 1 || infos[0].ConnOptions.User != "carol" {
+		t.Fatalf("connections: %+v", infos)
+	}
+	for _, connect := range []string{alice, connect12} {
+		c := r.dialTLS(&tls.Config{RootCAs: a.pool})
+		c.send(connect)
+		c.expectError("login")
+		c = r.dial()
+		c.send(connect)
+		c.expectError("login")
 	}
 }
 

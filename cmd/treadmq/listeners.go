@@ -10,7 +10,7 @@ import (
 func listenerOptions(c *conf.Config) []stomp.ListenerOptions {
 	var all []stomp.ListenerOptions
 	for _, l := range c.Listeners() {
-		o := stomp.ListenerOptions{TLSRequired: c.Stomp.TLS.Required, WebSocket: l.WebSocket, Origins: c.Stomp.WebSocket.Origins, Compress: c.Stomp.WebSocket.Compression, ProxyProtocol: l.ProxyProtocol, Dialect: dialect[l.Dialect]}
+		o := stomp.ListenerOptions{TLSRequired: c.Stomp.TLS.Required, WebSocket: l.WebSocket, Origins: c.Stomp.WebSocket.Origins, Compress: c.Stomp.WebSocket.Compression, ProxyProtocol: l.ProxyProtocol, MaxConnections: l.MaxConnections, Dialect: dialect[l.Dialect]}
 		if l.PathSeparator != "" {
 			o.PathSeparator = l.PathSeparator[0]
 		}

@@ -105,9 +105,9 @@ func (s *service) openBroker() error {
 func (s *service) openStomp(epoch store.Epoch) error {
 	n, c := s.n, s.n.cfg.Stomp
 	srv, err := stomp.New(stomp.Options{
-		Broker: s.broker, Auth: n.users, Anonymous: n.cfg.AnonymousAllowed(), TLS: n.tls.config(), CertUser: certUser(c.TLS.CertUser), CertUsers: n.certUsers(),
+		Broker: s.broker, Auth: n.users, Anonymous: n.cfg.AnonymousAllowed(), TLS: n.tls.config(), CertUser: certUser(c.TLS.CertUser), CertOnly: c.TLS.CertOnly, CertUsers: n.certUsers(),
 		ServerHeader: serverHeader(c.ServerHeader, epoch), MaxBody: int64(c.MaxBody), MaxHeaderLine: int(c.MaxHeaderLine), MaxHeaders: c.MaxHeaders,
-		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxSubscriptions: c.MaxSubscriptions,
+		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser, MaxSubscriptions: c.MaxSubscriptions,
 		ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout, OutboundLimit: int(c.OutboundLimit),
 		UnfinishedLimit: int64(c.UnfinishedLimit), HeartBeatMin: c.HeartBeatMin, HeartBeatMax: c.HeartBeatMax,
 		Current: n.member.current(), SoftErrors: c.ErrorPolicy == "soft", ClientIDConflict: conflict[c.ClientIDConflict], Logger: n.log,
