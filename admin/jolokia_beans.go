@@ -123,7 +123,7 @@ func percent(part, whole int64) int64 {
 func (s *Server) brokerBean() map[string]any {
 	t, st, info, sums := s.b.Totals(), s.b.StoreStats(), s.opt.Info(), s.rates.counted()
 	up := s.opt.Now().Sub(t.Started)
-	room := st.DiskBytes + st.IndexBytes + max(0, st.FreeDisk)
+	used, room := s.b.StoreUsage(&st)
 	a := map[string]any{
 		"BrokerName": info.Name, "BrokerId": info.Name, "BrokerVersion": info.Version, "DataDirectory": info.DataDir,
 		"Uptime": up.Truncate(time.Second).String(), "UptimeMillis": up.Milliseconds(), "Persistent": true, "Slave": info.Role != "alone" && info.Role != "master",
@@ -131,7 +131,7 @@ func (s *Server) brokerBean() map[string]any {
 		"TotalMessageCount": t.Messages, "TotalEnqueueCount": sums[sumEnqueued] + sums[sumPublished], "TotalDequeueCount": sums[sumDequeued] + sums[sumDelivered],
 		"TotalQueuesCount": t.Queues, "TotalTopicsCount": t.Topics,
 		"MemoryLimit": t.MemoryLimit, "MemoryUsageByteCount": t.MemoryBytes, "MemoryPercentUsage": percent(t.MemoryBytes, t.MemoryLimit),
-		"StoreLimit": room, "StorePercentUsage": percent(st.DiskBytes+st.IndexBytes, room),
+		"StoreLimit": room, "StorePercentUsage": percent(used, room),
 		"TempLimit": max(0, st.FreeDisk), "TempPercentUsage": 0, "JobSchedulerStorePercentUsage": 0,
 	}
 	connectors := map[string]any{}

@@ -31,6 +31,9 @@ type Options struct {
 	// MemoryLimit is the number of bytes of queued messages kept in memory, over all
 	// queues. Default 128 MiB.
 	MemoryLimit int64
+	// StoreLimit and TempLimit are the live bytes of Store and Temp beyond which messages are refused; it is looked at once
+	// a second. 0: as many as the disk takes.
+	StoreLimit, TempLimit int64
 	// MaxDestinations bounds queues and topics together. Default 100,000.
 	MaxDestinations int
 	// MaxTransactions bounds open transactions of a connection (default 64),
@@ -148,17 +151,18 @@ type Broker struct {
 	slow       atomic.Uint64              // deliveries that were not acknowledged in time
 	watchMu    sync.Mutex                 // guards watched
 	watched    map[*Subscription]struct{} // have a timeout
-	storeUse   atomic.Int64               // percent of the durable store's disk, as of the last sweep
+	storeUse   atomic.Int64               // percent of the durable store's disk or limit, whichever is nearer, as of the last sweep
 
-	timers  *timers
-	aux     *tasks
-	loaders chan struct{}
-	spawnMu sync.Mutex // guards ended and wg.Add
-	ended   bool
-	wg      sync.WaitGroup
-	stop    chan struct{}
-	noSpill atomic.Int64  // until when the temporary store is not asked, ns since 1970; 0 = it works
-	stale   atomic.Uint64 // acknowledgements for what is no longer outstanding
+	timers   *timers
+	aux      *tasks
+	loaders  chan struct{}
+	spawnMu  sync.Mutex // guards ended and wg.Add
+	ended    bool
+	wg       sync.WaitGroup
+	stop     chan struct{}
+	tempFull atomic.Bool   // the temporary store has reached TempLimit
+	noSpill  atomic.Int64  // until when the temporary store is not asked, ns since 1970; 0 = it works
+	stale    atomic.Uint64 // acknowledgements for what is no longer outstanding
 }
 
 // New starts a broker on its stores. It reads the catalog, not the messages.

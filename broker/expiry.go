@@ -59,7 +59,10 @@ func (b *Broker) sweep() {
 		}
 		b.collect(queues)
 		stats := b.store.Stats()
-		b.storeUse.Store(storeUse(stats))
+		b.storeUse.Store(storeUse(stats, b.opt.StoreLimit))
+		if b.temp != nil && b.opt.TempLimit > 0 {
+			b.tempFull.Store(b.temp.Stats().LiveBytes >= b.opt.TempLimit)
+		}
 		b.sweepTrash(b.now(), stats.Full)
 		b.checkOverdue()
 	}

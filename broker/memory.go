@@ -111,7 +111,7 @@ const spillRetry = time.Second
 // mayKeep reports whether there is room for a non-persistent message.
 func (q *queue) mayKeep(size int64) bool {
 	until := q.b.noSpill.Load()
-	return until == 0 || q.b.now().UnixNano() > until || q.roomFor(size)
+	return !q.b.tempFull.Load() && (until == 0 || q.b.now().UnixNano() > until) || q.roomFor(size)
 }
 
 // removeSpilled takes an entry out of the temporary store.

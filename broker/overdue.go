@@ -165,13 +165,30 @@ func (s *Subscription) passMarks(now time.Time) (upto uint64) {
 	return upto
 }
 
-// storeUse is how much of the disk the store has used, of what it has and could have,
-// in percent.
-func storeUse(st store.Stats) int64 {
-	if st.FreeDisk < 0 || st.DiskBytes+st.FreeDisk <= 0 {
-		return 0
+// storeUse is how much of the disk the store has used, of what it has and could have, or of
+// its limit if that is more, in percent.
+func storeUse(st store.Stats, limit int64) (use int64) {
+	if st.FreeDisk >= 0 && st.DiskBytes+st.FreeDisk > 0 {
+		use = 100 * st.DiskBytes / (st.DiskBytes + st.FreeDisk)
 	}
-	return 100 * st.DiskBytes / (st.DiskBytes + st.FreeDisk)
+	if limit > 0 {
+		use = max(use, 100*st.LiveBytes/limit)
+	}
+	return use
+}
+
+// storeFull says why a persistent message must not go to a queue, or nil: the store's limit, or the policy's part of it.
+func (b *Broker) storeFull(q *queue, p *Policy) error {
+	allowed := int64(p.StoreHighWater)
+	if allowed == 0 && b.opt.StoreLimit > 0 {
+		allowed = 100
+	}
+	use := b.storeUse.Load()
+	if allowed == 0 || use < allowed {
+		return nil
+	}
+	return Errorf(CodeStoreFull, "the store is used up to %d %% of its disk or of storeUsage, and the queue %s may use it up to %d %%; consume some messages, or raise storeUsage or the policy storeUsageHighWaterMark",
+		use, q.dest.Name, allowed)
 }
 
 // mayCreate says why a destination must not be made: its policy's maxDestinations.

@@ -103,12 +103,14 @@ func (b *Broker) routeQueue(q *queue, m *Message, lim limits) (route, error) {
 		return route{}, Errorf(CodeStoreFull, "memory for the queue %s is used up and the temporary store takes no more, so the non-persistent message was refused; it may be sent again when there is room", q.dest.Name)
 	}
 	p := q.policy.Load()
-	if p.StoreHighWater > 0 && lim != limitsOff && q.durable && m.Persistent() && b.storeUse.Load() >= int64(p.StoreHighWater) {
-		if lim == limitsFeed {
-			q.drop()
-			return route{}, nil
+	if lim != limitsOff && q.durable && m.Persistent() {
+		if err := b.storeFull(q, p); err != nil {
+			if lim == limitsFeed {
+				q.drop()
+				return route{}, nil
+			}
+			return route{}, err
 		}
-		return route{}, Errorf(CodeStoreFull, "the store's disk is used up to %d %%, the policy of %s allows %d %%; consume some messages, or raise storeUsageHighWaterMark", b.storeUse.Load(), q.dest.Name, p.StoreHighWater)
 	}
 	if p.LastValueKey != "" && lim != limitsOff {
 		if err := q.roomForKey(m); err != nil {

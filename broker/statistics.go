@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"treadmq/store"
 )
 
 // Names that the broker answers, as ActiveMQ's statistics plug-in.
@@ -175,14 +177,23 @@ func (b *Broker) statistics() any {
 	sum.AverageMessageSize = average(bytes, sum.Size)
 	sum.MemoryUsage, sum.MemoryLimit = b.mem.Load(), b.memLimit
 	sum.MemoryPercentUsage = percent(sum.MemoryUsage, sum.MemoryLimit)
-	limit := st.DiskBytes + max(st.FreeDisk, 0)
+	used, limit := b.StoreUsage(&st)
 	return struct {
 		statisticsHead
 		statisticsCounts
 		StorePercentUsage int64 `json:"storePercentUsage"`
 		StoreUsage        int64 `json:"storeUsage"`
 		StoreLimit        int64 `json:"storeLimit"`
-	}{b.statisticsHead(), sum, percent(st.DiskBytes, limit), st.DiskBytes, limit}
+	}{b.statisticsHead(), sum, percent(used, limit), used, limit}
+}
+
+// StoreUsage is what of the store counts as used and how much it may be: the bytes on disk and all that the disk has, or the
+// live bytes and Options.StoreLimit.
+func (b *Broker) StoreUsage(st *store.Stats) (used, limit int64) {
+	if b.opt.StoreLimit > 0 {
+		return st.LiveBytes, b.opt.StoreLimit
+	}
+	return st.DiskBytes, st.DiskBytes + max(st.FreeDisk, 0)
 }
 
 func (c *statisticsCounts) add(o statisticsCounts) {

@@ -10,6 +10,7 @@ type Config struct {
 	BrokerName string
 	Data       string // directory
 	Realm      string // path of the realm file
+	Groups     string // path of a file of groups; empty: none
 	Anonymous  Choice
 
 	Log     Log
@@ -28,6 +29,7 @@ type Config struct {
 	Authorization Authorization
 
 	origins map[string]Origin // of every key that is not at its default
+	sealed  map[string]bool   // keys whose values stood there encrypted: those are not shown
 }
 
 // Log is section [log].
@@ -52,9 +54,9 @@ type Stomp struct {
 	ConnectTimeout           time.Duration
 	MaxConnections           int
 	MaxConnectionsPerAddress int
+	MaxConnectionsPerUser    int
 	WriteTimeout             time.Duration
 	OutboundLimit            Size
-	MaxConnectionsPerUser    int
 	UnfinishedLimit          Size
 	HeartBeatMin             time.Duration
 	HeartBeatMax             time.Duration
@@ -97,6 +99,8 @@ type Store struct {
 	CompactRate        Size    // per second
 	DiskReserve        Size
 	MinFreeDisk        Size
+	StoreUsage         Size
+	TempUsage          Size
 	SlowSync           time.Duration
 	IndexCache         Size
 }

@@ -13,6 +13,11 @@ const maxInsert = 64 * KiB
 // environment is the process environment as a lookup.
 type environment map[string]string
 
+func (env environment) lookup(name string) (string, bool) {
+	text, ok := env[name]
+	return text, ok
+}
+
 func environmentOf(pairs []string) environment {
 	env := environment{}
 	for _, pair := range pairs {
@@ -24,9 +29,12 @@ func environmentOf(pairs []string) environment {
 }
 
 // expand replaces ${env:NAME} and ${file:path} in text, once: what they bring in
-// is not expanded again. $${ stands for ${. It reports whether there was
-// anything to replace.
+// is not expanded again. $${ stands for ${. A text that is ENC(...) is decrypted. It
+// reports whether there was anything to replace.
 func (env environment) expand(text string) (result string, replaced bool, err error) {
+	if isSealed(text) {
+		return env.open(text)
+	}
 	var b strings.Builder
 	for {
 		at := strings.Index(text, "${")
@@ -52,6 +60,16 @@ func (env environment) expand(text string) (result string, replaced bool, err er
 		b.WriteString(insert)
 		text, replaced = rest, true
 	}
+}
+
+// open decrypts a value.
+func (env environment) open(text string) (string, bool, error) {
+	password, err := SealPassword(env.lookup)
+	if err != nil {
+		return "", false, err
+	}
+	text, err = unseal(text, password)
+	return text, true, err
 }
 
 func (env environment) insert(what string) (string, error) {

@@ -98,6 +98,9 @@ func (l *loader) entry(d document, path string, v any) {
 	case ok:
 		l.accept(k.bind(l.config), path, v, where)
 		l.config.origins[path] = Origin{FromFile, where}
+		if s, ok := v.(string); ok {
+			l.config.sealed[path] = isSealed(s)
+		}
 	case kindOf(v) == "a table":
 		l.problem(where, "unknown section [%s]%s", path, suggest(path, sectionNames()))
 	default:

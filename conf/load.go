@@ -90,7 +90,7 @@ type loader struct {
 
 func newLoader(env []string) *loader {
 	l := &loader{config: Default(), keys: map[string]key{}, env: environmentOf(env)}
-	l.config.origins = map[string]Origin{}
+	l.config.origins, l.config.sealed = map[string]Origin{}, map[string]bool{}
 	for _, k := range keys() {
 		l.keys[k.name] = k
 		l.names = append(l.names, k.name)
@@ -131,7 +131,7 @@ func (l *loader) environ(others []string) {
 		switch {
 		case known:
 			l.parse(name, l.env[variable], Origin{FromEnv, variable})
-		case slices.Contains(others, variable), slices.Contains(scriptEnv(), variable), serviceLink.MatchString(variable):
+		case slices.Contains(others, variable), slices.Contains(scriptEnv(), variable), variable == SealPasswordEnv, variable == SealPasswordFileEnv, serviceLink.MatchString(variable):
 		default:
 			l.problem(variable, "unknown environment variable%s", suggest(variable, slices.Sorted(maps.Keys(byEnv))))
 		}
@@ -168,7 +168,7 @@ func (l *loader) parse(name, text string, from Origin) {
 		l.problem(from.Where, "%s: %v", name, err)
 		return
 	}
-	l.config.origins[name] = from
+	l.config.origins[name], l.config.sealed[name] = from, isSealed(text)
 }
 
 // unknown is the hint behind "unknown key name".

@@ -31,10 +31,14 @@ func (c *Config) Keys() []Entry {
 	var all []Entry
 	for _, k := range keys() {
 		v := k.bind(c)
-		all = append(all, Entry{
+		e := Entry{
 			Key: k.name, Value: v.text(), Literal: v.literal(), Default: k.bind(defaults).text(),
 			Env: envName(k.name), Origin: c.Origin(k.name), Doc: k.doc,
-		})
+		}
+		if c.sealed[k.name] {
+			e.Value, e.Literal = HiddenSecret, quote(HiddenSecret)
+		}
+		all = append(all, e)
 	}
 	for i, rule := range c.Policies {
 		all = append(all, rule.entries(index("policy", i))...)

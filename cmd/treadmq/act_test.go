@@ -55,3 +55,30 @@ func TestPauseAndConnections(t *testing.T) {
 	cmd.Wait()
 	b.run(t, "", "conn", "close", "99999").want(t, exitFailure)
 }
+
+// Semantics 2.5, row Retry from DLQ: those that a selector chooses go back where they came from, as if they had never been
+// delivered; the others stay.
+func TestRetryOfDeadLetters(t *testing.T) {
+	b := ownBroker(t)
+	worker := newStompLine(t, dialLine(t, b.state.Stomp[0]), "")
+	worker.expect("CONNECTED")
+	for _, body := range []string{"one", "two"} {
+		worker.send("SEND\ndestination:/queue/work\nkind:" + body + "\nreceipt:1\n\n" + body + "\x00")
+		worker.expect("RECEIPT")
+	}
+	worker.send("SUBSCRIBE\nid:1\ndestination:/queue/work\nack:client-individual\nactivemq.prefetchSize:1\n\n\x00")
+	for range 2 {
+		frame := worker.expect("MESSAGE", "destination:/queue/work\n")
+		_, ack, _ := strings.Cut(frame, "\nack:")
+		ack, _, _ = strings.Cut(ack, "\n")
+		worker.send("NACK\nid:" + ack + "\nrequeue:false\n\n\x00")
+	}
+	eventually(t, "both are dead letters", func() bool { return b.run(t, "", "browse", "ActiveMQ.DLQ", "-o", "raw").stdout == "one\ntwo\n" })
+	b.run(t, "", "dlq", "retry", "--selector", `"x-first-death-reason" = 'rejected' AND kind = 'two'`).want(t, 0)
+	if frame := worker.expect("MESSAGE", "destination:/queue/work\n", "kind:two\n"); strings.Contains(frame, "redelivered") || strings.Contains(frame, "JMSXDeliveryCount") {
+		t.Error(frame)
+	}
+	if o := b.run(t, "", "browse", "ActiveMQ.DLQ", "-o", "raw").want(t, 0); o.stdout != "one\n" {
+		t.Errorf("%q", o.stdout)
+	}
+}

@@ -117,7 +117,7 @@ func TestAuthorizationOfTheConfiguration(t *testing.T) {
 	shop.expect("RECEIPT")
 	writeIn(t, dir, "treadmq.toml", strings.Replace(entries, "write = [\"shops\"]", "write = []", 1))
 	p.cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, "a second reload", func() bool { return strings.Count(p.said(), `"msg":"reloaded"`) == 2 })
+	p.saysEventually(`"msg":"reloaded"`)
 	shop.send(sendOrder)
 	shop.expect("ERROR", "x-code:not-authorized")
 	// No entries: everybody may do everything.
@@ -129,6 +129,36 @@ func TestAuthorizationOfTheConfiguration(t *testing.T) {
 		frame, err := l.r.ReadString(0)
 		return err == nil && strings.Contains(frame, "RECEIPT")
 	})
+}
+
+// Semantics 2.7, row Auth: the two files of ActiveMQ's PropertiesLoginModule, as they are, and changes of the groups.
+func TestGroupsOfActiveMQ(t *testing.T) {
+	dir := t.TempDir()
+	writeIn(t, dir, "treadmq.toml", "realm = \"users.properties\"\ngroups = \"groups.properties\"\n"+
+		"[[authorization]]\nqueue = \"orders.>\"\nwrite = [\"shops\", \"testers\"]\nadmin = [\"shops\"]\n")
+	writeIn(t, dir, "users.properties", "# users\nshop=pw\nstock=pw\n")
+	writeIn(t, dir, "groups.properties", "shops=shop,somebody\nstocks = stock\n")
+	p := serve(t, dir, nil, "--config", "treadmq.toml")
+
+	shop := p.line("shop")
+	shop.send(sendOrder)
+	shop.expect("RECEIPT")
+	stock := p.line("stock")
+	stock.send(sendOrder)
+	stock.expect("ERROR", "x-code:not-authorized")
+
+	writeIn(t, dir, "groups.properties", "stocks = stock, shop\ntesters=stock\n") // followed as the realm file is
+	eventually(t, "the new groups count", func() bool {
+		l := p.line("stock")
+		l.send(sendOrder)
+		frame, err := l.r.ReadString(0)
+		return err == nil && strings.Contains(frame, "RECEIPT")
+	})
+	shop.send(sendOrder)
+	shop.expect("ERROR", "x-code:not-authorized")
+	if o := (call{args: []string{"doctor", "--config", "treadmq.toml"}, dir: dir}).run(t); !strings.Contains(o.stdout, "2 users can log in") {
+		t.Errorf("%s%s", o.stdout, o.stderr)
+	}
 }
 
 // issue signs a client certificate by an authority of its own, which is written to ca.pem.

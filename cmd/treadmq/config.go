@@ -16,7 +16,7 @@ import (
 
 func newConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Check, show and begin a configuration"}
-	cmd.AddCommand(newConfigCheckCommand(), newConfigShowCommand(), newConfigInitCommand())
+	cmd.AddCommand(newConfigCheckCommand(), newConfigShowCommand(), newConfigInitCommand(), newConfigEncryptCommand())
 	return cmd
 }
 

@@ -226,9 +226,10 @@ func (d *doctor) port(addr string) {
 
 // realm is whether users can log in, and not everybody.
 func (d *doctor) realm() {
-	users, problems, weak, err := realm.Check(d.cfg.Realm)
+	users, problems, weak, err := realm.Check(d.cfg.Realm, d.cfg.Groups)
+	_, missing := os.Stat(d.cfg.Realm)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(missing, fs.ErrNotExist):
 		d.say("users", healthy, "", "%s is not there; the first start writes it, with a password of its own", d.cfg.Realm)
 		return
 	case err != nil:

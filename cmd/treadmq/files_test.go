@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -225,4 +228,57 @@ func injure(t *testing.T, store string) {
 	if _, err := f.WriteAt(b, 400); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Semantics 2.7, row Secrets in config: what config encrypt prints stands for the text. What a client is told shows it.
+func TestEncryptedSecret(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "password"), []byte("open sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{conf.SealPasswordFileEnv + "=" + filepath.Join(dir, "password")}
+	encrypt := call{args: []string{"config", "encrypt"}, env: env, stdin: strings.NewReader("hush-hush/1.0\n")}
+	sealed := strings.TrimSpace(encrypt.run(t).want(t, 0).stdout)
+	encrypt.stdin = strings.NewReader("hush-hush/1.0\n")
+	if again := strings.TrimSpace(encrypt.run(t).want(t, 0).stdout); !strings.HasPrefix(sealed, "ENC(") || strings.Contains(sealed, "hush") || again == sealed {
+		t.Fatalf("%s and %s", sealed, again)
+	}
+	file := filepath.Join(dir, "t.toml")
+	if err := os.WriteFile(file, []byte("anonymous = true\n[stomp]\nserverHeader = \""+sealed+"\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := serve(t, dir, env, "--config", file)
+	c, err := net.Dial("tcp", p.state.Stomp[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, "CONNECT\naccept-version:1.2\nhost:x\n\n\x00"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := bufio.NewReader(c).ReadString(0); err != nil || !strings.Contains(got, "server:hush-hush/1.0\n") {
+		t.Fatalf("%v %q", err, got)
+	}
+
+	if o := (call{args: []string{"config", "show", "--changed", "--config", file}, env: env}).run(t).want(t, 0); strings.Contains(o.stdout, "hush") ||
+		!strings.Contains(o.stdout, conf.HiddenSecret) {
+		t.Errorf("it shows the secret:\n%s", o.stdout)
+	}
+
+	check := func(says string, env ...string) {
+		t.Helper()
+		o := call{args: []string{"config", "check", file}, env: env}.run(t).want(t, exitConfig)
+		if !strings.Contains(o.stdout, says) || strings.Contains(o.stdout+o.stderr, "hush") {
+			t.Errorf("%q %q", o.stdout, o.stderr)
+		}
+	}
+	check("set " + conf.SealPasswordEnv)
+	check("does not open with this password", conf.SealPasswordEnv+"=another")
+	sealed = "ENC(" + strings.Repeat("A", 80) + ")"
+	if err := os.WriteFile(file, []byte("[stomp]\nserverHeader = \""+sealed+"\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("is not a value that treadmq config encrypt has made", env...)
+	encrypt.env = nil
+	encrypt.run(t).want(t, exitConfig).says(t, conf.SealPasswordEnv)
 }

@@ -240,9 +240,14 @@ func watchdogInterval() time.Duration {
 // certificates, the log file. What is wrong is logged and the old stays.
 func (n *node) reload() {
 	n.reopen()
+	whole := true
+	wrong := func(what string, err error) {
+		whole = false
+		n.log.Error("reload: "+what, "err", err)
+	}
 	cfg, err := n.flags.load()
 	if err != nil {
-		n.log.Error("reload: the configuration is not usable, so the old one stays", "err", err)
+		wrong("the configuration is not usable, so the old one stays", err)
 	} else {
 		fn := policies(cfg)
 		n.policies.Store(&fn)
@@ -253,14 +258,18 @@ func (n *node) reload() {
 	}
 	n.refreshUsers()
 	if err := n.readCertUsers(); err != nil {
-		n.log.Error("reload: the users of certificates stay as they were", "err", err)
+		wrong("the users of certificates stay as they were", err)
 	}
 	for _, t := range []*reloadingTLS{n.tls, n.webTLS, n.member.certificates()} {
 		if err := t.reload(); err != nil {
-			n.log.Error("reload: certificates stay as they were", "err", err)
+			wrong("certificates stay as they were", err)
 		}
 	}
-	n.log.Info("reloaded")
+	if whole {
+		n.log.Info("reloaded")
+	} else {
+		n.log.Warn("reloaded in part: what was wrong stays as it was")
+	}
 }
 
 var errStopping = broker.Errorf(broker.CodeClosing, "the broker is shutting down; connect again later or to another broker")

@@ -92,7 +92,7 @@ func newPassword(cmd *cobra.Command, file string) (string, error) {
 		return err
 	})
 	if errors.Is(err, io.EOF) {
-		return "", &failure{code: exitNoInput, what: "standard input holds no password", next: "give it there, or with --password-file"}
+		return "", &failure{code: exitNoInput, what: "standard input holds no password", next: "give it there, or name a file that holds it"}
 	}
 	return line, err
 }
@@ -119,7 +119,7 @@ type realmEntry struct {
 }
 
 func realmCheck(cmd *cobra.Command, file string) error {
-	users, problems, weak, err := realm.Check(file)
+	users, problems, weak, err := realm.Check(file, "")
 	if err != nil {
 		return fileError("the file of users cannot be read", err)
 	}

@@ -200,6 +200,10 @@ func TestReloadTakesUpPoliciesUsersAndCertificates(t *testing.T) {
 	write("treadmq.toml", "nonsense = 1\n")
 	p.cmd.Process.Signal(syscall.SIGHUP)
 	p.saysEventually("the configuration is not usable")
+	p.saysEventually(`"msg":"reloaded in part`)
+	if n := strings.Count(p.said(), `"msg":"reloaded"`); n != 1 {
+		t.Errorf("it was reloaded %d times, and once only in part:\n%s", n, p.said())
+	}
 	p.client("send", "small", "--body", "3").want(t, exitTryAgain).says(t, "full")
 }
 

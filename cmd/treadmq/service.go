@@ -91,7 +91,7 @@ func (s *service) openBroker() error {
 	n.policies.Store(&fn)
 	b, err := broker.New(broker.Options{
 		Store: s.store, Temp: s.temp, Sequence: &n.seq, Node: c.BrokerName, Policy: fn, Routing: &routes, Now: n.flags.clock(),
-		MemoryLimit: int64(c.Memory.Limit), MaxTransactions: c.Stomp.MaxTransactions, MaxTxOps: c.Stomp.MaxTransactionOps,
+		MemoryLimit: int64(c.Memory.Limit), StoreLimit: int64(c.Store.StoreUsage), TempLimit: int64(c.Store.TempUsage), MaxTransactions: c.Stomp.MaxTransactions, MaxTxOps: c.Stomp.MaxTransactionOps,
 		MaxTxBytes: int64(c.Stomp.MaxTransactionBytes), MaxDelayed: c.Memory.QueueDelayed, Trash: trashLimits(c), Logger: n.log,
 	})
 	if err != nil {

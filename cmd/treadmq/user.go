@@ -188,7 +188,7 @@ func newUserRemoveCommand() *cobra.Command {
 
 // warnWithoutAdmin says that nobody is left who may manage the broker.
 func warnWithoutAdmin(cmd *cobra.Command, file string) error {
-	users, _, _, err := realm.Check(file)
+	users, _, _, err := realm.Check(file, "")
 	if err == nil && !slices.ContainsFunc(users, func(u realm.User) bool { return u.Has("admin") }) {
 		warn(cmd.ErrOrStderr(), "no user of %s has the role admin: nobody can manage the broker in the console", file)
 	}

@@ -70,15 +70,15 @@ func reportRealm(r *realm.Realm, log *slog.Logger) {
 // is shown this once.
 func (n *node) openUsers() error {
 	path := n.cfg.Realm
-	r, err := realm.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	r, err := realm.OpenWithGroups(path, n.cfg.Groups)
+	if _, missing := os.Stat(path); errors.Is(missing, fs.ErrNotExist) {
 		password, gerr := realm.Generate(path)
 		if gerr != nil {
 			return exitError(73, "there is no realm file %s and it cannot be written: %v", path, gerr)
 		}
 		fmt.Fprintf(os.Stdout, "login    admin / %s  (written to %s, shown only now)\n", password, path)
 		n.log.Info("realm file written with the user admin", "file", path)
-		r, err = realm.Open(path)
+		r, err = realm.OpenWithGroups(path, n.cfg.Groups)
 	}
 	if err != nil {
 		return exitError(78, "realm file %s: %v", path, err)

@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -61,7 +60,7 @@ type Weakness struct {
 	Text string
 }
 
-// Realm is the users of one file. Its methods may be called by many goroutines.
+// Realm is the users of one file, and their roles by another. Its methods may be called by many goroutines.
 type Realm struct {
 	path string
 	gate chan struct{} // a slot for each comparison that may run at a time
@@ -72,16 +71,22 @@ type Realm struct {
 
 	users atomic.Pointer[table] // replaced as a whole by Refresh
 
-	mu     sync.Mutex // guards what follows; held while the file is read
-	stat   fs.FileInfo
-	readAt time.Time
-	data   []byte
+	mu        sync.Mutex // guards what follows; held while the file is read
+	stat      fs.FileInfo
+	readAt    time.Time
+	data      []byte
+	groups    groups
+	regrouped bool // groups has changed and users not yet
 }
 
 // Open reads the realm file. An entry that does not work is no error, see
 // [Realm.Problems]; a missing file is, and matches [fs.ErrNotExist].
-func Open(path string) (*Realm, error) {
-	r := &Realm{path: path, gate: make(chan struct{}, comparisons()), compare: bcrypt.CompareHashAndPassword, secret: make([]byte, sha256.Size)}
+func Open(path string) (*Realm, error) { return OpenWithGroups(path, "") }
+
+// OpenWithGroups opens a realm file, and a file of groups that adds roles to its users as ActiveMQ's groups.properties does.
+// An empty path means none.
+func OpenWithGroups(path, groupFile string) (*Realm, error) {
+	r := &Realm{path: path, groups: groups{path: groupFile}, gate: make(chan struct{}, comparisons()), compare: bcrypt.CompareHashAndPassword, secret: make([]byte, sha256.Size)}
 	rand.Read(r.secret)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,20 +94,23 @@ func Open(path string) (*Realm, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := r.groups.refresh(); err != nil {
+		return nil, err
+	}
 	r.take(stat, data)
 	return r, nil
 }
 
-// Check reads a realm file only to see what is wrong with it.
-func Check(path string) (users []User, problems []Problem, weak []Weakness, err error) {
-	r, err := Open(path)
+// Check reads a realm file, and a file of groups if there is one, only to see what is wrong with it.
+func Check(path, groupFile string) (users []User, problems []Problem, weak []Weakness, err error) {
+	r, err := OpenWithGroups(path, groupFile)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	return r.Users(), r.Problems(), r.Weak(), nil
 }
 
-// Refresh reads the file again if it has changed, and reports whether it had.
+// Refresh reads the files again that have changed, and reports whether any had.
 // It is meant to be called every few seconds and on a reload. If the file cannot
 // be read, the users stay as they were and the error says why.
 func (r *Realm) Refresh() (changed bool, err error) {
@@ -112,15 +120,20 @@ func (r *Realm) Refresh() (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("read the realm file: %w; the users stay as they were", err)
 	}
+	regrouped, err := r.groups.refresh()
+	if err != nil {
+		return false, fmt.Errorf("%w; the users stay as they were", err)
+	}
+	r.regrouped = r.regrouped || regrouped
 	settled := r.readAt.Sub(stat.ModTime()) > unsettled
-	if settled && sameFile(stat, r.stat) {
+	if settled && sameFile(stat, r.stat) && !r.regrouped {
 		return false, nil
 	}
 	stat, data, err := readRealm(r.path)
 	if err != nil {
 		return false, fmt.Errorf("%w; the users stay as they were", err)
 	}
-	if bytes.Equal(data, r.data) && stat.Mode() == r.stat.Mode() {
+	if !r.regrouped && bytes.Equal(data, r.data) && stat.Mode() == r.stat.Mode() {
 		r.stat, r.readAt = stat, time.Now()
 		return false, nil
 	}
@@ -131,6 +144,7 @@ func (r *Realm) Refresh() (changed bool, err error) {
 // take makes data the users that count. The caller holds mu.
 func (r *Realm) take(stat fs.FileInfo, data []byte) {
 	t := parseTable(decodeText(data))
+	r.groups.add(t)
 	for name, e := range t.entries {
 		e.user.Stamp = r.stamp(e.credential)
 		t.entries[name] = e
@@ -139,7 +153,7 @@ func (r *Realm) take(stat fs.FileInfo, data []byte) {
 		t.weak = append(t.weak, Weakness{Text: fmt.Sprintf("the file may be read or written by every user of this machine (mode %04o): chmod 600 it", stat.Mode().Perm())})
 	}
 	r.users.Store(t)
-	r.stat, r.data, r.readAt = stat, data, time.Now()
+	r.stat, r.data, r.readAt, r.regrouped = stat, data, time.Now(), false
 }
 
 // stamp tells one stored password from another and nothing about them.
@@ -155,22 +169,25 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
 
-func readRealm(path string) (fs.FileInfo, []byte, error) {
+func readRealm(path string) (fs.FileInfo, []byte, error) { return readFile(path, "realm file") }
+
+// readFile reads a file that an error calls by what it is.
+func readFile(path, what string) (fs.FileInfo, []byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the realm file: %w", err)
+		return nil, nil, fmt.Errorf("read the %s: %w", what, err)
 	}
 	defer f.Close()
 	stat, err := f.Stat()
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the realm file: %w", err)
+		return nil, nil, fmt.Errorf("read the %s: %w", what, err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the realm file: %w", err)
+		return nil, nil, fmt.Errorf("read the %s: %w", what, err)
 	}
 	if len(data) > maxFile {
-		return nil, nil, errors.New("read the realm file: " + path + " is larger than 4 MiB")
+		return nil, nil, fmt.Errorf("read the %s: %s is larger than 4 MiB", what, path)
 	}
 	return stat, data, nil
 }

@@ -235,7 +235,7 @@ func TestFileReadableByAll(t *testing.T) {
 	if err := os.Chmod(r.path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_, _, weak, err := Check(r.path)
+	_, _, weak, err := Check(r.path, "")
 	if err != nil || len(weak) != 1 || weak[0].Line != 0 || !strings.Contains(weak[0].Text, "mode 0644") {
 		t.Errorf("got %v, %v", weak, err)
 	}
