@@ -134,18 +134,22 @@ type brokerCollector struct {
 	queues  []queueFigure
 	build   *prometheus.Desc
 	ready   *prometheus.Desc
+	age     *prometheus.Desc
 }
 
 func newBrokerCollector(s *Server) *brokerCollector {
 	return &brokerCollector{s: s, figures: append(brokerFigures(), storeFigures()...), queues: depthFigures(),
 		build: prometheus.NewDesc("treadmq_build_info", "Always 1; what runs here.", []string{"version", "role"}, nil),
-		ready: prometheus.NewDesc("treadmq_ready", "1 if clients are taken, else 0.", nil, nil)}
+		ready: prometheus.NewDesc("treadmq_ready", "1 if clients are taken, else 0.", nil, nil),
+		age: prometheus.NewDesc("treadmq_queue_oldest_message_age_seconds", "Age of the queue's oldest message, 0 if it is empty. Of the deepest queues only: each is looked into.",
+			[]string{"destination"}, nil)}
 }
 
 // Describe implements prometheus.Collector.
 func (c *brokerCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.build
 	ch <- c.ready
+	ch <- c.age
 	for _, f := range c.figures {
 		ch <- f.desc
 	}
@@ -181,6 +185,16 @@ func (c *brokerCollector) Collect(ch chan<- prometheus.Metric) {
 			rest += v
 		}
 		ch <- prometheus.MustNewConstMetric(f.desc, f.kind, rest, otherQueues)
+	}
+	for _, q := range queues[:min(len(queues), topQueues)] {
+		age := 0.0
+		if q.Messages > 0 {
+			var err error
+			if age, err = c.s.oldestAge(q.Destination); err != nil {
+				continue // it was deleted meanwhile, or the store does not answer: no figure rather than a wrong one
+			}
+		}
+		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, age, q.Destination.Name)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -17,7 +18,7 @@ import (
 )
 
 func TestMetrics(t *testing.T) {
-	r := newRig(t)
+	r := newRig(t, func(o *admin.Options) { o.Now = func() time.Time { return time.Now().Add(time.Hour) } })
 	c := r.basic("vera")
 	r.basic("alice").send("/api/v1/queues/a%22b%5C/messages", `{"body":"x"}`)
 	for i := range 130 {
@@ -35,6 +36,12 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("%q is missing", want)
 		}
+	}
+	if n := strings.Count(a.body, "treadmq_queue_oldest_message_age_seconds{"); n != 100 {
+		t.Errorf("%d ages of queues", n)
+	}
+	if !regexp.MustCompile(`treadmq_queue_oldest_message_age_seconds\{destination="q129"\} 36\d\d`).MatchString(a.body) {
+		t.Error("the message of q129 is not an hour old")
 	}
 	if n := strings.Count(a.body, "treadmq_queue_messages{"); n != 101 {
 		t.Errorf("%d series of queues", n)

@@ -2,7 +2,9 @@ package stomp
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"treadmq/broker"
 )
@@ -116,5 +118,110 @@ func TestCompatFlow_Evict(t *testing.T) {
 			s.send("ACK\nid:" + m.get("ack") + "\n\n\x00")
 			s.nothing()
 		})
+	}
+}
+
+// Memory is a cache and no limit: a queue goes on beyond its memoryLimit, nobody is held up, and all comes out in order.
+func TestCompatFlow_BacklogBeyondMemory(t *testing.T) {
+	r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) { p.MemoryLimit = 10_000 }))
+	for _, headers := range []string{"", "persistent:false\n"} {
+		c := r.connected("")
+		body := strings.Repeat("x", 1000)
+		for i := range 100 {
+			c.publish("/queue/a", headers, fmt.Sprint(i, " ", body))
+		}
+		until(t, "all are there", func() bool { return depth(r, "/queue/a") == 100 })
+		if q, err := r.b.Queue(queueNamed("a")); err != nil || q.MemoryBytes > 50_000 {
+			t.Fatalf("they take %d bytes of memory: %v", q.MemoryBytes, err)
+		}
+		c.subscribe("/queue/a", "")
+		for i := range 100 {
+			c.take(fmt.Sprint(i, " ", body))
+		}
+		c.unsubscribe("")
+	}
+}
+
+// Who gives no login comes in only where that is allowed.
+func TestCompatFlow_Anonymous(t *testing.T) {
+	for _, allowed := range []bool{false, true} {
+		r := newRig(t, withOptions(func(o *Options) { o.Anonymous, o.Auth = allowed, testUsers{} }))
+		c := r.dial()
+		c.send(connect12)
+		if allowed {
+			c.expect("CONNECTED")
+		} else {
+			c.expectError("login")
+		}
+		c = r.dial() // and a login is checked in any case
+		c.send("CONNECT\naccept-version:1.2\nlogin:alice\npasscode:wrong\n\n\x00")
+		c.expectError("login")
+	}
+}
+
+// Advisories that ActiveMQ sends only with advisoryForSlowConsumers, advisoryWhenFull, advisoryForDiscardingMessages and
+// sendAdvisoryIfNoConsumers come to who subscribes to them.
+func TestCompatFlow_Advisories(t *testing.T) {
+	r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) {
+		p.PendingLimit, p.MaxMessages, p.OnFull = 1, 1, broker.FullDiscard
+	}))
+	c, listener, slow := r.connected(""), r.connected(""), r.connected("")
+	for i, topic := range []string{"FULL.Queue.q", "NoConsumer.Topic.t", "SlowConsumer.Topic.t", "MessageDiscarded.Topic.t"} {
+		listener.send(fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:/topic/ActiveMQ.Advisory.%s\nreceipt:s\n\n\x00", i, topic))
+		listener.expectReceipt("s")
+	}
+	told := func(topic string) {
+		t.Helper()
+		if m := listener.expect("MESSAGE"); m.get("destination") != "/topic/ActiveMQ.Advisory."+topic {
+			t.Fatalf("want %s, got %v", topic, m)
+		}
+	}
+	c.publish("/queue/q", "", "")
+	c.publish("/queue/q", "", "")
+	told("FULL.Queue.q")
+	c.publish("/topic/t", "", "")
+	told("NoConsumer.Topic.t")
+	slow.subscribe("/topic/t", "ack:client\nactivemq.prefetchSize:1\n")
+	for range 3 {
+		c.publish("/topic/t", "", "")
+	}
+	told("SlowConsumer.Topic.t")
+	told("MessageDiscarded.Topic.t")
+}
+
+// gcInactiveDestinations deletes what is empty and unused, and nothing else.
+func TestCompatFlow_InactiveCollected(t *testing.T) {
+	r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) { p.InactiveGC = time.Millisecond }))
+	used, c := r.connected(""), r.connected("")
+	used.subscribe("/queue/used", "")
+	c.publish("/queue/full", "", "")
+	c.publish("/queue/empty", "", "")
+	c.subscribe("/queue/empty", "")
+	c.take("")
+	c.unsubscribe("")
+	until(t, "the empty queue goes", func() bool { return depth(r, "/queue/empty") == -1 })
+	if depth(r, "/queue/used") != 0 || depth(r, "/queue/full") != 1 {
+		t.Errorf("what is used has gone: %v", r.b.Queues(nil))
+	}
+	c.send("SEND\ndestination:/amq/queue/empty\n\n\x00") // which names one that must be there
+	c.expectError("unknown-destination")
+}
+
+// With action notify an overdue message stays where it is, and who listens is told.
+func TestSlowConsumers_Notify(t *testing.T) {
+	r := newRig(t, queuePolicy(func(p *broker.Policy) { p.AckTimeout, p.Overdue = 50*time.Millisecond, broker.OverdueNotify }))
+	a, listener, b := r.connected(""), r.connected(""), r.connected("")
+	listener.subscribe("/topic/ActiveMQ.Advisory.SlowConsumer.Queue.q", "")
+	a.publish("/queue/q", "", "1")
+	a.subscribe("/queue/q", individual)
+	m := a.take("1")[0]
+	if got := listener.expect("MESSAGE"); got.get("consumerId") == "" {
+		t.Errorf("it does not say who: %v", got)
+	}
+	b.subscribe("/queue/q", individual)
+	b.nothing()
+	a.ack(m, "")
+	if n := depth(r, "/queue/q"); n != 0 {
+		t.Errorf("%d messages are left", n)
 	}
 }

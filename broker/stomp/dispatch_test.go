@@ -164,6 +164,32 @@ func TestConsumerPriority_Policies(t *testing.T) {
 	}
 }
 
+// Without useConsumerPriority consumers have messages in turn, whatever their priority.
+func TestConsumerPriority_Off(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		r := newRig(t, queuePolicy(func(p *broker.Policy) { p.IgnorePriority = off }))
+		p, a, b := r.connected(""), r.connected(""), r.connected("")
+		a.subscribe("/queue/q", individual)
+		b.subscribe("/queue/q", individual+"activemq.priority:9\n")
+		for i := range 4 {
+			p.publish("/queue/q", "", fmt.Sprint(i))
+		}
+		if !off {
+			b.take("0", "1", "2", "3")
+			continue
+		}
+		one, other := a, b
+		if m := b.expect("MESSAGE"); m.body == "0" {
+			one, other = b, a
+			one.take("2")
+			other.take("1", "3")
+		} else {
+			other.take("3")
+			one.take("0", "2")
+		}
+	}
+}
+
 func TestLastValue(t *testing.T) {
 	n := newNode(t, nodePolicy(func(_ broker.Destination, p *broker.Policy) { p.LastValueKey = "stock" }))
 	p := n.connected("")
@@ -258,7 +284,7 @@ func TestTrustTimestampAndPopulateUserID(t *testing.T) {
 	c.subscribe("/queue/q", "")
 	c.publish("/queue/q", "timestamp:1234567890123\nJMSXUserID:somebody else\n", "1")
 	m := c.take("1")[0]
-	if m.get("timestamp") != "1234567890123" || m.get("JMSXUserID") == "somebody else" {
+	if m.get("timestamp") != "1234567890123" || m.get("JMSXUserID") != "anna" {
 		t.Errorf("it came as %v", m)
 	}
 }
