@@ -188,7 +188,7 @@ func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 			if !ok {
 				return Errorf(CodeNoDestination, "the %s %s is gone, or never was", d.Kind, d.Name)
 			}
-			if owner != c.serial {
+			if owner != c.serial && !b.policy(d).StealTemp {
 				return Errorf(CodeNotAuthorized, "the %s %s belongs to another connection; only its owner may consume from it", d.Kind, d.Name)
 			}
 		default:

@@ -118,6 +118,7 @@ type Policy struct {
 	AckTimeout       time.Duration // a message that is not acknowledged for so long is overdue; 0 = none ever is
 	Overdue          Overdue
 	StoreHighWater   int           // no sends when the disk of the store is used up to so many percent; 0 = no limit but the disk's
+	StealTemp        bool          // others than its owner may consume from a temporary destination
 	TrustTimestamp   bool          // messages keep the timestamp that the sender gave
 	UserID           bool          // messages get the sender's name
 	MaxDestinations  int           // destinations that CountedBy covers; 0 = no limit

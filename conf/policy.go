@@ -59,6 +59,7 @@ type Policy struct {
 	SendFailIfNoSpace             bool
 	SendFailIfNoSpaceAfterTimeout time.Duration
 	StoreUsageHighWaterMark       int // percent
+	AllowTempDestinationStealing  bool
 	TrustTimestamp                bool
 	PopulateUserID                bool
 	MaxDestinations               int    // -1: no limit

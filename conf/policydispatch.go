@@ -37,16 +37,16 @@ type SlowConsumer struct {
 
 // Ignored are attributes of ActiveMQ's policyEntry that are accepted and do nothing.
 type Ignored struct {
-	AdvisoryForConsumed, AdvisoryForDelivery, AdvisoryForFastProducers   bool
-	AdvisoryForSlowConsumers, AdvisoryWhenFull, AdvisoryForDiscarding    bool
-	SendAdvisoryIfNoConsumers, AllowTempDestinationStealing, EnableAudit bool
-	PrioritizedMessages, ProducerFlowControl, UseCache                   bool
-	UsePrefetchExtension, LazyDispatch, OptimizedDispatch                bool
-	PersistJMSRedelivered                                                bool
-	MaxBrowsePageSize, MaxPageSize, MinimumMessageSize                   int
-	MaxAuditDepth, MaxProducersToAudit, CursorMemoryHighWaterMark        int
-	BlockedProducerWarningInterval                                       time.Duration
-	MessageGroupMapFactory, DispatchPolicy                               string
+	AdvisoryForConsumed, AdvisoryForDelivery, AdvisoryForFastProducers bool
+	AdvisoryForSlowConsumers, AdvisoryWhenFull, AdvisoryForDiscarding  bool
+	SendAdvisoryIfNoConsumers, EnableAudit                             bool
+	PrioritizedMessages, ProducerFlowControl, UseCache                 bool
+	UsePrefetchExtension, LazyDispatch, OptimizedDispatch              bool
+	PersistJMSRedelivered                                              bool
+	MaxBrowsePageSize, MaxPageSize, MinimumMessageSize                 int
+	MaxAuditDepth, MaxProducersToAudit, CursorMemoryHighWaterMark      int
+	BlockedProducerWarningInterval                                     time.Duration
+	MessageGroupMapFactory, DispatchPolicy                             string
 }
 
 func defaultIgnored() Ignored {
@@ -126,6 +126,8 @@ func senderKeys() []policyKey {
 			func(p *Policy) value { return spanMillis(&p.SendFailIfNoSpaceAfterTimeout, 0, forever) }},
 		{"storeUsageHighWaterMark", Queue, "", "Percent of the store's disk, used and free, beyond which the queue takes no persistent messages. 100: as long as the store does.",
 			func(p *Policy) value { return whole(&p.StoreUsageHighWaterMark, 1, 100) }},
+		{"allowTempDestinationStealing", "", "", "Not only its owner's connection may consume from a temporary destination, but every one that knows its name. Patterns match that name, so use >.",
+			func(p *Policy) value { return truth(&p.AllowTempDestinationStealing) }},
 		{"trustTimestamp", "", "", "Messages keep the header timestamp that the sender gave.",
 			func(p *Policy) value { return truth(&p.TrustTimestamp) }},
 		{"populateUserId", "", "populateJMSXUserID", "Messages get the sender's user name as JMSXUserID.",
@@ -153,7 +155,6 @@ func ignoredKeys() []policyKey {
 		flag("advisoryWhenFull", "", advisory, func(i *Ignored) *bool { return &i.AdvisoryWhenFull }),
 		flag("advisoryForDiscardingMessages", Topic, advisory, func(i *Ignored) *bool { return &i.AdvisoryForDiscarding }),
 		flag("sendAdvisoryIfNoConsumers", Topic, advisory, func(i *Ignored) *bool { return &i.SendAdvisoryIfNoConsumers }),
-		flag("allowTempDestinationStealing", "", "only its owner consumes from a temporary destination.", func(i *Ignored) *bool { return &i.AllowTempDestinationStealing }),
 		flag("enableAudit", "", "the broker gives out message ids itself and sees no duplicates.", func(i *Ignored) *bool { return &i.EnableAudit }),
 		number("maxAuditDepth", "", "see enableAudit.", func(i *Ignored) *int { return &i.MaxAuditDepth }),
 		number("maxProducersToAudit", "", "see enableAudit.", func(i *Ignored) *int { return &i.MaxProducersToAudit }),

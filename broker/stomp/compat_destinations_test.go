@@ -86,6 +86,27 @@ func TestCompatDestination_Temporary(t *testing.T) {
 	}
 }
 
+// With allowTempDestinationStealing others may consume, too; the owner's end is the destination's.
+func TestCompatDestination_TemporaryOfOthers(t *testing.T) {
+	for _, kind := range []string{"queue", "topic"} {
+		t.Run(kind, func(t *testing.T) {
+			r := newRig(t, withPolicy(func(_ broker.Destination, p *broker.Policy) { p.StealTemp = true }))
+			asks, hears, answers := r.connected(""), r.connected(""), r.connected("")
+			asks.publish("/queue/requests", "reply-to:/temp-"+kind+"/replies\n", "2+2")
+			answers.subscribe("/queue/requests", "")
+			remote := answers.take("2+2")[0].get("reply-to")
+			hears.subscribe(remote, "")
+			answers.publish(remote, "", "4")
+			if m := hears.take("4")[0]; m.get("destination") != remote {
+				t.Fatal(m)
+			}
+			asks.bye()
+			answers.send("SEND\ndestination:" + remote + "\nreceipt:late\n\nlost\x00")
+			answers.expectError("unknown-destination")
+		})
+	}
+}
+
 // A list of destinations is one message for all: if one has no room, none gets it.
 func TestCompatDestination_CompositeIsAtomic(t *testing.T) {
 	r := newRig(t, withPolicy(func(d broker.Destination, p *broker.Policy) {

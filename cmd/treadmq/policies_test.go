@@ -25,7 +25,7 @@ advisoryForDelivery = true
 advisoryForFastProducers = true
 advisoryForSlowConsumers = true
 advisoryWhenFull = true
-allowTempDestinationStealing = false
+allowTempDestinationStealing = true
 gcInactiveDestinations = true
 inactiveTimoutBeforeGC = 5000
 maxBrowsePageSize = 400
@@ -88,7 +88,7 @@ action = "notify"
 		OnFull: broker.FullFail, BlockTimeout: time.Second, MemoryLimit: 1 << 20, Prefetch: 11, BrowserPrefetch: 12, InactiveGC: 5 * time.Second,
 		ExpirePeriod: 30 * time.Second, AllExclusive: true, IgnorePriority: true, StrictOrder: true, ConsumersToStart: 3, TimeBeforeStart: 2 * time.Second,
 		LastValueKey: "k", LastValueKeys: 99, AckTimeout: 30 * time.Second, Overdue: broker.OverdueClose, StoreHighWater: 80,
-		TrustTimestamp: true, UserID: true, MaxDestinations: 7, CountedBy: "few.>",
+		TrustTimestamp: true, UserID: true, StealTemp: true, MaxDestinations: 7, CountedBy: "few.>",
 	}
 	others := cmpopts.IgnoreFields(broker.Policy{}, "PrefetchBytes", "PendingLimit", "PendingBytes", "Redelivery", "DeadLetter", "Recovery")
 	if diff := cmp.Diff(want, q, others); diff != "" {
