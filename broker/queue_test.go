@@ -125,7 +125,7 @@ func TestConsumerPriorityAndExclusive(t *testing.T) {
 	x := queueNamed("x")
 	first, second := r.connect(), r.connect()
 	s := first.subscribe(x, func(o *broker.SubscribeOptions) { o.Exclusive = true; o.Prefetch = 1 })
-	second.subscribe(x, func(o *broker.SubscribeOptions) { o.Exclusive = true; o.Priority = 9 })
+	second.subscribe(x, func(o *broker.SubscribeOptions) { o.Exclusive = true })
 	p.send(x, "a")
 	p.send(x, "b")
 	wantBodies(t, first.take(1), "a")

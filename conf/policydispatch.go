@@ -61,7 +61,7 @@ func defaultIgnored() Ignored {
 
 func dispatchKeys() []policyKey {
 	return []policyKey{
-		{"allConsumersExclusiveByDefault", Queue, "", "Every consumer is exclusive: one gets all messages, the next takes over when it leaves and all it held is settled.",
+		{"allConsumersExclusiveByDefault", Queue, "", "Every consumer is exclusive: one gets all messages, the next takes over when it leaves, or one with a higher priority when it comes, and all that was held is settled.",
 			func(p *Policy) value { return truth(&p.Dispatch.AllConsumersExclusiveByDefault) }},
 		{"useConsumerPriority", Queue, "", "Consumers with a higher priority are served first. false: priorities do not count.",
 			func(p *Policy) value { return truth(&p.Dispatch.UseConsumerPriority) }},

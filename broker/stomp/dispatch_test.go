@@ -146,6 +146,27 @@ func TestExclusive_HandOver(t *testing.T) {
 	})
 }
 
+// Of several exclusive consumers the one with the highest priority is served, also when it comes later: as ActiveMQ does.
+func TestExclusive_HigherPriority(t *testing.T) {
+	r := newRig(t)
+	p, a, b, c := r.connected(""), r.connected(""), r.connected(""), r.connected("")
+	headers := individual + "activemq.exclusive:true\n"
+	a.subscribe("/queue/q", headers)
+	p.publish("/queue/q", "", "1")
+	m := a.take("1")[0]
+	b.subscribe("/queue/q", headers+"activemq.priority:5\n")
+	c.subscribe("/queue/q", headers+"activemq.priority:5\n")
+	p.publish("/queue/q", "", "2")
+	a.nothing()
+	b.nothing() // what the other holds is not settled
+	a.ack(m, "")
+	b.take("2")
+	a.nothing()
+	c.nothing()
+	b.unsubscribe("")
+	c.take("2")
+}
+
 func TestConsumerPriority_Policies(t *testing.T) {
 	r := newRig(t, queuePolicy(func(p *broker.Policy) { p.IgnorePriority, p.StrictOrder = true, true }))
 	p, a, b := r.connected(""), r.connected(""), r.connected("")
