@@ -44,10 +44,10 @@ func (s *Server) checkBulk(d broker.Destination, a bulkAction) (*bulk, error) {
 		return nil, badRequest("action is delete, move, copy or retry.")
 	}
 	if b.kind == broker.ActMove || b.kind == broker.ActCopy {
-		if err := broker.CheckName(a.To, false); err != nil {
+		b.to = broker.Destination{Kind: broker.Queue, Name: a.To}
+		if err := b.to.Check(false); err != nil {
 			return nil, err
 		}
-		b.to = broker.Destination{Kind: broker.Queue, Name: a.To}
 	}
 	switch {
 	case b.kind == broker.ActMove && b.to == d:

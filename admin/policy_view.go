@@ -99,6 +99,8 @@ func evictName(v broker.Evict) string {
 		return "disconnect"
 	case broker.EvictLowestPriority:
 		return "lowest-priority"
+	case broker.EvictSpill:
+		return "spill"
 	case broker.EvictOlderOfKey:
 		return "key"
 	}

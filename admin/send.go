@@ -271,8 +271,9 @@ func parseReplyTo(text string) broker.Destination {
 		{"/queue/", broker.Queue}, {"/topic/", broker.Topic}, {"queue://", broker.Queue}, {"topic://", broker.Topic},
 		{"/remote-temp-queue/", broker.TempQueue}, {"/remote-temp-topic/", broker.TempTopic},
 	} {
-		if name, ok := strings.CutPrefix(text, p.prefix); ok && broker.CheckName(name, false) == nil {
-			return broker.Destination{Kind: p.kind, Name: name}
+		name, ok := strings.CutPrefix(text, p.prefix)
+		if d := (broker.Destination{Kind: p.kind, Name: name}); ok && d.Check(false) == nil {
+			return d
 		}
 	}
 	return broker.Destination{Name: text}
@@ -283,5 +284,5 @@ func checkTarget(b *broker.Broker, d broker.Destination) error {
 	if strings.Contains(d.Name, ",") && !b.Exists(d) {
 		return broker.Errorf(broker.CodeBadDestination, "the name %q has a comma, which separates names", d.Name)
 	}
-	return broker.CheckName(d.Name, false)
+	return d.Check(false)
 }

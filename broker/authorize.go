@@ -129,7 +129,7 @@ func (c *Conn) wouldMake(d Destination) bool {
 	if c.b.queues[d] != nil || c.b.topics[d] != nil {
 		return false
 	}
-	return !IsPattern(d.Name) || c.b.sharedPattern(d)
+	return !d.IsPattern() || c.b.sharedPattern(d)
 }
 
 // rights are a user's on a destination as the rules see it: a durable subscription

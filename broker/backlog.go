@@ -93,11 +93,16 @@ func (b *backlog) shrink() {
 	}
 }
 
-// push adds a message and returns how many went for it.
-func (b *backlog) push(p pendingMessage) (dropped int) {
+// add puts a message behind the others.
+func (b *backlog) add(p pendingMessage) {
 	b.items = append(b.items, p)
 	b.n++
 	b.bytes += int64(p.m.Size())
+}
+
+// push adds a message and returns how many went for it.
+func (b *backlog) push(p pendingMessage) (dropped int) {
+	b.add(p)
 	if b.eviction != nil {
 		b.note(p.m, b.base+uint64(len(b.items)-1))
 	}

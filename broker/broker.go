@@ -162,6 +162,7 @@ type Broker struct {
 	stop     chan struct{}
 	tempFull atomic.Bool   // the temporary store has reached TempLimit
 	noSpill  atomic.Int64  // until when the temporary store is not asked, ns since 1970; 0 = it works
+	spills   atomic.Uint32 // places in the temporary store that topic subscriptions got
 	stale    atomic.Uint64 // acknowledgements for what is no longer outstanding
 }
 

@@ -28,14 +28,14 @@ type browser struct {
 func (b *Broker) startBrowser(s *Subscription) error {
 	br := &browser{upto: b.store.NextSeq()}
 	for _, d := range s.opt.Dests {
-		if !IsPattern(d.Name) {
+		if !d.IsPattern() {
 			if _, err := b.existing(d); err != nil && d.Kind.IsTemporary() {
 				return err
 			}
 			br.queues = append(br.queues, d)
 			continue
 		}
-		for _, q := range b.Queues(func(x Destination) bool { return x.Kind == d.Kind && MatchName(d.Name, x.Name) }) {
+		for _, q := range b.Queues(func(x Destination) bool { return x.Kind == d.Kind && d.Covers(x.Name) }) {
 			br.queues = append(br.queues, q.Destination)
 		}
 	}

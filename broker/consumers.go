@@ -12,8 +12,8 @@ func (q *queue) addConsumer(s *Subscription) {
 	for i > 0 && q.before(s, q.subs[i-1]) {
 		i--
 	}
-	if i == 0 && len(q.subs) > 0 && q.sole && s.opt.Priority <= q.subs[0].opt.Priority {
-		i = 1 // who is exclusive stays so until it leaves, or one with a higher priority comes
+	if i == 0 && len(q.subs) > 0 && q.sole && q.rank(s) <= q.rank(q.subs[0]) {
+		i = 1 // who is exclusive stays so until it leaves, or one with a higher priority comes (ActiveMQ)
 	}
 	q.subs = slices.Insert(q.subs, i, s)
 	if s.filter != nil {

@@ -88,10 +88,40 @@ func CheckName(name string, wildcards bool) error {
 		}
 	}
 	if !wildcards && IsPattern(name) {
-		return Errorf(CodeBadDestination, "%q has a wildcard; a message goes to named destinations only", name)
+		return errWildcard(name)
 	}
 	return nil
 }
+
+func errWildcard(name string) error {
+	return Errorf(CodeBadDestination, "%q has a wildcard; a message goes to named destinations only", name)
+}
+
+// Check is CheckName for a name of this kind.
+func (d Destination) Check(wildcards bool) error {
+	if err := CheckName(d.Name, true); err != nil || wildcards || !d.IsPattern() {
+		return err
+	}
+	return errWildcard(d.Name)
+}
+
+// IsPattern reports whether the name has wildcards. In names of queues # is none (semantics 2.1).
+func (d Destination) IsPattern() bool {
+	return IsPattern(d.Name) && (d.Kind != Queue || hasOthers(d.Name))
+}
+
+// hasOthers reports whether a name has wildcards other than #.
+func hasOthers(name string) bool {
+	for seg := range strings.SplitSeq(name, ".") {
+		if seg == "*" || strings.HasPrefix(seg, ">") {
+			return true
+		}
+	}
+	return false
+}
+
+// Covers reports whether the name, a pattern, matches another of its kind.
+func (d Destination) Covers(name string) bool { return matchName(d.Name, name, d.Kind != Queue) }
 
 // IsPattern reports whether a name has wildcards: a segment that is * or #, or >.
 func IsPattern(name string) bool {
@@ -109,23 +139,26 @@ func IsPattern(name string) bool {
 // MatchName reports whether a pattern matches a name: "." separates, * is one
 // segment, > the rest including nothing (text after it is ignored), # zero or
 // more segments at any place (semantics 2.1).
-func MatchName(pattern, name string) bool {
+func MatchName(pattern, name string) bool { return matchName(pattern, name, true) }
+
+// matchName is MatchName; hash says whether # is a wildcard.
+func matchName(pattern, name string, hash bool) bool {
 	for {
 		p, prest, pmore := strings.Cut(pattern, ".")
 		if strings.HasPrefix(p, ">") {
 			return true
 		}
-		if p == "#" {
+		if p == "#" && hash {
 			if !pmore {
 				return true
 			}
 			for rest, more := name, true; more; {
-				if MatchName(prest, rest) {
+				if matchName(prest, rest, hash) {
 					return true
 				}
 				_, rest, more = strings.Cut(rest, ".")
 			}
-			return restIsEmpty(prest)
+			return restIsEmpty(prest, hash)
 		}
 		n, nrest, nmore := strings.Cut(name, ".")
 		if p != "*" && p != n {
@@ -135,19 +168,19 @@ func MatchName(pattern, name string) bool {
 		case !pmore:
 			return !nmore
 		case !nmore:
-			return restIsEmpty(prest)
+			return restIsEmpty(prest, hash)
 		}
 		pattern, name = prest, nrest
 	}
 }
 
 // restIsEmpty reports whether a pattern also matches no segment at all.
-func restIsEmpty(pattern string) bool {
+func restIsEmpty(pattern string, hash bool) bool {
 	for seg := range strings.SplitSeq(pattern, ".") {
 		if strings.HasPrefix(seg, ">") {
 			return true
 		}
-		if seg != "#" {
+		if seg != "#" || !hash {
 			return false
 		}
 	}

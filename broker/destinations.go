@@ -38,7 +38,7 @@ func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 		return nil, Errorf(CodeNoDestination, "there is no durable subscription %q; subscribe to its topic to make it", d.Name)
 	}
 	b.destMu.Lock()
-	if err := CheckName(d.Name, b.sharedPattern(d)); err != nil {
+	if err := d.Check(b.sharedPattern(d)); err != nil {
 		b.destMu.Unlock()
 		return nil, err
 	}
@@ -165,7 +165,7 @@ func (b *Broker) topicFor(d Destination) (*topic, error) {
 // wants reports whether one of the subscription's patterns matches.
 func (s *Subscription) wants(d Destination) bool {
 	for _, p := range s.patterns {
-		if p.Kind == d.Kind && MatchName(p.Name, d.Name) && (mayHear(p) || !isAdvisory(d)) {
+		if p.Kind == d.Kind && p.Covers(d.Name) && (mayHear(p) || !isAdvisory(d)) {
 			return true
 		}
 	}
@@ -208,7 +208,7 @@ func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 // attach connects a subscription to its destinations, present and future.
 func (b *Broker) attach(s *Subscription) error {
 	for _, d := range s.opt.Dests {
-		if IsPattern(d.Name) {
+		if d.IsPattern() {
 			continue // below
 		}
 		var err error
@@ -264,7 +264,7 @@ func (b *Broker) sharePatterns(s *Subscription) error {
 // sharedPattern reports whether a pattern of queues names a consumer of virtual
 // topics. Such a queue has a name with wildcards. destMu is held.
 func (b *Broker) sharedPattern(d Destination) bool {
-	if d.Kind != Queue || !IsPattern(d.Name) {
+	if d.Kind != Queue || !d.IsPattern() {
 		return false
 	}
 	for i := range b.routing.Virtual {

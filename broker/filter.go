@@ -97,14 +97,20 @@ func (s *selectorSource) value(name string, use *nameUse) selector.Value {
 	if use.field != selector.FieldNone {
 		return s.field(use.field)
 	}
-	if name == headerPersistent {
+	switch name { // STOMP has these as text
+	case headerPersistent:
 		return selector.String(strconv.FormatBool(s.m.Persistent()))
+	case headerRedelivered:
+		return selector.String(strconv.FormatBool(s.attempts > 0))
 	}
 	return selector.Value{}
 }
 
-// headerPersistent is the STOMP header whose text is no field of JMS, which has a delivery mode.
-const headerPersistent = "persistent"
+// STOMP's headers that are true or false as text there, and something else in JMS.
+const (
+	headerPersistent  = "persistent"
+	headerRedelivered = "redelivered"
+)
 
 // property looks a property of the message up.
 func (s *selectorSource) property(name string, use *nameUse) (selector.Value, bool) {

@@ -55,8 +55,7 @@ var textHeaders = map[string]Field{"type": FieldType, "correlation-id": FieldCor
 var stompNames = map[string]selector.Field{
 	"message-id": selector.FieldMessageID,
 	"priority":   selector.FieldPriority, "timestamp": selector.FieldTimestamp, "expires": selector.FieldExpiration,
-	"redelivered": selector.FieldRedelivered,
-	"reply-to":    selector.FieldReplyTo, "destination": selector.FieldDestination,
+	"reply-to": selector.FieldReplyTo, "destination": selector.FieldDestination,
 }
 
 // wantedProps walks over the properties of a message once, as far as it must, and keeps those that have a slot.

@@ -44,7 +44,7 @@ func IndexableHeader(name string) bool {
 		return true
 	}
 	_, field := stompNames[name]
-	return !field && name != headerPersistent
+	return !field && name != headerPersistent && name != headerRedelivered
 }
 
 func newHeaderIndex(headers []string, block int) *headerIndex {

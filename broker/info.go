@@ -209,7 +209,7 @@ func (t *topic) info() TopicInfo {
 	}
 	for _, s := range subs {
 		s.c.mu.Lock()
-		i.Backlog += s.backlog.len()
+		i.Backlog += s.waiting()
 		s.c.mu.Unlock()
 	}
 	return i
@@ -240,7 +240,7 @@ func (b *Broker) Consumers(d Destination) []SubscriptionInfo {
 func (s *Subscription) info() SubscriptionInfo {
 	i := SubscriptionInfo{
 		Serial: s.serial, ID: s.opt.ID, Connection: s.c.serial, Destinations: s.opt.Dests, Prefetch: s.window,
-		Backlog: s.backlog.len(), Auto: s.auto, Exclusive: s.opt.Exclusive, Priority: s.opt.Priority,
+		Backlog: s.waiting(), Auto: s.auto, Exclusive: s.opt.Exclusive, Priority: s.opt.Priority,
 		Selector: s.opt.Selector, NoCredit: !s.started || s.credit <= 0 || s.creditBytes <= 0,
 		Delivered: s.delivered, Acked: s.acked, Dropped: s.backlog.dropped,
 	}

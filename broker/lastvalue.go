@@ -17,8 +17,8 @@ const (
 const PropLastValue = "_AMQ_LVQ_NAME"
 
 // lastValues is what a last-value queue knows: for each key the newest message that
-// is in the queue. An older one goes when a newer arrives, unless a consumer holds
-// it; then it goes when it comes back. At the start, and when a policy makes a queue
+// is in the queue. An older one goes with the batch of a newer one (Work.supersede) or when
+// that arrives, unless a consumer holds it; then it goes when it comes back. At the start, and when a policy makes a queue
 // one, the queue is read through before anything is delivered; so a crash between
 // a newer message and the removal of the older never shows both. Guarded by queue.mu.
 type lastValues struct {
@@ -86,6 +86,7 @@ func (q *queue) useLastValues(header string, byDest bool, limit int) {
 	if limit <= 0 {
 		limit = DefaultLastValues
 	}
+	q.lastValued.Store(header != "")
 	switch l := q.last; {
 	case header == "":
 		q.last = nil
@@ -192,10 +193,7 @@ func (q *queue) seen(l *lastValues, m *Message, overlay []byte, v *lastValue) {
 		q.supersede(l, v)
 		return
 	}
-	key := l.key(m)
-	if l.byDest {
-		key = retainedFor(overlay)
-	}
+	key := l.keyOf(m, overlay)
 	if key == "" {
 		return
 	}
@@ -223,16 +221,10 @@ func (q *queue) seen(l *lastValues, m *Message, overlay []byte, v *lastValue) {
 
 // supersede takes a message off the queue for which there is a newer one. q.mu is held.
 func (q *queue) supersede(l *lastValues, v *lastValue) {
-	ln := &q.lanes[v.src][v.lane]
-	e := ln.ready.take(v.seq)
+	e, _ := q.takeValue(v)
 	if e == nil {
-		_, taken := q.out[v.seq]
-		if taken || !ln.paged || v.seq <= ln.pagedAfter || v.seq > ln.maxSeq {
-			l.stale[v.seq] = struct{}{}
-			return
-		}
-		e = &entry{seq: v.seq, loc: v.loc, size: v.size, lane: v.lane, src: v.src, stored: true, out: true}
-		q.hide(e)
+		l.stale[v.seq] = struct{}{}
+		return
 	}
 	q.replace(e)
 }

@@ -28,6 +28,7 @@ func (s *Subscription) applyPolicy(p *Policy) {
 		b.limit = s.opt.PendingLimit
 	}
 	b.setEviction(p.Evict, p.EvictKey)
+	s.setSpill(p)
 	s.ackTimeout, s.overdue = p.AckTimeout, p.Overdue
 	if s.opt.AckTimeout > 0 {
 		s.ackTimeout = s.opt.AckTimeout

@@ -47,6 +47,7 @@ const (
 	EvictOldest         Evict = iota
 	EvictDisconnect           // the subscriber
 	EvictLowestPriority       // the oldest of the lowest priority
+	EvictSpill                // nothing: what is beyond the limit is kept on disk, up to Policy.SpillLimit
 	EvictOlderOfKey           // the oldest with a newer one of the same value of Policy.EvictKey, else the oldest
 )
 
@@ -100,6 +101,7 @@ type Policy struct {
 	InactiveGC    time.Duration // delete when empty and unused for so long; 0 = never
 	PendingLimit  int           // backlog of a topic subscription in messages
 	PendingBytes  int64         // and in bytes
+	SpillLimit    int64         // bytes on disk beyond that, for EvictSpill
 	Evict         Evict
 	EvictKey      string  // header, for EvictOlderOfKey
 	PendingRate   float64 // backlog as a multiple of the prefetch, instead of PendingLimit; 0 = not
@@ -139,8 +141,8 @@ func DefaultPolicy() Policy {
 		},
 		DeadLetter:   DeadLetter{Queue: "ActiveMQ.DLQ", Prefix: "DLQ.", ProcessExpired: true, ProcessNonPersistent: true},
 		PendingLimit: 10_000,
-		PendingBytes: 1 << 20,
-		Recovery:     Recovery{Count: 100, Bytes: 1 << 20, Duration: time.Minute},
+		PendingBytes: 1 << 20, SpillLimit: 256 << 20,
+		Recovery: Recovery{Count: 100, Bytes: 1 << 20, Duration: time.Minute},
 	}
 }
 

@@ -38,7 +38,8 @@ type queue struct {
 	traceUntil    atomic.Int64 // ms since 1970; 0: not traced
 	fullTold      atomic.Int64 // when it was last told that the queue is full, s since 1970
 	// deleted is set before reserved is looked at; senders reserve before they look at it.
-	deleted atomic.Bool
+	deleted    atomic.Bool
+	lastValued atomic.Bool // last is not nil
 
 	// Touched by the sweep only.
 	sweepDue     bool

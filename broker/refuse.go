@@ -29,7 +29,7 @@ func (w *Work) consumeOnly(refusal error) {
 	rest := w.c.NewWork()
 	rest.lazy, rest.hidden = w.lazy, w.hidden
 	next := 0
-	for i := range w.sb.Ops {
+	for i := range w.sb.Ops[:w.olderFrom] {
 		switch op := &w.sb.Ops[i]; op.Kind {
 		case store.OpRemove:
 			rest.sb.Remove(op.Ref, op.Loc)

@@ -118,7 +118,7 @@ func (b *Broker) plan(dests []Destination, s *Schedule) (*plan, error) {
 		return nil, err
 	}
 	for _, d := range dests {
-		if err := CheckName(d.Name, false); err != nil {
+		if err := d.Check(false); err != nil {
 			return nil, err
 		}
 	}

@@ -215,7 +215,7 @@ func (b *Broker) destinationStatistics(query Destination) (all []any) {
 		statisticsCounts
 	}
 	wanted := func(d Destination) bool {
-		return d.Kind == query.Kind && (d.Name == query.Name || IsPattern(query.Name) && MatchName(query.Name, d.Name))
+		return d.Kind == query.Kind && (d.Name == query.Name || query.IsPattern() && query.Covers(d.Name))
 	}
 	if query.Kind == Topic {
 		for _, i := range b.Topics(wanted) {

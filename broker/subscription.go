@@ -58,6 +58,8 @@ type Subscription struct {
 	topics      []*topic
 	browser     *browser
 	backlog     backlog // topics: what waits for credit
+	spill       *spill  // topics: what waits behind that, on disk; nil: nothing ever
+	spillFailed bool    // the temporary store refused the last message
 	delivered   uint64
 	acked       uint64
 	evictedErr  bool
@@ -152,7 +154,7 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	s.credit, s.creditBytes = s.window, s.windowBytes
 	s.applyPolicy(&p)
 	for _, d := range o.Dests { // before anybody else can see the subscription
-		if IsPattern(d.Name) && !o.Browser {
+		if d.IsPattern() && !o.Browser {
 			s.patterns = append(s.patterns, d)
 		}
 		s.hears = s.hears || mayHear(d)
@@ -244,6 +246,7 @@ func (s *Subscription) Close() {
 	c.out = slices.DeleteFunc(c.out, func(d Delivery) bool { return d.Sub == s })
 	c.subs = slices.DeleteFunc(c.subs, func(x *Subscription) bool { return x == s })
 	s.backlog.clear()
+	s.endSpill()
 	queues, topics := s.queues, s.topics
 	c.mu.Unlock()
 	c.b.deaf(s)

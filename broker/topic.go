@@ -105,7 +105,7 @@ func (s *Subscription) publish(p pendingMessage, k *wakes) {
 	if s.closed {
 		return
 	}
-	if s.started && s.backlog.len() == 0 && s.credit > 0 && s.creditBytes > 0 {
+	if s.started && s.waiting() == 0 && s.credit > 0 && s.creditBytes > 0 {
 		s.deliverTopic(p)
 		k.note(c)
 		return
@@ -113,7 +113,13 @@ func (s *Subscription) publish(p pendingMessage, k *wakes) {
 	if s.stopped {
 		return
 	}
-	dropped := s.backlog.push(p)
+	dropped := 0
+	if s.spills(p.m) {
+		dropped = s.spillOver(p)
+		s.backlog.dropped += uint64(dropped)
+	} else {
+		dropped = s.backlog.push(p)
+	}
 	t.dropped.Add(uint64(dropped))
 	if dropped > 0 {
 		s.adviseDropped(t, dropped)
@@ -161,4 +167,5 @@ func (s *Subscription) feed(k *wakes) {
 		s.deliverTopic(p)
 		k.note(s.c)
 	}
+	s.refill()
 }

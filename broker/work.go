@@ -67,20 +67,22 @@ type hidden struct {
 // Work gathers what one read burst of a connection asked for: one journal batch,
 // one completion. It belongs to one goroutine until Flush.
 type Work struct {
-	c       *Conn
-	b       *Broker
-	sb      store.Batch
-	targets []target
-	settled []settle
-	hidden  []hidden        // to be forgotten when committed
-	spilled []settle        // of a transaction: leave the temporary store when it is committed
-	starved []*Subscription // of several queues, whose credit was used up and is not any more
-	sched   *workSchedule   // what it scheduled, nil for nothing
-	routes  []route         // scratch of Send
-	lazy    bool
-	atomic  bool // a transaction: nothing becomes visible before the commit
-	size    int
-	done    func(error)
+	c         *Conn
+	b         *Broker
+	sb        store.Batch
+	targets   []target
+	settled   []settle
+	hidden    []hidden        // to be forgotten when committed
+	older     []superseded    // values that what is sent replaces; their removal is in sb
+	olderFrom int             // index of the first of these operations
+	spilled   []settle        // of a transaction: leave the temporary store when it is committed
+	starved   []*Subscription // of several queues, whose credit was used up and is not any more
+	sched     *workSchedule   // what it scheduled, nil for nothing
+	routes    []route         // scratch of Send
+	lazy      bool
+	atomic    bool // a transaction: nothing becomes visible before the commit
+	size      int
+	done      func(error)
 }
 
 // NewWork makes an empty Work. It may be used again after Flush called done.
@@ -103,7 +105,8 @@ func (w *Work) reset() {
 	w.sb.Reset()
 	clear(w.targets)
 	clear(w.settled)
-	*w = Work{c: w.c, b: w.b, sb: w.sb, targets: w.targets[:0], settled: w.settled[:0], routes: w.routes[:0]}
+	clear(w.older)
+	*w = Work{c: w.c, b: w.b, sb: w.sb, targets: w.targets[:0], settled: w.settled[:0], older: w.older[:0], routes: w.routes[:0]}
 }
 
 // Send adds a message for one or several destinations: all of them or, with an
@@ -260,6 +263,7 @@ func (w *Work) Flush(done func(error)) {
 	w.done = done
 	var k wakes
 	w.settleAll()
+	w.supersede()
 	if w.sb.Empty() {
 		w.publish(&k)
 		w.unblock(&k)
@@ -298,6 +302,7 @@ func batchDone(sb *store.Batch, err error) {
 		return
 	}
 	w.publish(&w.b.commitWakes)
+	w.olderGone(&w.b.commitWakes)
 	if w.atomic {
 		w.unblock(&w.b.commitWakes)
 		w.forgetSpilled()
@@ -311,8 +316,9 @@ func batchDone(sb *store.Batch, err error) {
 	w.finish(nil)
 }
 
-// drop gives back what the targets had reserved.
+// drop gives back what the targets had reserved, and what they would have replaced.
 func (w *Work) drop() {
+	w.olderBack()
 	for i := range w.targets {
 		if t := &w.targets[i]; t.q != nil {
 			t.q.unreserve(t.size())

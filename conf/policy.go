@@ -43,6 +43,7 @@ type Policy struct {
 	NackDefault             string // retry, dlq, requeue, discard
 	PendingLimit            int
 	Evict                   string // see EvictKey
+	SpillLimit              Size
 	MirrorTo                string // prefix of topics
 	GCInactiveDestinations  bool
 	InactiveTimeoutBeforeGC time.Duration
@@ -104,6 +105,7 @@ func DefaultPolicy() Policy {
 		NackDefault:             "retry",
 		PendingLimit:            10000,
 		Evict:                   "oldest",
+		SpillLimit:              256 * MiB,
 		InactiveTimeoutBeforeGC: time.Minute,
 		Redelivery: Redelivery{
 			MaximumRedeliveries:    6,

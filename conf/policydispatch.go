@@ -182,7 +182,7 @@ func ignoredKeys() []policyKey {
 
 // evictWords are the choices of evict; those on the right are ActiveMQ's.
 var evictWords = map[string]string{
-	"oldest": "oldest", "oldestWithLowestPriority": "lowest-priority", "lowest-priority": "lowest-priority", "disconnect": "disconnect",
+	"oldest": "oldest", "oldestWithLowestPriority": "lowest-priority", "lowest-priority": "lowest-priority", "disconnect": "disconnect", "spill": "spill",
 }
 
 // eviction takes a choice of evict, and key:HEADER or uniqueProperty:HEADER.
@@ -191,7 +191,7 @@ func eviction(field *string) value {
 		if _, _, ok := EvictKey(s); ok {
 			return nil
 		}
-		return fmt.Errorf("%q is not one of oldest, lowest-priority, key:HEADER, disconnect", s)
+		return fmt.Errorf("%q is not one of oldest, lowest-priority, key:HEADER, disconnect, spill", s)
 	})
 	return c
 }

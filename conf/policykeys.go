@@ -61,8 +61,10 @@ func limitKeys() []policyKey {
 			func(p *Policy) value { return size(&p.MemoryLimit, 0, mostBytes) }},
 		{"pendingLimit", Topic, "", "Most messages waiting for one topic subscription. 0: bounded by memory only.",
 			func(p *Policy) value { return whole(&p.PendingLimit, 0, most) }},
-		{"evict", Topic, "messageEvictionStrategy", "What goes when more waits for a topic subscription than its limit: oldest, lowest-priority (the oldest of those), key:HEADER (the oldest for which there is a newer one with the same value of the header, else the oldest) or disconnect (the subscriber). ActiveMQ's messageEvictionStrategy is accepted, with oldest, oldestWithLowestPriority and uniqueProperty:HEADER.",
+		{"evict", Topic, "messageEvictionStrategy", "What goes when more waits for a topic subscription than its limit: oldest, lowest-priority (the oldest of those), key:HEADER (the oldest for which there is a newer one with the same value of the header, else the oldest), disconnect (the subscriber) or spill (nothing: it is kept in a temporary file, up to spillLimit). ActiveMQ's messageEvictionStrategy is accepted, with oldest, oldestWithLowestPriority and uniqueProperty:HEADER.",
 			func(p *Policy) value { return eviction(&p.Evict) }},
+		{"spillLimit", Topic, "", "Most bytes that evict = \"spill\" keeps on disk for one topic subscription; beyond that the oldest go. The file is deleted when the subscription ends, and at the start.",
+			func(p *Policy) value { return size(&p.SpillLimit, 0, mostBytes) }},
 	}
 }
 

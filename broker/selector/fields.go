@@ -91,5 +91,5 @@ func destinationText(s string) string {
 // isDestination reports whether the identifier's value is a destination.
 func isDestination(name string) bool {
 	f := fieldOf(name)
-	return f == FieldReplyTo || f == FieldDestination
+	return f == FieldReplyTo || f == FieldDestination || name == "reply-to" || name == "destination"
 }

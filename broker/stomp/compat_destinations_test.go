@@ -128,7 +128,7 @@ func TestCompatDestination_CompositeIsAtomic(t *testing.T) {
 	}
 }
 
-// Wildcards: * is one segment, > the rest or nothing, # any number of segments; queues that are created later count.
+// Wildcards: * is one segment, > the rest or nothing, # any number of segments in topics; queues that are created later count.
 func TestCompatDestination_Wildcards(t *testing.T) {
 	r := newRig(t)
 	send := r.connected("")
@@ -156,6 +156,21 @@ func TestCompatDestination_Wildcards(t *testing.T) {
 	if m := c.take("1", "3")[1]; m.get("destination") != "/queue/later.two" {
 		t.Fatal(m)
 	}
+	c.bye()
+	c = r.connected("") // # is a wildcard for topics only
+	c.subscribe("/queue/hash.#", "")
+	send.publish("/queue/hash.a", "", "of another queue")
+	send.publish("/queue/hash.#", "reply-to:/queue/r.#\n", "of this queue")
+	if m := c.take("of this queue")[0]; m.get("destination") != "/queue/hash.#" || m.get("reply-to") != "/queue/r.#" {
+		t.Fatal(m)
+	}
+	c.nothing()
+	c.bye()
+	c = r.connected("")
+	c.subscribe("/queue/#.>", "") // all below a queue of that name
+	send.publish("/queue/#.x", "", "below")
+	c.take("below")
+	c.nothing()
 }
 
 // ?consumer.X=Y in the name of a destination does what the header of that name does.

@@ -83,7 +83,7 @@ func parseDest(text string, bare broker.Kind, wildcards bool, t temps) (destHead
 				return destHeader{}, err
 			}
 		}
-		if err := broker.CheckName(d.Name, wildcards || d.Kind == broker.Service); err != nil {
+		if err := d.Check(wildcards || d.Kind == broker.Service); err != nil {
 			return destHeader{}, err
 		}
 		h.dests = append(h.dests, d)

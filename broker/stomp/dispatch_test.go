@@ -144,6 +144,23 @@ func TestExclusive_HandOver(t *testing.T) {
 		b.take("2")
 		a.nothing()
 	})
+	t.Run("higher priority", func(t *testing.T) {
+		r := newRig(t)
+		p, a, same, b := r.connected(""), r.connected(""), r.connected(""), r.connected("")
+		const headers = individual + "activemq.exclusive:true\nactivemq.priority:"
+		a.subscribe("/queue/q", headers+"1\n")
+		same.subscribe("/queue/q", headers+"1\n")
+		p.publish("/queue/q", "", "1")
+		m := a.take("1")[0]
+		b.subscribe("/queue/q", headers+"9\n")
+		p.publish("/queue/q", "", "2")
+		b.nothing() // a holds a message
+		a.nothing()
+		a.ack(m, "")
+		b.take("2")
+		a.nothing()
+		same.nothing()
+	})
 }
 
 // Of several exclusive consumers the one with the highest priority is served, also when it comes later: as ActiveMQ does.

@@ -287,7 +287,7 @@ func (s *session) replyTo(text string) (broker.Destination, error) {
 	switch {
 	case err != nil:
 		return d, err
-	case ok && broker.CheckName(d.Name, false) == nil:
+	case ok && d.Check(false) == nil:
 		return d, nil
 	}
 	return broker.Destination{Name: text}, nil

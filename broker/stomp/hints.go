@@ -27,7 +27,7 @@ func (s *session) declare(f *frame.Frame, dests []broker.Destination) error {
 		right = broker.RightRead
 	}
 	for _, d := range dests {
-		if d.Kind != broker.Queue || broker.IsPattern(d.Name) {
+		if d.Kind != broker.Queue || d.IsPattern() {
 			continue
 		}
 		if err := s.conn.Authorize(right, d); err != nil {

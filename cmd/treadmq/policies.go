@@ -28,7 +28,7 @@ func brokerPolicy(c *conf.Config, kind conf.Kind, p conf.Policy) broker.Policy {
 		OnFull: onFull[p.OnFull], BlockTimeout: p.BlockTimeout,
 		MemoryLimit: int64(p.MemoryLimit), Prefetch: p.QueuePrefetch, PrefetchBytes: int64(p.PrefetchBytes),
 		DefaultTTL: p.DefaultTTL, MaxTTL: p.MaxTTL, Nack: nack[p.NackDefault], ExpirePeriod: p.ExpireMessagesPeriod,
-		PendingLimit: p.PendingLimit, PendingBytes: int64(p.MemoryLimit),
+		PendingLimit: p.PendingLimit, PendingBytes: int64(p.MemoryLimit), SpillLimit: int64(p.SpillLimit),
 		MirrorTo: p.MirrorTo,
 		Redelivery: broker.Redelivery{
 			Maximum: p.Redelivery.MaximumRedeliveries, Initial: p.Redelivery.InitialRedeliveryDelay,
@@ -110,7 +110,7 @@ var (
 		"drop-oldest": broker.FullDropOldest, "dlq": broker.FullDeadLetter, "discard": broker.FullDiscard}
 	nack = map[string]broker.Nack{"retry": broker.NackRetry, "dlq": broker.NackDeadLetter,
 		"requeue": broker.NackRequeue, "discard": broker.NackDiscard}
-	evict = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect,
+	evict = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect, "spill": broker.EvictSpill,
 		"lowest-priority": broker.EvictLowestPriority, "key": broker.EvictOlderOfKey}
 	recovery = map[string]broker.RecoveryKind{"none": broker.RecoverNothing, "lastImage": broker.RecoverLastImage,
 		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed}

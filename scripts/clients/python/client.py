@@ -10,6 +10,7 @@ import queue
 import sys
 import threading
 import time
+import xml.etree.ElementTree
 
 import stomp
 
@@ -531,6 +532,12 @@ def amq_statistics():
         s.conn.send("/queue/ActiveMQ.Statistics.Destination.py.statistics", "", headers={"reply-to": "/temp-queue/answers"})
         figures = json.loads(s.inbox.message().body)
         equal([figures[key] for key in ("destinationName", "size", "enqueueCount")], ["queue://py.statistics", 1, 1], "figures")
+        # As checks for ActiveMQ ask and parse.
+        s.subscribe("/temp-queue/maps", id="maps", transformation="jms-map-xml")
+        s.conn.send("/queue/ActiveMQ.Statistics.Destination.py.statistics", "", headers={"reply-to": "/temp-queue/maps"})
+        entries = (list(e) for e in xml.etree.ElementTree.fromstring(s.inbox.message().body))
+        figures = {key.text: (value.tag, value.text) for key, value in entries}
+        equal([figures[key] for key in ("destinationName", "size")], [("string", "queue://py.statistics"), ("long", "1")], "figures")
 
 
 @step("amq-advisory")
