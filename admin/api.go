@@ -48,6 +48,7 @@ func queueFigures() figures[queueView] {
 		"redelivered":  func(q *queueView) float64 { return float64(q.Redelivered) },
 		"expired":      func(q *queueView) float64 { return float64(q.Expired) },
 		"deadLettered": func(q *queueView) float64 { return float64(q.DeadLettered) },
+		"duplicates":   func(q *queueView) float64 { return float64(q.Duplicates) },
 		"dropped":      func(q *queueView) float64 { return float64(q.Dropped) },
 		"rateIn":       func(q *queueView) float64 { return q.RateIn },
 		"rateOut":      func(q *queueView) float64 { return q.RateOut },
@@ -60,6 +61,7 @@ func topicFigures() figures[topicView] {
 		"subscribers": func(t *topicView) float64 { return float64(t.Subscribers) },
 		"published":   func(t *topicView) float64 { return float64(t.Published) },
 		"delivered":   func(t *topicView) float64 { return float64(t.Delivered) },
+		"duplicates":  func(t *topicView) float64 { return float64(t.Duplicates) },
 		"dropped":     func(t *topicView) float64 { return float64(t.Dropped) },
 		"backlog":     func(t *topicView) float64 { return float64(t.Backlog) },
 		"rateIn":      func(t *topicView) float64 { return t.RateIn },
@@ -372,14 +374,15 @@ func (s *Server) apiSend(w http.ResponseWriter, r *http.Request, d broker.Destin
 		return err
 	}
 	return s.answerSent(w, r, d, &o, func(r *http.Request) (any, error) {
-		id, err := s.send(r, d, &o)
-		return sentView{id}, err
+		id, repeat, err := s.send(r, d, &o)
+		return sentView{id, repeat}, err
 	})
 }
 
 // sentView is the answer to a message that was taken.
 type sentView struct {
-	ID string `json:"id"`
+	ID        string `json:"id"`                  // of the first one, if this was a repeat; "" if that is not known any more
+	Duplicate bool   `json:"duplicate,omitempty"` // it was a repeat (x-dedup-id) and was left out
 }
 
 // truths are the parameters of the API that are true or false.

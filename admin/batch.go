@@ -18,7 +18,8 @@ type messageBatch struct {
 
 // batchView is the answer to a batch.
 type batchView struct {
-	IDs []string `json:"ids"` // in the order of the messages
+	IDs        []string `json:"ids"`                  // in the order of the messages; of a repeat that of the first one, "" if it is not known any more
+	Duplicates []int    `json:"duplicates,omitempty"` // which messages were repeats (x-dedup-id) and were left out, counted from 1
 }
 
 func (s *Server) apiQueueBatch(w http.ResponseWriter, r *http.Request) error {
@@ -69,9 +70,10 @@ func (s *Server) sendBatch(r *http.Request, d broker.Destination, list []outgoin
 		return v, err
 	}
 	sent := make([]*broker.Message, len(list))
+	once := make([]*broker.Dedup, len(list))
 	when := make([]*broker.Schedule, len(list))
 	for i := range list {
-		if sent[i], when[i], err = buildMessage(conn, d, &list[i], s.b.Now()); err != nil {
+		if sent[i], once[i], when[i], err = buildMessage(conn, d, &list[i], s.b.Now()); err != nil {
 			return v, numberedError(i, err)
 		}
 	}
@@ -94,8 +96,12 @@ func (s *Server) sendBatch(r *http.Request, d broker.Destination, list []outgoin
 	if err := committed(r.Context(), done); err != nil {
 		return v, err
 	}
-	for _, m := range sent {
-		v.IDs = append(v.IDs, string(s.b.AppendMessageID(nil, m.ID())))
+	for i, m := range sent {
+		id, repeat := s.sentID(m, once[i])
+		v.IDs = append(v.IDs, id)
+		if repeat {
+			v.Duplicates = append(v.Duplicates, i+1)
+		}
 	}
 	return v, nil
 }

@@ -65,6 +65,7 @@ func brokerFigures() []figure {
 		counter("expired_messages_total", "Messages that expired.", func(g *gathered) float64 { return float64(g.sums[sumExpired]) }),
 		counter("dead_letter_messages_total", "Messages that became dead letters.", func(g *gathered) float64 { return float64(g.sums[sumDead]) }),
 		counter("dropped_messages_total", "Messages that were purged, or dropped by a policy.", func(g *gathered) float64 { return float64(g.sums[sumDropped]) }),
+		counter("duplicate_messages_total", "Messages that were sent again with an id that was known, and left out.", func(g *gathered) float64 { return float64(g.sums[sumDuplicates]) }),
 		counter("stale_acknowledgements_total", "Acknowledgements of messages that were no longer outstanding.", func(g *gathered) float64 { return float64(g.totals.StaleAcks) }),
 	}
 }

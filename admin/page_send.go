@@ -94,7 +94,7 @@ func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Desti
 		if err != nil {
 			break
 		}
-		id, err = s.send(r, d, o)
+		id, _, err = s.send(r, d, o)
 	}
 	if err != nil {
 		p := problemOf(err)

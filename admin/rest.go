@@ -195,12 +195,15 @@ func (s *Server) restSend(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := s.send(r, d, o)
+	id, repeat, err := s.send(r, d, o)
 	if err != nil {
 		return err
 	}
 	h := w.Header()
 	h.Set("messageID", id)
+	if repeat {
+		h.Set("X-Duplicate", "true")
+	}
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = io.WriteString(w, "Message sent") // the client may be gone
 	return nil

@@ -43,6 +43,7 @@ const (
 	sumDropped
 	sumPublished
 	sumDelivered
+	sumDuplicates
 	sumCount
 )
 
@@ -111,17 +112,19 @@ func (s *sampler) measure() []measured {
 		q := &queues[i]
 		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued, sums{
 			sumEnqueued: q.Enqueued, sumDequeued: q.Dequeued, sumRedelivered: q.Redelivered, sumExpired: q.Expired, sumDead: q.DeadLettered, sumDropped: q.Dropped,
+			sumDuplicates: q.Duplicates,
 		}})
 	}
 	for _, q := range s.b.DurableSubscriptions(nil) {
 		list = append(list, measured{q.Destination, q.Created, q.Messages, q.Enqueued, q.Dequeued, sums{
 			sumEnqueued: q.Enqueued, sumDequeued: q.Dequeued, sumRedelivered: q.Redelivered, sumExpired: q.Expired, sumDead: q.DeadLettered, sumDropped: q.Dropped,
+			sumDuplicates: q.Duplicates,
 		}})
 	}
 	for i := range topics {
 		t := &topics[i]
 		list = append(list, measured{t.Destination, t.Created, int64(t.Backlog), t.Published, t.Delivered, sums{
-			sumPublished: t.Published, sumDelivered: t.Delivered, sumDropped: t.Dropped,
+			sumPublished: t.Published, sumDelivered: t.Delivered, sumDropped: t.Dropped, sumDuplicates: t.Duplicates,
 		}})
 	}
 	return list

@@ -41,19 +41,20 @@ func (s *Server) connect(r *http.Request) (*broker.Conn, error) {
 }
 
 // send sends a message in the user's name and returns its id when it is stored.
-func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id string, err error) {
+// The message may be a repeat of an earlier one, whose id that is then, "" if it is not known any more.
+func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id string, repeat bool, err error) {
 	defer func() { s.audit(r, "send", destPath(d), err, "id", id) }()
 	if err := checkTarget(s.b, d); err != nil {
-		return "", err
+		return "", false, err
 	}
 	conn, err := s.connect(r)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	defer conn.Close()
-	m, when, err := buildMessage(conn, d, o, s.b.Now())
+	m, once, when, err := buildMessage(conn, d, o, s.b.Now())
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	w := conn.NewWork()
 	dests := []broker.Destination{d}
@@ -66,14 +67,29 @@ func (s *Server) send(r *http.Request, d broker.Destination, o *outgoing) (id st
 		if errors.Is(err, broker.ErrWouldBlock) {
 			err = broker.Errorf(broker.CodeFull, "the %s %s is full, and its policy makes senders wait, which this one does not: consume some messages or send later", d.Kind, d.Name)
 		}
-		return "", err
+		return "", false, err
 	}
 	done := make(chan error, 1)
 	w.Flush(func(err error) { done <- err })
 	if err := committed(r.Context(), done); err != nil {
-		return "", err
+		return "", false, err
 	}
-	return string(s.b.AppendMessageID(nil, m.ID())), nil
+	id, repeat = s.sentID(m, once)
+	return id, repeat, nil
+}
+
+// sentID is the id of a message that is stored; of a repeat that of the first one, "" if it is not known any more.
+func (s *Server) sentID(m *broker.Message, once *broker.Dedup) (id string, repeat bool) {
+	number := m.ID()
+	if once != nil {
+		if first, is := once.Duplicate(); is {
+			number, repeat = first, true
+		}
+	}
+	if number == 0 {
+		return "", repeat
+	}
+	return string(s.b.AppendMessageID(nil, number)), repeat
 }
 
 // committed waits until something is on disk: the store says so on done, which has
@@ -98,24 +114,25 @@ type sendFields struct {
 	priority   int
 	expiration int64 // ms since 1970
 	ttl        int64 // ms
+	once       broker.Dedup
 	replyTo    string
 }
 
 // buildMessage makes the message, and says when it is to be delivered. Headers mean what they mean in SEND (semantics 2.3).
-func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.Time) (*broker.Message, *broker.Schedule, error) {
+func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.Time) (*broker.Message, *broker.Dedup, *broker.Schedule, error) {
 	body, kind, flags, err := o.content()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	now := at.UnixMilli()
 	var b broker.Builder
 	b.Reset()
 	f := sendFields{persistent: true, priority: broker.DefaultPriority}
 	if err := f.headers(&b, o.Headers); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if err := f.override(o); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if f.replyTo != "" {
 		b.SetReplyTo(parseReplyTo(f.replyTo))
@@ -129,7 +146,12 @@ func buildMessage(conn *broker.Conn, d broker.Destination, o *outgoing, at time.
 	b.Kind, b.Priority, b.Timestamp = kind, uint8(f.priority), now
 	b.Flags |= flags
 	b.Expiration, _ = conn.Expiry([]broker.Destination{d}, f.expiration, now)
-	return b.Build(d, body), f.schedule, nil
+	m := b.Build(d, body)
+	if f.once == (broker.Dedup{}) {
+		return m, nil, f.schedule, nil
+	}
+	m.SetDedup(&f.once)
+	return m, &f.once, f.schedule, broker.CheckDedup(&f.once)
 }
 
 // content is the body: text as such, or bytes in base 64.
@@ -200,6 +222,12 @@ func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err 
 	switch id.Standard() {
 	case sendheader.User:
 		b.AddString([]byte(h.Name), value)
+	case sendheader.DedupID:
+		f.once.ID = h.Value
+	case sendheader.ProducerID:
+		f.once.Producer = h.Value
+	case sendheader.ProducerSeq:
+		f.once.Seq, err = strconv.ParseUint(h.Value, 10, 64)
 	case sendheader.Drop, sendheader.Destination, sendheader.DestinationType, sendheader.Receipt, sendheader.Transaction,
 		sendheader.MsgType, sendheader.Timestamp, sendheader.Hint, sendheader.Schedule:
 		// The broker's own, or said by the request itself.

@@ -22,5 +22,5 @@ func TestSendHeadersAreThoseOfSEND(t *testing.T) {
 	if got.Priority != 2 || got.Persistent || got.Headers["type"] != "jms" || got.Headers["JMSXGroupID"] != "g" || got.Headers["JMSRedelivered"] != "" {
 		t.Errorf("%+v", got)
 	}
-	c.do("POST", path, "application/json", `{"headers":{"x-dedup-id":"1"}}`).must(t, http.StatusBadRequest)
+	c.do("POST", path, "application/json", `{"headers":{"x-on-full":"fail"}}`).must(t, http.StatusBadRequest)
 }

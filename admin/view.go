@@ -32,6 +32,7 @@ type queueView struct {
 	Expired      uint64     `json:"expired"`
 	DeadLettered uint64     `json:"deadLettered"`
 	Dropped      uint64     `json:"dropped"`
+	Duplicates   uint64     `json:"duplicates"` // repeats that were left out
 	RateIn       float64    `json:"rateIn"`
 	RateOut      float64    `json:"rateOut"`
 	CreatedAt    time.Time  `json:"createdAt"`
@@ -65,6 +66,7 @@ type topicView struct {
 	Published   uint64    `json:"published"`
 	Delivered   uint64    `json:"delivered"`
 	Dropped     uint64    `json:"dropped"`
+	Duplicates  uint64    `json:"duplicates"` // repeats that were left out
 	Backlog     int       `json:"backlog"`
 	RateIn      float64   `json:"rateIn"`
 	RateOut     float64   `json:"rateOut"`
@@ -229,7 +231,7 @@ func (s *Server) queueView(i *broker.QueueInfo) queueView {
 		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Messages: i.Messages, Ready: i.Ready, InFlight: i.InFlight,
 		Delayed: i.Delayed, Bytes: i.Bytes, MemoryBytes: i.MemoryBytes, Consumers: i.Consumers, Producers: i.Producers, Parked: i.Parked, Paused: i.Paused,
 		Enqueued: i.Enqueued, Dequeued: i.Dequeued, Dispatched: i.Dispatched, Redelivered: i.Redelivered, Expired: i.Expired,
-		DeadLettered: i.DeadLettered, Dropped: i.Dropped, CreatedAt: i.Created.UTC(), dest: i.Destination,
+		DeadLettered: i.DeadLettered, Dropped: i.Dropped, Duplicates: i.Duplicates, CreatedAt: i.Created.UTC(), dest: i.Destination,
 	}
 	if !i.TraceUntil.IsZero() {
 		at := i.TraceUntil.UTC()
@@ -243,7 +245,7 @@ func (s *Server) queueView(i *broker.QueueInfo) queueView {
 func (s *Server) topicView(i *broker.TopicInfo) topicView {
 	v := topicView{
 		Name: i.Destination.Name, Kind: kindName(i.Destination.Kind), Subscribers: i.Subscribers, Producers: i.Producers, Published: i.Published,
-		Delivered: i.Delivered, Dropped: i.Dropped, Backlog: i.Backlog, CreatedAt: i.Created.UTC(), dest: i.Destination,
+		Delivered: i.Delivered, Dropped: i.Dropped, Duplicates: i.Duplicates, Backlog: i.Backlog, CreatedAt: i.Created.UTC(), dest: i.Destination,
 	}
 	v.RateIn, v.RateOut = s.rates.rates(i.Destination)
 	return v

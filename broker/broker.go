@@ -44,6 +44,9 @@ type Options struct {
 	// they are in memory. A queue that has as many delivers no more until one is due.
 	// Default 100,000.
 	MaxDelayed int
+	// RecentIDs is how many ids of messages are in memory besides the store, over all destinations, and how many
+	// of messages that are not stored. Default 65,536.
+	RecentIDs int
 	// IndexBlock is how many messages share a run of the index over headers
 	// (Policy.IndexHeaders). Default 64.
 	IndexBlock int
@@ -89,6 +92,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.MaxDelayed <= 0 {
 		o.MaxDelayed = 100_000
+	}
+	if o.RecentIDs <= 0 {
+		o.RecentIDs = maxRecent
 	}
 	if o.IndexBlock <= 0 {
 		o.IndexBlock = indexBlock
@@ -143,6 +149,7 @@ type Broker struct {
 	sched      *scheduler
 	advisories advisories
 	producers  producers
+	dedup      dedups
 	tick       atomic.Int64 // the time, ms since 1970, as of the last sweep
 	retained   retaining
 	trash      trash
@@ -188,8 +195,13 @@ func New(o Options) (*Broker, error) {
 	b.tick.Store(b.now().UnixMilli())
 	b.trash.limits, b.trash.items = o.Trash, map[store.DestID]*trashItem{}
 	b.sched = newScheduler(b)
+	b.dedup.windows, b.dedup.byID = map[Destination]*window{}, map[store.DestID]*window{}
+	b.dedup.recent.max, b.dedup.volatile.max = o.RecentIDs, o.RecentIDs
 	if err := b.recover(); err != nil {
 		return nil, fmt.Errorf("read the catalog: %w", err)
+	}
+	if err := b.readProducers(); err != nil {
+		return nil, fmt.Errorf("read the numbers of producers: %w", err)
 	}
 	b.timers = newTimers(b.now)
 	b.aux = newTasks()
@@ -278,7 +290,10 @@ func (b *Broker) ParseMessageID(s []byte) (uint64, bool) {
 
 // storeError words what the store said.
 func (b *Broker) storeError(err error) error {
+	var said *Error
 	switch {
+	case errors.As(err, &said):
+		return said
 	case errors.Is(err, store.ErrFull):
 		return Errorf(CodeStoreFull, "the broker's disk is full, so the message was not stored; it may be sent again when there is room: %w", err)
 	case errors.Is(err, store.ErrTooLarge):
@@ -328,7 +343,7 @@ func (b *Broker) Close(grace time.Duration) {
 
 // catalog: key "q" + name -> id u32, created i64, hints in JSON or nothing; key "d" + name -> durableRecord;
 // key "p" + the key of a queue -> it is paused; key "n" -> highest id given u32; key "s" -> id u32 of the scheduler's destination;
-// key "t" + number -> trashRecord.
+// key "t" + number -> trashRecord; key "w" + kind u8 + name -> id u32 of what remembers the ids sent to a destination.
 const (
 	catalogQueue   = 'q'
 	catalogDurable = 'd'
@@ -391,6 +406,8 @@ func (b *Broker) recover() error {
 			q.recovered = d.Kind == Queue
 			b.nextDest = max(b.nextDest, uint32(q.id))
 			b.queues[q.dest], b.byID[q.id] = q, q
+		case len(key) >= 2 && key[0] == catalogWindow && len(value) == 4:
+			b.recoverWindow(key, store.DestID(binary.BigEndian.Uint32(value)))
 		case len(key) == 5 && key[0] == catalogTrash:
 			b.recoverTrash(key, value)
 		case len(key) > 2 && key[0] == catalogPaused:
@@ -415,7 +432,7 @@ func (b *Broker) recover() error {
 	last := b.lastSeq()
 	for id, lanes := range b.store.Counts() {
 		q := b.byID[id]
-		if id == b.sched.id() || b.inTrash(id) {
+		if id == b.sched.id() || b.inTrash(id) || b.adoptWindow(id, &lanes) {
 			continue
 		}
 		if q == nil {

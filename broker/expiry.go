@@ -64,6 +64,7 @@ func (b *Broker) sweep() {
 			b.tempFull.Store(b.temp.Stats().LiveBytes >= b.opt.TempLimit)
 		}
 		b.sweepTrash(b.now(), stats.Full)
+		b.sweepDedup()
 		b.checkOverdue()
 	}
 }

@@ -32,6 +32,7 @@ type QueueInfo struct {
 	Expired      uint64
 	DeadLettered uint64
 	Dropped      uint64
+	Duplicates   uint64    // repeats that were left out
 	TraceUntil   time.Time // zero: it is not traced
 }
 
@@ -46,7 +47,8 @@ type TopicInfo struct {
 	Published   uint64 // since the start
 	Delivered   uint64
 	Dropped     uint64
-	Backlog     int // messages that wait for their subscribers
+	Duplicates  uint64 // repeats that were left out
+	Backlog     int    // messages that wait for their subscribers
 }
 
 // SubscriptionInfo is a snapshot of a subscription.
@@ -173,7 +175,7 @@ func (q *queue) info() QueueInfo {
 		Enqueued: q.stats.enqueued, Dequeued: q.stats.dequeued, Dispatched: q.stats.dispatched,
 		Redelivered: q.stats.redelivered, Expired: q.stats.expired, DeadLettered: q.stats.deadLettered, Dropped: q.stats.dropped,
 	}
-	i.Ready = i.Messages - i.InFlight - i.Delayed
+	i.Ready, i.Duplicates = i.Messages-i.InFlight-i.Delayed, q.duplicates.Load()
 	if q.owner != nil {
 		i.Owner = q.owner.serial
 	}
@@ -200,7 +202,7 @@ func (b *Broker) Topics(filter func(Destination) bool) []TopicInfo {
 func (t *topic) info() TopicInfo {
 	subs := *t.subs.Load()
 	i := TopicInfo{Destination: t.dest, Created: t.created, Subscribers: len(subs), Producers: t.b.producers.count(t.dest),
-		Published: t.published.Load(), Delivered: t.delivered.Load(), Dropped: t.dropped.Load()}
+		Published: t.published.Load(), Delivered: t.delivered.Load(), Dropped: t.dropped.Load(), Duplicates: t.duplicates.Load()}
 	if f := t.fan.Load(); f != nil {
 		i.Feeds = len(f.feeds)
 	}

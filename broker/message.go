@@ -87,6 +87,8 @@ type Message struct {
 	dest Destination
 	id   uint64
 
+	dedup *Dedup // the sender's, until it is sent
+
 	// wire is a place for a front end to keep the message in its protocol's form,
 	// so that a topic with many subscribers encodes once.
 	wire atomic.Value

@@ -73,7 +73,7 @@ func (ps *parkedSend) send(lim limits) error {
 	case err != nil:
 		ps.done(err)
 	default:
-		w.add(routes, ps.m)
+		w.add(ps.dests, routes, ps.m)
 		w.Flush(ps.done)
 	}
 	return nil

@@ -105,7 +105,8 @@ type Policy struct {
 	Evict         Evict
 	EvictKey      string  // header, for EvictOlderOfKey
 	PendingRate   float64 // backlog as a multiple of the prefetch, instead of PendingLimit; 0 = not
-	MirrorTo      string  // of a queue: a copy of each message goes to the topic of this prefix and its name; "" = none
+	Dedup         DedupPolicy
+	MirrorTo      string // of a queue: a copy of each message goes to the topic of this prefix and its name; "" = none
 
 	AllExclusive     bool          // every consumer is exclusive
 	IgnorePriority   bool          // priorities of consumers do not count

@@ -29,6 +29,7 @@ type queue struct {
 	// attended says that it had a consumer since it was made or read; recovered, that it is from an earlier run. Guarded by mu.
 	attended, recovered bool
 
+	duplicates atomic.Uint64 // repeats that were left out
 	// reserved counts what senders have handed in and is not visible yet.
 	reserved      atomic.Int64
 	reservedBytes atomic.Int64

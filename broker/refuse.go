@@ -10,7 +10,7 @@ import (
 // that is too large, refuses what is sent; what only removes and moves is taken,
 // so that consuming goes on.
 func (w *Work) refused(err error) {
-	final := !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrTooLarge)
+	final := !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrTooLarge) && !errors.Is(err, errUnclaimed)
 	switch refusal := w.b.storeError(err); {
 	case final:
 		w.drop()
@@ -29,7 +29,7 @@ func (w *Work) consumeOnly(refusal error) {
 	rest := w.c.NewWork()
 	rest.lazy, rest.hidden = w.lazy, w.hidden
 	next := 0
-	for i := range w.sb.Ops[:w.olderFrom] {
+	for i := range w.sb.Ops[:w.asked] {
 		switch op := &w.sb.Ops[i]; op.Kind {
 		case store.OpRemove:
 			rest.sb.Remove(op.Ref, op.Loc)

@@ -159,12 +159,27 @@ func (w *Work) Schedule(dests []Destination, m *Message, s *Schedule) error {
 	if _, err := w.b.sched.makeDest(); err != nil {
 		return err
 	}
-	w.addPlan(m, p)
+	if m.dedup != nil {
+		if dests, err = w.fresh(dests, m); err != nil || len(dests) == 0 {
+			return err
+		}
+		p.dests = dests
+	}
+	w.addPlan(dests, m, p)
 	return nil
 }
 
-// addPlan stores a message in the scheduler's destination, which exists.
-func (w *Work) addPlan(m *Message, p *plan) {
+// addPlan adds a message with its schedule.
+func (w *Work) addPlan(dests []Destination, m *Message, p *plan) {
+	op := w.putPlan(m, p)
+	if m.dedup != nil {
+		w.noteOnce(dests, m, op, len(w.targets), p)
+	}
+}
+
+// putPlan stores a message in the scheduler's destination, which exists, and returns the operation that does.
+func (w *Work) putPlan(m *Message, p *plan) (op int) {
+	op = len(w.sb.Ops)
 	if p.repeats() && !p.named {
 		m.id = w.b.nextID()
 		p.key = string(w.b.AppendMessageID(nil, m.id))
@@ -179,6 +194,7 @@ func (w *Work) addPlan(m *Message, p *plan) {
 	if p.named {
 		w.sched.names = append(w.sched.names, p.key)
 	}
+	return op
 }
 
 // workSchedule is what a Work has to tell the scheduler when it is committed.
@@ -217,5 +233,9 @@ func (t *Tx) Schedule(dests []Destination, m *Message, s *Schedule) error {
 	if _, err := t.c.b.sched.makeDest(); err != nil {
 		return err
 	}
+	if dests, err = t.fresh(dests, m); err != nil || len(dests) == 0 {
+		return err
+	}
+	p.dests = dests
 	return t.keep(txSend{dests: dests, m: m, plan: p})
 }

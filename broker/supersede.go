@@ -15,7 +15,6 @@ type superseded struct {
 // supersede finds the older values of what the Work sends, and removes them in its batch. It comes last before the
 // batch is appended.
 func (w *Work) supersede() {
-	w.olderFrom = len(w.sb.Ops)
 	for i := range w.targets {
 		t := &w.targets[i]
 		if t.op < 0 || t.q == nil || t.msg == nil || !t.q.lastValued.Load() {

@@ -22,6 +22,7 @@ type topic struct {
 	history atomic.Pointer[history] // nil: keeps nothing; changed under mu
 
 	published, delivered, dropped atomic.Uint64
+	duplicates                    atomic.Uint64 // repeats that were left out
 
 	// Touched by the sweep only.
 	idleSince     time.Time

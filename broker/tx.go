@@ -80,9 +80,13 @@ func (t *Tx) Send(dests []Destination, m *Message) error {
 	if err := t.c.authorizeSend(dests, m); err != nil {
 		return err
 	}
+	dests, err := t.fresh(dests, m)
+	if err != nil || len(dests) == 0 {
+		return err
+	}
 	size := int64(m.Size())
 	t.c.mu.Lock()
-	err := t.room(size)
+	err = t.room(size)
 	t.c.mu.Unlock()
 	if err != nil {
 		return err
@@ -101,6 +105,22 @@ func (t *Tx) Send(dests []Destination, m *Message) error {
 		}
 	}
 	return t.keep(txSend{dests: dests, m: m})
+}
+
+// fresh returns to which of the destinations the message was not sent before: a repeat is left out of the transaction.
+func (t *Tx) fresh(dests []Destination, m *Message) ([]Destination, error) {
+	if m.dedup == nil {
+		return dests, nil
+	}
+	left, pending, err := t.c.b.fresh(t.c, dests, m, false)
+	if err == nil && !pending {
+		t.c.b.countDuplicates(dests, left)
+	}
+	if pending { // the commit will show what becomes of the first one
+		m.dedup.duplicate, m.dedup.first = false, nil
+		return dests, err
+	}
+	return left, err
 }
 
 // keep adds a message to the transaction, if there is room.
@@ -273,13 +293,13 @@ func (w *Work) commitSend(s *txSend) error {
 		return err
 	}
 	if s.plan != nil {
-		w.addPlan(s.m, s.plan)
+		w.addPlan(s.dests, s.m, s.plan)
 		return nil
 	}
 	routes, err := w.b.route(w.c, w.c, w.routes[:0], s.dests, s.m, limitsOff)
 	w.routes = routes
 	if err == nil {
-		w.add(routes, s.m)
+		w.add(s.dests, routes, s.m)
 	}
 	return err
 }

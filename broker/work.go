@@ -67,22 +67,23 @@ type hidden struct {
 // Work gathers what one read burst of a connection asked for: one journal batch,
 // one completion. It belongs to one goroutine until Flush.
 type Work struct {
-	c         *Conn
-	b         *Broker
-	sb        store.Batch
-	targets   []target
-	settled   []settle
-	hidden    []hidden        // to be forgotten when committed
-	older     []superseded    // values that what is sent replaces; their removal is in sb
-	olderFrom int             // index of the first of these operations
-	spilled   []settle        // of a transaction: leave the temporary store when it is committed
-	starved   []*Subscription // of several queues, whose credit was used up and is not any more
-	sched     *workSchedule   // what it scheduled, nil for nothing
-	routes    []route         // scratch of Send
-	lazy      bool
-	atomic    bool // a transaction: nothing becomes visible before the commit
-	size      int
-	done      func(error)
+	c       *Conn
+	b       *Broker
+	sb      store.Batch
+	asked   int // operations of sb that were asked for; those behind claim ids and remove older values
+	targets []target
+	settled []settle
+	hidden  []hidden        // to be forgotten when committed
+	older   []superseded    // values that what is sent replaces; their removal is in sb
+	spilled []settle        // of a transaction: leave the temporary store when it is committed
+	starved []*Subscription // of several queues, whose credit was used up and is not any more
+	sched   *workSchedule   // what it scheduled, nil for nothing
+	once    onceWork        // messages whose repeats are recognised
+	routes  []route         // scratch of Send
+	lazy    bool
+	atomic  bool // a transaction: nothing becomes visible before the commit
+	size    int
+	done    func(error)
 }
 
 // NewWork makes an empty Work. It may be used again after Flush called done.
@@ -115,18 +116,33 @@ func (w *Work) Send(dests []Destination, m *Message) error {
 	if err := w.c.authorizeSend(dests, m); err != nil {
 		return err
 	}
+	if m.dedup != nil {
+		var err error
+		if dests, err = w.fresh(dests, m); err != nil || len(dests) == 0 {
+			return err
+		}
+	}
 	routes, err := w.b.route(w.c, w.c, w.routes[:0], dests, m, limitsHold)
 	w.routes = routes
 	if err != nil {
 		return err
 	}
-	w.add(routes, m)
+	w.add(dests, routes, m)
 	clear(w.routes)
 	return nil
 }
 
 // add turns routes into operations.
-func (w *Work) add(routes []route, m *Message) {
+func (w *Work) add(dests []Destination, routes []route, m *Message) {
+	first := len(w.targets)
+	op := w.put(routes, m)
+	if m.dedup != nil {
+		w.noteOnce(dests, m, op, first, nil)
+	}
+}
+
+// put is add for any message. It returns the operation that stores it, -1 for none.
+func (w *Work) put(routes []route, m *Message) (op int) {
 	first := len(w.targets)
 	var refs []store.NewRef
 	if len(routes) > 1 {
@@ -152,8 +168,9 @@ func (w *Work) add(routes []route, m *Message) {
 	w.size += m.Size()
 	w.c.received.Add(1)
 	if len(refs) == 0 {
-		return
+		return -1
 	}
+	op = len(w.sb.Ops)
 	base := w.sb.Enqueue(store.Message{
 		ID: m.id, Flags: store.Flags(m.Flags()), Expiry: m.Expiration(), Encoded: m.Encoded(),
 	}, refs...)
@@ -162,6 +179,7 @@ func (w *Work) add(routes []route, m *Message) {
 			w.targets[i].ref += base
 		}
 	}
+	return op
 }
 
 func laneOf(m *Message) store.Lane { return store.Lane(9 - m.Priority()) }
@@ -263,26 +281,37 @@ func (w *Work) Flush(done func(error)) {
 	w.done = done
 	var k wakes
 	w.settleAll()
+	w.asked = len(w.sb.Ops)
+	if len(w.once.sends) > 0 {
+		w.flushOnce(&k)
+		return
+	}
+	if err := w.submit(&k); err != nil {
+		w.refused(err)
+	}
+}
+
+// submit gives the Work to the store, if there is anything for it. With an error the store did not take it.
+func (w *Work) submit(k *wakes) error {
 	w.supersede()
 	if w.sb.Empty() {
-		w.publish(&k)
-		w.unblock(&k)
+		w.publish(k)
+		w.unblock(k)
 		k.flush()
 		w.forgetSpilled()
+		w.settleClaims(nil)
 		w.finish(nil)
-		return
+		return nil
 	}
 	w.sb.Lazy = w.lazy
 	w.sb.Owner = w
 	w.sb.Done = batchDone
 	if !w.atomic {
-		w.publishMemory(&k)
-		w.unblock(&k)
+		w.publishMemory(k)
+		w.unblock(k)
 		k.flush()
 	}
-	if err := w.b.store.Append(&w.sb); err != nil {
-		w.refused(err)
-	}
+	return w.b.store.Append(&w.sb)
 }
 
 func (w *Work) finish(err error) {
@@ -296,6 +325,7 @@ func (w *Work) finish(err error) {
 // batchDone runs on the store's commit goroutine.
 func batchDone(sb *store.Batch, err error) {
 	w := sb.Owner.(*Work)
+	w.settleClaims(err)
 	if err != nil {
 		w.drop()
 		w.finish(w.b.storeError(err))

@@ -65,9 +65,16 @@ type Policy struct {
 	PopulateUserID                bool
 	MaxDestinations               int    // -1: no limit
 	MaxDestinationsOf             string // pattern of the rule that says so
+	Dedup                         Dedup
 	Ignored                       Ignored
 
 	origins map[string]string
+}
+
+// Dedup is the part [policy.dedup].
+type Dedup struct {
+	Count int
+	Time  time.Duration
 }
 
 // Redelivery is the part [policy.redelivery].
@@ -123,6 +130,7 @@ func DefaultPolicy() Policy {
 			ProcessNonPersistent: true,
 		},
 		Dispatch:                    Dispatch{UseConsumerPriority: true, LastValueKeys: 100_000},
+		Dedup:                       Dedup{Count: 100_000, Time: day},
 		PendingMessageLimitStrategy: "constant",
 		PendingPrefetchRate:         2.5,
 		Recovery:                    Recovery{Kind: "none", Count: 100, Bytes: MiB, RecoverDuration: time.Minute},

@@ -137,6 +137,15 @@ func senderKeys() []policyKey {
 	}
 }
 
+func dedupKeys() []policyKey {
+	return []policyKey{
+		{"dedup.count", "", "", "Ids of the destination's latest messages that are remembered: a message that comes again with one of them is a repeat and is left out.",
+			func(p *Policy) value { return whole(&p.Dedup.Count, 1, 100_000_000) }},
+		{"dedup.time", "", "", "How long such an id is remembered at most.",
+			func(p *Policy) value { return spanMillis(&p.Dedup.Time, time.Second, 365*day) }},
+	}
+}
+
 // ignoredKeys are accepted so that policies can be taken over from ActiveMQ as they are.
 func ignoredKeys() []policyKey {
 	flag := func(name string, kind Kind, why string, field func(*Ignored) *bool) policyKey {

@@ -25,6 +25,7 @@ func policyTables() []section {
 	return []section{
 		{"slowConsumer", "Consumers that do not acknowledge in time."},
 		{"subscriptionRecoveryPolicy", "What a topic keeps for subscribers that come later."},
+		{"dedup", "How long it is remembered which messages were sent with an id of their own (x-dedup-id)."},
 		{"redelivery", "What happens to a message that was not acknowledged."},
 		{"deadLetter", "Where messages go that are given up."},
 	}
@@ -41,7 +42,7 @@ const policyDoc = `Policies: settings for the destinations that a pattern covers
 func policyKeys() []policyKey {
 	var all []policyKey
 	for _, part := range [][]policyKey{limitKeys(), deliveryKeys(), dispatchKeys(), topicKeys(), lifeKeys(), senderKeys(), ignoredKeys(),
-		slowConsumerKeys(), redeliveryKeys(), deadLetterKeys()} {
+		slowConsumerKeys(), dedupKeys(), redeliveryKeys(), deadLetterKeys()} {
 		all = append(all, part...)
 	}
 	return all

@@ -75,6 +75,7 @@ type Stored struct {
 	Expiry   int64  // milliseconds since 1970, 0 = never
 	Attempts uint32 // deliveries that are known to have happened
 	Overlay  []byte // properties of this reference only, in the broker's encoding
+	Key      string // Message.DedupKey, "" for none
 	Message  []byte // the encoded message; nil unless asked for
 }
 
@@ -96,11 +97,14 @@ type Message struct {
 	Flags   Flags
 	Expiry  int64
 	Encoded []byte // opaque; copied into the batch
-	// Producer, ProducerSeq and DedupKey carry duplicate detection. They are part
-	// of the journal record from the first day; a store may ignore them.
+	// DedupKey, if not "", is a key by which the message's references are found in
+	// their lanes (FindKey). Where several have the same, the newest one is found; it
+	// must not be removed before the others. Nothing may be linked to such a message.
+	DedupKey string
+	// Producer and ProducerSeq are part of the journal record from the first day; the
+	// store keeps them there and does nothing with them.
 	Producer    string
 	ProducerSeq uint64
-	DedupKey    string
 }
 
 // Errors of the contract. Implementations wrap them with what, why and what to do.
@@ -164,6 +168,10 @@ type Store interface {
 
 	// Find returns one live reference, without its message. ErrNotFound.
 	Find(r Ref) (Stored, error)
+
+	// FindKey returns the live reference of a lane whose message has the key
+	// (Message.DedupKey), without its message. ErrNotFound.
+	FindKey(d DestID, l Lane, key string) (Stored, error)
 
 	// Read returns the encoded message at l in a slice the caller may keep. ErrMoved, ErrCorrupt.
 	Read(l Loc) ([]byte, error)

@@ -19,7 +19,7 @@ func TestCompatNotOffered_Refused(t *testing.T) {
 			t.Errorf("%s: refused with %v", header, e)
 		}
 	}
-	for _, header := range []string{"_AMQ_DUPL_ID:1", "x-dedup-id:1"} {
+	for _, header := range []string{"x-max-deliveries:1", "x-dead-letter-to:/queue/b", "x-on-full:fail", "x-reply-timeout:1"} {
 		refused(fmt.Sprintf("SEND\ndestination:/queue/a\nreceipt:r\n%s\n\nx\x00", header), header)
 	}
 	for _, header := range []string{"x-stream-offset:first", "from-seq:1", "from-time:0", "browser-end:false\nbrowser:true"} {

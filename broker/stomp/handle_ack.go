@@ -89,7 +89,7 @@ func (s *session) handleAck(f *frame.Frame, a broker.Ack) error {
 func (s *session) acknowledged(receipt []byte, inTx bool) {
 	if inTx {
 		s.flush()
-		s.out.receipt(s.version, receipt, nil)
+		s.out.receipt(s.version, receipt, nil, nil)
 		return
 	}
 	t := s.gather()

@@ -38,9 +38,16 @@ func (s *session) handleSend(f *frame.Frame) error {
 	if err != nil {
 		return err
 	}
+	var once *broker.Dedup
+	if h.seen&(1<<hDedupID|1<<hProducerID|1<<hProducerSeq) != 0 {
+		if once, err = s.dedup(&h); err != nil {
+			return err
+		}
+		m.SetDedup(once)
+	}
 	s.conn.Produced(dests)
 	if h.has(hTransaction) {
-		return s.sendInTx(&h, dests, m, when)
+		return s.sendInTx(&h, dests, m, when, once)
 	}
 	t := s.gather()
 	if when == nil {
@@ -52,10 +59,13 @@ func (s *session) handleSend(f *frame.Frame) error {
 	case err == nil:
 		if h.has(hReceipt) {
 			t.receipts = appendReceipt(t.receipts, s.version, h.receipt)
+			if once != nil {
+				t.once = append(t.once, onceReceipt{len(t.receipts), once})
+			}
 		}
 		return nil
 	case errors.Is(err, broker.ErrWouldBlock):
-		s.park(&h, dests, m)
+		s.park(&h, dests, m, once)
 		return nil
 	case goneTemp(err, dests) && !h.has(hReceipt):
 		s.srv.stats.Dropped.Add(1) // semantics 3: a reply that nobody waits for any more
@@ -70,7 +80,7 @@ func goneTemp(err error, dests []broker.Destination) bool {
 	return len(dests) == 1 && dests[0].Kind.IsTemporary() && errors.As(err, &e) && e.Code == broker.CodeNoDestination
 }
 
-func (s *session) sendInTx(h *sendHeaders, dests []broker.Destination, m *broker.Message, when *broker.Schedule) error {
+func (s *session) sendInTx(h *sendHeaders, dests []broker.Destination, m *broker.Message, when *broker.Schedule, once *broker.Dedup) error {
 	tx, err := s.openTx(h.transaction)
 	if err != nil {
 		return err
@@ -86,21 +96,26 @@ func (s *session) sendInTx(h *sendHeaders, dests []broker.Destination, m *broker
 	}
 	if err == nil && h.has(hReceipt) {
 		s.flush() // its receipt says that all earlier frames were carried out too
-		s.out.receipt(s.version, h.receipt, nil)
+		s.out.receipt(s.version, h.receipt, s.repeat(once), nil)
 	}
 	return err
 }
 
 // park leaves a SEND to wait for room in a full destination. What follows it is carried out meanwhile, so its receipt
 // may be overtaken.
-func (s *session) park(h *sendHeaders, dests []broker.Destination, m *broker.Message) {
+func (s *session) park(h *sendHeaders, dests []broker.Destination, m *broker.Message, once *broker.Dedup) {
 	var receipt []byte
 	if h.has(hReceipt) {
 		receipt = appendReceipt(nil, s.version, h.receipt)
 	}
 	s.flush() // what came before goes first
 	s.out.parkedMore(1)
-	s.conn.SendWhenRoom(dests, m, func(err error) { s.out.unparked(err, receipt) })
+	s.conn.SendWhenRoom(dests, m, func(err error) {
+		if line := s.repeat(once); err == nil && receipt != nil && line != nil {
+			receipt = appendToReceipt(nil, receipt, line)
+		}
+		s.out.unparked(err, receipt)
+	})
 }
 
 // unparked is called when a parked SEND was carried out or failed.

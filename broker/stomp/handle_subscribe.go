@@ -59,7 +59,7 @@ func (s *session) handleSubscribe(f *frame.Frame) error {
 	s.enlist(sub)
 	s.subBytes += sub.bytes
 	if wanted {
-		s.out.receipt(s.version, receipt, sub.core)
+		s.out.receipt(s.version, receipt, nil, sub.core)
 	} else {
 		sub.core.Start()
 	}

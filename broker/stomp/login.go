@@ -48,6 +48,9 @@ func (s *session) logIn(f *frame.Frame) error {
 		return full
 	}
 	s.version, s.soft = v, s.wantsSoft(f)
+	if err := s.producerOf(f); err != nil {
+		return err
+	}
 	clientID, _ := f.Get("client-id")
 	if len(clientID) > maxName || len(user) > maxName {
 		return protocolFault(broker.CodeLimit, "name too long", "client-id and login may have %d bytes", maxName)
@@ -89,6 +92,7 @@ func (s *session) connected(f *frame.Frame, send, receive time.Duration) []byte 
 	dst = frame.AppendHeader(dst, frame.V10, "heart-beat", fmt.Sprintf("%d,%d", send.Milliseconds(), receive.Milliseconds()))
 	dst = frame.AppendHeader(dst, frame.V10, "session", "ID-"+strconv.FormatUint(s.number, 16))
 	dst = frame.AppendHeader(dst, frame.V10, "server", s.srv.opts.ServerHeader)
+	dst = s.appendProducerSeq(dst)
 	if id, ok := f.Get("request-id"); ok {
 		dst = frame.AppendHeader(dst, frame.V10, "response-id", id)
 	}

@@ -34,6 +34,9 @@ const (
 	hRetain           = sendheader.Retain
 	hHint             = sendheader.Hint
 	hSchedule         = sendheader.Schedule
+	hDedupID          = sendheader.DedupID
+	hProducerID       = sendheader.ProducerID
+	hProducerSeq      = sendheader.ProducerSeq
 	hNotOffered       = sendheader.NotOffered
 	hJMSPriority      = sendheader.JMSPriority
 	hJMSExpiration    = sendheader.JMSExpiration
@@ -54,6 +57,7 @@ type sendHeaders struct {
 	correlationID, replyTo, msgTypeName                 []byte
 	group, groupSeq, contentType, msgType, deliveryMode []byte
 	timestamp, retain                                   []byte
+	dedupID, producerID, producerSeq                    []byte
 
 	bytes int    // of all headers
 	user  uint64 // bit 1<<i: header i of the frame, of the first 64, means nothing to the broker
@@ -142,6 +146,12 @@ func (h *sendHeaders) set(id headerID, v []byte) {
 		h.timestamp = v
 	case hRetain:
 		h.retain = v
+	case hDedupID:
+		h.dedupID = v
+	case hProducerID:
+		h.producerID = v
+	case hProducerSeq:
+		h.producerSeq = v
 	}
 }
 

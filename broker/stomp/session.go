@@ -28,6 +28,7 @@ type session struct {
 	certUser string // from a verified client certificate
 	user     string // after login
 	counted  string // for whom the connection counts, after login: Server.byUser
+	producer string // x-producer-id of CONNECT
 
 	// The reader's own.
 	frames      *frame.Reader
@@ -302,7 +303,7 @@ func (s *session) receiptLine(f *frame.Frame) []byte {
 func (s *session) receipt(f *frame.Frame) error {
 	id, ok, err := receiptOf(f)
 	if ok && err == nil {
-		s.out.receipt(s.version, id, nil)
+		s.out.receipt(s.version, id, nil, nil)
 	}
 	return err
 }

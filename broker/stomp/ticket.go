@@ -16,7 +16,8 @@ type ticket struct {
 	ops      int    // frames gathered
 	bytes    int    // of their messages
 	receipts []byte // RECEIPT frames, in order
-	own      int    // bytes of receipts for the burst itself; later ones belong to frames carried out since
+	once     []onceReceipt
+	own      int // bytes of receipts for the burst itself; later ones belong to frames carried out since
 
 	// Guarded by output.mu.
 	done   bool
@@ -81,7 +82,8 @@ func (o *output) recycle(t *ticket) {
 		return
 	}
 	clear(t.starts)
-	*t = ticket{s: t.s, work: t.work, complete: t.complete, receipts: t.receipts[:0], starts: t.starts[:0]}
+	clear(t.once)
+	*t = ticket{s: t.s, work: t.work, complete: t.complete, receipts: t.receipts[:0], starts: t.starts[:0], once: t.once[:0]}
 	o.free = append(o.free, t)
 }
 
@@ -118,6 +120,9 @@ func (o *output) settle(t *ticket) {
 	if t.err != nil {
 		o.fail(t.err, t.receipts[:t.own])
 		t.receipts = t.receipts[t.own:]
+	}
+	if t.err == nil && len(t.once) > 0 {
+		t.receipts = t.tellRepeats()
 	}
 	if o.failed == nil && len(t.receipts)+len(t.starts) > 0 {
 		o.control = append(o.control, t.receipts...)
@@ -183,20 +188,21 @@ func nextReceipt(receipts []byte) (line, rest []byte) {
 	return one[len(receiptHead) : len(one)-1], rest
 }
 
-// receipt queues the RECEIPT of a frame that was carried out at once, behind the tickets that are open. start, if not
+// receipt queues the RECEIPT of a frame that was carried out at once, behind the tickets that are open, with more header
+// lines. start, if not
 // nil, begins when the receipt is on its way.
-func (o *output) receipt(v frame.Version, id []byte, start *broker.Subscription) {
+func (o *output) receipt(v frame.Version, id, more []byte, start *broker.Subscription) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.open); n > 0 {
 		t := o.open[n-1]
-		t.receipts = appendReceipt(t.receipts, v, id)
+		t.receipts = appendReceiptWith(t.receipts, v, id, more)
 		if start != nil {
 			t.starts = append(t.starts, start)
 		}
 		return
 	}
-	o.control = appendReceipt(o.control, v, id)
+	o.control = appendReceiptWith(o.control, v, id, more)
 	if start != nil {
 		o.starts = append(o.starts, start)
 	}

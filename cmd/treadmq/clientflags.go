@@ -45,6 +45,7 @@ func (f *stompFlags) parse(cmd *cobra.Command) (*failover.URL, failover.Options,
 	}
 	return u, failover.Options{
 		Login: f.user, Passcode: f.password, ClientID: f.clientID, CAFile: f.caFile,
+		DedupID:       true, // what is sent again after a failover is not there twice
 		Logger:        clientLogger(cmd),
 		OnInterrupted: func(addr string, err error) { talk(cmd, "connection to %s lost (%v); connecting again", addr, err) },
 		OnResumed:     func(addr string) { talk(cmd, "connected again, to %s", addr) },

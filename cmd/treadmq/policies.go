@@ -93,6 +93,7 @@ func setLimits(out *broker.Policy, p *conf.Policy) {
 	if p.StoreUsageHighWaterMark < 100 {
 		out.StoreHighWater = p.StoreUsageHighWaterMark
 	}
+	out.Dedup = broker.DedupPolicy{Count: int64(p.Dedup.Count), Time: p.Dedup.Time}
 	out.TrustTimestamp, out.UserID, out.StealTemp = p.TrustTimestamp, p.PopulateUserID, p.AllowTempDestinationStealing
 	if p.MaxDestinations >= 0 {
 		out.MaxDestinations, out.CountedBy = max(p.MaxDestinations, 1), p.MaxDestinationsOf

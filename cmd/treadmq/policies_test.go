@@ -62,6 +62,9 @@ trustTimestamp = true
 populateJMSXUserID = true
 lastValueKey = "k"
 lastValueKeys = 99
+[policy.dedup]
+count = 7
+time = "2h"
 
 [[policy]]
 topic = ">"
@@ -89,6 +92,7 @@ action = "notify"
 		ExpirePeriod: 30 * time.Second, AllExclusive: true, IgnorePriority: true, StrictOrder: true, ConsumersToStart: 3, TimeBeforeStart: 2 * time.Second,
 		LastValueKey: "k", LastValueKeys: 99, AckTimeout: 30 * time.Second, Overdue: broker.OverdueClose, StoreHighWater: 80,
 		TrustTimestamp: true, UserID: true, StealTemp: true, MaxDestinations: 7, CountedBy: "few.>",
+		Dedup: broker.DedupPolicy{Count: 7, Time: 2 * time.Hour},
 	}
 	others := cmpopts.IgnoreFields(broker.Policy{}, "PrefetchBytes", "PendingLimit", "PendingBytes", "Redelivery", "DeadLetter", "Recovery")
 	if diff := cmp.Diff(want, q, others); diff != "" {
@@ -108,7 +112,8 @@ action = "notify"
 func TestPolicyDefaults(t *testing.T) {
 	p := policies(loadPolicies(t, ""))(broker.Destination{Kind: broker.Queue, Name: "q"})
 	if p.AllExclusive || p.IgnorePriority || p.StrictOrder || p.LastValueKey != "" || p.AckTimeout != 0 || p.StoreHighWater != 0 ||
-		p.MaxDestinations != 0 || p.TrustTimestamp || p.UserID || p.PendingRate != 0 || p.Evict != broker.EvictOldest || p.OnFull != broker.FullBlock {
+		p.MaxDestinations != 0 || p.TrustTimestamp || p.UserID || p.PendingRate != 0 || p.Evict != broker.EvictOldest || p.OnFull != broker.FullBlock ||
+		p.Dedup != (broker.DedupPolicy{Count: broker.DefaultDedupCount, Time: broker.DefaultDedupTime}) {
 		t.Errorf("%+v", p)
 	}
 }

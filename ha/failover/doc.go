@@ -14,9 +14,10 @@
 //   - [Conn.Send] returns nil only after the broker's RECEIPT. A message
 //     without RECEIPT is sent again after a reconnect, with the same headers and
 //     before anything newer; a message with RECEIPT is never sent again.
-//   - A message whose RECEIPT was lost may therefore be stored twice. Every
-//     message carries an x-dedup-id header (unless the program set its own) by
-//     which a broker can drop the second one.
+//   - A message whose RECEIPT was lost may therefore be stored twice. With
+//     [Options.DedupID] every message carries an x-dedup-id header (unless the
+//     program set its own) by which the broker recognises the second one and
+//     leaves it out.
 //   - What was received in ack mode client or client-individual and not
 //     acknowledged when the connection ended comes again. Such messages still
 //     buffered here are thrown away, and acknowledging one already handed to

@@ -70,7 +70,7 @@ type Options struct {
 	// MaxMessageSize in bytes ends a connection that announces a larger body.
 	MaxMessageSize int
 	// DedupID adds an x-dedup-id header to messages of a failover address, by which
-	// a broker that knows it can drop what was sent again. One that does not may refuse it.
+	// TreadMQ recognises what was sent again. Other brokers pass it on as a header like any other.
 	DedupID bool
 
 	// Logger gets connects and losses; nil discards them.

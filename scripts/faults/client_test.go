@@ -31,13 +31,18 @@ var connections atomic.Int64
 
 // dial connects a client; window is how many messages it may have without receipts.
 func dial(ctx context.Context, w *world, queue, id string, window int) (*client, error) {
+	return dialOnce(ctx, w, queue, id, window, false)
+}
+
+// dialOnce is dial; with once, messages have ids by which the broker recognises what is sent again.
+func dialOnce(ctx context.Context, w *world, queue, id string, window int, once bool) (*client, error) {
 	u, err := failover.ParseURL(w.url())
 	if err != nil {
 		return nil, err
 	}
 	c := &client{log: w.log, queue: queue}
 	c.Conn, err = failover.Dial(ctx, u, failover.Options{
-		Login: login, Passcode: passcode, ClientID: id, HeartBeat: time.Second, Window: window,
+		Login: login, Passcode: passcode, ClientID: id, HeartBeat: time.Second, Window: window, DedupID: once,
 		DialContext: c.open, OnInterrupted: func(string, error) { c.interrupted() },
 	})
 	return c, err

@@ -77,7 +77,7 @@ type producer struct {
 
 func (p *producer) work(ctx context.Context, stop <-chan struct{}) error {
 	var err error
-	if p.client, err = dial(ctx, p.w, "", "", p.window); err != nil {
+	if p.client, err = dialOnce(ctx, p.w, "", "", p.window, p.once()); err != nil {
 		return err
 	}
 	defer p.Close()
@@ -99,6 +99,9 @@ func (p *producer) work(ctx context.Context, stop <-chan struct{}) error {
 	}
 }
 
+// once says whether the producer's messages are not to be there twice, also when they were sent twice: every second one's.
+func (p *producer) once() bool { return p.id%2 == 1 }
+
 // settle waits for all receipts that are open.
 func (p *producer) settle(ctx context.Context) error {
 	done := make(chan struct{})
@@ -116,7 +119,7 @@ func (p *producer) send(ctx context.Context) {
 	k := history.Key{Producer: p.id, Seq: p.w.log.Next(series), Queue: p.queues[0]}
 	dest, opts, due := target(k.Queue, p.rand.IntN(maxDelay))
 	e := p.event(history.Sent, k)
-	e.Due = p.w.due(due)
+	e.Due, e.Once = p.w.due(due), p.once()
 	b := body(p.rand, k)
 	p.log.Add(e)
 	began := p.log.Now()

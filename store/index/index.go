@@ -206,6 +206,22 @@ func (x *Index) Find(r store.Ref) (Entry, error) {
 	return e, nil
 }
 
+// FindKey returns the number of the reference to which a key leads in a lane.
+// store.ErrNotFound if there is none.
+func (x *Index) FindKey(d store.DestID, l store.Lane, key string) (store.Seq, error) {
+	var buf [64]byte
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	v, err := x.get(keyedKey(buf[:0], d, l, key))
+	if err != nil {
+		return 0, err
+	}
+	if len(v) != 8 {
+		return 0, fmt.Errorf("%w: key %q of destination %d", ErrDamaged, key, d)
+	}
+	return store.Seq(binary.BigEndian.Uint64(v)), nil
+}
+
 // Batch is a write in the making.
 type Batch struct {
 	b   leveldb.Batch
@@ -234,6 +250,21 @@ func (b *Batch) PutRef(e *Entry) {
 		b.key = linkKey(b.key, e.Pos, e.Ref)
 		b.b.Put(b.key, nil)
 	}
+}
+
+// PutKey notes that e is what its key leads to. PutRef does not do that, as the key
+// may lead to a newer reference.
+func (b *Batch) PutKey(e *Entry) {
+	b.key = keyedKey(b.key, e.Dest, e.Lane, e.Key)
+	b.val = binary.BigEndian.AppendUint64(b.val[:0], uint64(e.Seq))
+	b.val = seal(b.key, b.val)
+	b.b.Put(b.key, b.val)
+}
+
+// DeleteKey says that the key of e leads nowhere any more; DeleteRef leaves it alone likewise.
+func (b *Batch) DeleteKey(e *Entry) {
+	b.key = keyedKey(b.key, e.Dest, e.Lane, e.Key)
+	b.b.Delete(b.key)
 }
 
 // Unlink takes away what PutRef noted about where the message of a reference is.

@@ -39,6 +39,7 @@ func TestEntries(t *testing.T) {
 			Pos: store.Position(rapid.Uint64().Draw(t, "pos")), Size: rapid.Uint32().Draw(t, "size"), CRC: rapid.Uint32().Draw(t, "crc"),
 			Share: rapid.Uint32().Draw(t, "share"), ID: rapid.Uint64().Draw(t, "id"), Expiry: rapid.Int64().Draw(t, "expiry"),
 			Attempts: rapid.Uint32().Draw(t, "attempts"), Flags: store.Flags(rapid.Uint8().Draw(t, "flags")),
+			Key: rapid.StringN(0, 9, -1).Draw(t, "key"),
 		}
 		if rapid.Bool().Draw(t, "linked") {
 			e.RefPos, e.Own = 1+store.Position(rapid.Uint64Range(0, 1<<60).Draw(t, "refpos")), rapid.Uint32().Draw(t, "own")

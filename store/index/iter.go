@@ -135,6 +135,17 @@ func (x *Index) Purges(fn func(d store.DestID, upto store.Seq, keep []store.Seq)
 	})
 }
 
+// Keys calls fn for each key of a reference, in order of destination, lane and key.
+func (x *Index) Keys(fn func(key string, r store.Ref) error) error {
+	return x.each(prefixKeyed, func(key, value []byte) error {
+		if len(key) < 5 || len(value) != 8 {
+			return fmt.Errorf("%w: key of a reference %x", ErrDamaged, key)
+		}
+		r := store.Ref{Dest: store.DestID(binary.BigEndian.Uint32(key)), Lane: store.Lane(key[4]), Seq: store.Seq(binary.BigEndian.Uint64(value))}
+		return fn(string(key[5:]), r)
+	})
+}
+
 // Links calls fn for each reference whose message is at from <= position < to and
 // whose own record is elsewhere.
 func (x *Index) Links(from, to store.Position, fn func(r store.Ref) error) error {

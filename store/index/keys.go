@@ -11,6 +11,7 @@ import (
 //	a                              state: what the index reflects
 //	b <n u64>                      guard: one per batch written, without a gap
 //	c <key>                        catalog
+//	d <dest u32> <lane u8> <key>   reference that was given a key: seq u64
 //	k <dest u32> <lane u8>         lane: counts, mark, low water
 //	l <pos u64> <m key>            reference whose message is at pos and whose own record is elsewhere
 //	m <dest u32> <lane u8> <seq>   reference
@@ -21,6 +22,7 @@ const (
 	prefixState   = 'a'
 	prefixGuard   = 'b'
 	prefixCatalog = 'c'
+	prefixKeyed   = 'd'
 	prefixLane    = 'k'
 	prefixLink    = 'l'
 	prefixRef     = 'm'
@@ -53,6 +55,11 @@ func expiryKey(b []byte, expiry int64, r store.Ref) []byte {
 func linkKey(b []byte, pos store.Position, r store.Ref) []byte {
 	b = binary.BigEndian.AppendUint64(append(b[:0], prefixLink), uint64(pos))
 	return appendRef(b, r)
+}
+
+func keyedKey(b []byte, d store.DestID, l store.Lane, key string) []byte {
+	b = binary.BigEndian.AppendUint32(append(b[:0], prefixKeyed), uint32(d))
+	return append(append(b, byte(l)), key...)
 }
 
 func numberKey(prefix byte, n uint64) []byte {

@@ -23,6 +23,7 @@ type Entry struct {
 	Attempts uint32
 	Flags    store.Flags
 	Overlay  []byte
+	Key      string // by which the reference is found, "" for none
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -55,6 +56,7 @@ const (
 	hasExpiry
 	hasAttempts
 	hasOverlay
+	hasKey
 )
 
 func appendEntry(b []byte, e *Entry) []byte {
@@ -77,6 +79,10 @@ func appendEntry(b []byte, e *Entry) []byte {
 	if e.Attempts != 0 {
 		b[at] |= hasAttempts
 		b = binary.AppendUvarint(b, uint64(e.Attempts))
+	}
+	if e.Key != "" {
+		b[at] |= hasKey
+		b = append(binary.AppendUvarint(b, uint64(len(e.Key))), e.Key...)
 	}
 	if len(e.Overlay) > 0 {
 		b[at] |= hasOverlay
@@ -121,6 +127,17 @@ func (n *numbers) u32() uint32 {
 	return v
 }
 
+func (n *numbers) text() string {
+	size := n.next()
+	if size > uint64(len(n.b)) {
+		n.bad = true
+		return ""
+	}
+	s := string(n.b[:size])
+	n.b = n.b[size:]
+	return s
+}
+
 // decodeEntry decodes a sealed reference value. The overlay points into value.
 func decodeEntry(e *Entry, key, value []byte) error {
 	v, err := unseal(key, value)
@@ -147,6 +164,9 @@ func decodeEntry(e *Entry, key, value []byte) error {
 	}
 	if bits&hasAttempts != 0 {
 		e.Attempts = uint32(n.next())
+	}
+	if bits&hasKey != 0 {
+		e.Key = n.text()
 	}
 	if bits&hasOverlay != 0 {
 		e.Overlay, n.b = n.b, nil

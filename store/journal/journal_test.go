@@ -255,9 +255,9 @@ func TestRecords(t *testing.T) {
 
 // TestMoveAndMetadata writes and reads the records that the store makes itself.
 func TestMoveAndMetadata(t *testing.T) {
-	for _, encoded := range [][]byte{nil, []byte("body")} {
+	for i, encoded := range [][]byte{nil, []byte("body"), []byte("with")} {
 		m := Move{
-			ID: 5, Flags: 2, CRC: 9, Encoded: encoded,
+			ID: 5, Flags: 2, CRC: 9, Encoded: encoded, Key: []string{"", "", "key"}[i],
 			Refs: []Moved{{Ref: store.Ref{Dest: 1, Lane: 2, Seq: 3}, Expiry: 4, Attempts: 5, Overlay: []byte("o")}, {Ref: store.Ref{Dest: 1, Seq: 4}, ID: 6}},
 		}
 		if encoded == nil {
@@ -268,7 +268,7 @@ func TestMoveAndMetadata(t *testing.T) {
 		if _, err := Decode(&rec, b, 100, 0); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(m.Refs, rec.Moved); diff != "" || !bytes.Equal(rec.Message.Encoded, encoded) || rec.CRC != 9 || rec.Body.Size != 4 {
+		if diff := cmp.Diff(m.Refs, rec.Moved); diff != "" || !bytes.Equal(rec.Message.Encoded, encoded) || rec.CRC != 9 || rec.Body.Size != 4 || rec.Message.DedupKey != m.Key {
 			t.Fatalf("%+v\n%s", rec, diff)
 		}
 	}

@@ -194,6 +194,7 @@ type Move struct {
 	CRC     uint32
 	Body    store.Loc
 	Encoded []byte
+	Key     string // of the message, store.Message.DedupKey
 }
 
 // AppendMove appends the payload of an OpMove to b.
@@ -202,8 +203,14 @@ func AppendMove(b []byte, m *Move) []byte {
 	if m.Encoded != nil {
 		opt = optBody
 	}
+	if m.Key != "" {
+		opt |= optDedup
+	}
 	b = append(b, byte(m.Flags), opt)
 	b = binary.AppendUvarint(b, m.ID)
+	if m.Key != "" {
+		b = append(binary.AppendUvarint(b, uint64(len(m.Key))), m.Key...)
+	}
 	b = binary.AppendUvarint(b, uint64(len(m.Refs)))
 	for i := range m.Refs {
 		r := &m.Refs[i]
@@ -445,6 +452,9 @@ func (rec *Record) move(r *reader) {
 	rec.Message.Flags = store.Flags(r.u8())
 	opt := r.u8()
 	rec.Message.ID = r.uvarint()
+	if opt&optDedup != 0 {
+		rec.Message.DedupKey = string(r.take(r.uvarint()))
+	}
 	rec.Moved = r.moved(rec.Moved)
 	if opt&optBody == 0 {
 		rec.Body = store.Loc{Pos: store.Position(r.uvarint()), Size: uint32(r.small(math.MaxUint32))}

@@ -39,6 +39,9 @@ func (t *applier) enqueue(m *store.Message, refs []store.NewRef, first store.Seq
 			seq: first + store.Seq(i), pos: at.body.Pos, id: id, expiry: m.Expiry, size: at.body.Size, crc: at.crc,
 			share: share(at.length, len(refs)), flags: m.Flags,
 		})
+		if m.DedupKey != "" {
+			t.addKey(&refs[i], m.DedupKey, first+store.Seq(i))
+		}
 	}
 }
 

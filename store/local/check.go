@@ -212,8 +212,16 @@ func (c *checking) checkIndex(end store.Position) error {
 			count(e.RefPos, e.Own)
 		}
 		c.checkMessage(e)
+		if e.Key != "" {
+			if seq, err := c.index.FindKey(e.Dest, e.Lane, e.Key); err != nil || seq < e.Seq {
+				c.problem("index: the key %q does not lead to %s but to number %d (%v)", e.Key, e.Ref, seq, err)
+			}
+		}
 	}
 	err := it.Close()
+	if err == nil {
+		err = c.checkKeys()
+	}
 	if err == nil {
 		c.Digest, err = c.index.Digest()
 	}
@@ -237,6 +245,16 @@ func (c *checking) checkIndex(end store.Position) error {
 		c.problem("index: destination %d lane %d has %d references and no count", id.Dest, id.Lane, lanes[id].keys)
 	}
 	return c.compareLive(live)
+}
+
+// checkKeys demands that each key leads to a reference that has it.
+func (c *checking) checkKeys() error {
+	return c.index.Keys(func(key string, r store.Ref) error {
+		if e, err := c.index.Find(r); err != nil || e.Key != key {
+			c.problem("index: the key %q leads to %s, which has the key %q (%v)", key, r, e.Key, err)
+		}
+		return nil
+	})
 }
 
 func (c *checking) compareLive(live map[store.Position]index.Live) error {

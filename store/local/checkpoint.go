@@ -222,6 +222,9 @@ func (c *checkpointer) lane(l *lane) error {
 		fix.keys++
 		x := g.toIndex(l.id, e)
 		c.batch.PutRef(&x)
+		if x.Key != "" {
+			c.batch.PutKey(&x)
+		}
 		c.countEntry(&x, 1)
 	}
 	n := index.Lane{Count: g.count, Keys: l.keys + fix.keys, Mark: g.mark, Low: fix.low}
@@ -270,7 +273,9 @@ func (c *checkpointer) changes(l *lane, fix *laneFix) error {
 		}
 		e := it.Entry()
 		if ch.bits&changeRemoved != 0 {
-			c.batch.DeleteRef(e)
+			if err := c.deleteRef(e); err != nil {
+				return errors.Join(err, it.Close())
+			}
 			c.countEntry(e, -1)
 			fix.keys--
 			if ch.bits&changeCounted == 0 {

@@ -173,7 +173,7 @@ func (c *compactor) segment(seg journal.Segment) error {
 // payload makes the OpMove record of references to one message.
 func (c *compactor) payload(es []index.Entry, withBody bool) ([]byte, error) {
 	e := &es[0]
-	m := journal.Move{ID: e.ID, Flags: e.Flags, CRC: e.CRC, Body: store.Loc{Pos: e.Pos, Size: e.Size}}
+	m := journal.Move{ID: e.ID, Key: e.Key, Flags: e.Flags, CRC: e.CRC, Body: store.Loc{Pos: e.Pos, Size: e.Size}}
 	for i := range es {
 		r := journal.Moved{Ref: es[i].Ref, Expiry: es[i].Expiry, Attempts: es[i].Attempts, Overlay: es[i].Overlay}
 		if es[i].ID != e.ID {

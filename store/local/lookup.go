@@ -60,7 +60,7 @@ func (s *Store) settle(r store.Ref, e *index.Entry, version uint64) bool {
 
 func stored(e *index.Entry) store.Stored {
 	return store.Stored{
-		Ref: e.Ref, Loc: store.Loc{Pos: e.Pos, Size: e.Size}, ID: e.ID, Flags: e.Flags, Expiry: e.Expiry, Attempts: e.Attempts, Overlay: e.Overlay,
+		Ref: e.Ref, Loc: store.Loc{Pos: e.Pos, Size: e.Size}, ID: e.ID, Flags: e.Flags, Expiry: e.Expiry, Attempts: e.Attempts, Overlay: e.Overlay, Key: e.Key,
 	}
 }
 

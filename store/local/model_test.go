@@ -1,6 +1,7 @@
 package local
 
 import (
+	numbers "cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,6 +21,7 @@ type model struct {
 	refs    map[store.Ref]modelRef
 	marks   map[laneID]store.Seq
 	catalog map[string]string
+	newest  map[keyID]store.Seq // reference that was given a key last
 }
 
 type modelRef struct {
@@ -29,6 +31,7 @@ type modelRef struct {
 	Attempts uint32
 	Overlay  string
 	Flags    store.Flags
+	Key      string
 }
 
 func (m *model) sorted(d store.DestID, n store.Lane) []store.Ref {
@@ -48,6 +51,18 @@ func (m *model) any(t *rapid.T) (store.Ref, bool) {
 	}
 	all := slices.SortedFunc(maps.Keys(m.refs), func(a, b store.Ref) int { return int(int64(a.Seq) - int64(b.Seq)) })
 	return rapid.SampledFrom(all).Draw(t, "ref"), true
+}
+
+// with is r and the older references of its key, which must go before it or with it, in order.
+func (m *model) with(r store.Ref) []store.Ref {
+	out := []store.Ref{r}
+	for o, e := range m.refs {
+		if e.Key != "" && e.Key == m.refs[r].Key && o.Dest == r.Dest && o.Lane == r.Lane && o.Seq < r.Seq {
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b store.Ref) int { return numbers.Compare(a.Seq, b.Seq) })
+	return out
 }
 
 // machine runs the same operations on a store and a model.
@@ -75,6 +90,9 @@ func (m *machine) do(t *rapid.T, fn func(b *store.Batch)) *store.Batch {
 }
 
 const modelDests = 3
+
+// modelKeys are the keys that messages may have, most of them none.
+var modelKeys = []string{"", "k", "key"}
 
 func drawLane(t *rapid.T) store.Lane { return store.Lane(rapid.IntRange(3, 5).Draw(t, "lane")) }
 
@@ -107,6 +125,9 @@ func (m *machine) added(b *store.Batch, first int, refs []store.NewRef, base mod
 			e.Expiry = r.Expiry
 		}
 		m.refs[store.Ref{Dest: r.Dest, Lane: r.Lane, Seq: b.Seq(first + i)}] = e
+		if e.Key != "" {
+			m.newest[keyID{laneID{Dest: r.Dest, Lane: r.Lane}, e.Key}] = b.Seq(first + i)
+		}
 	}
 }
 
@@ -125,12 +146,15 @@ func (m *machine) Enqueue(t *rapid.T) {
 			body := fmt.Sprintf("message %d %0*d", m.n, rapid.IntRange(0, 700).Draw(t, "size"), 0)
 			base := modelRef{Body: body, Flags: store.Flags(rapid.IntRange(0, 3).Draw(t, "flags")), Expiry: rapid.Int64Range(0, 50).Draw(t, "ttl")}
 			refs := drawRefs(t)
-			first := b.Enqueue(store.Message{Encoded: []byte(body), Flags: base.Flags, Expiry: base.Expiry}, refs...)
+			base.Key = rapid.SampledFrom(modelKeys).Draw(t, "key")
+			first := b.Enqueue(store.Message{Encoded: []byte(body), Flags: base.Flags, Expiry: base.Expiry, DedupKey: base.Key}, refs...)
 			all = append(all, sent{first, refs, base})
 		}
 		if r, ok := m.any(t); ok && rapid.Bool().Draw(t, "and remove") {
-			b.Remove(r, store.Loc{})
-			gone = append(gone, r)
+			for _, r := range m.with(r) {
+				b.Remove(r, store.Loc{})
+				gone = append(gone, r)
+			}
 		}
 	})
 	for _, s := range all {
@@ -157,13 +181,19 @@ func (m *machine) Remove(t *rapid.T) {
 			at = st.Loc
 		}
 		twice := rapid.Bool().Draw(t, "twice")
+		gone := m.with(r)
 		m.do(t, func(b *store.Batch) {
+			for _, older := range gone[:len(gone)-1] {
+				b.Remove(older, store.Loc{})
+			}
 			b.Remove(r, at)
 			if twice {
 				b.Remove(r, store.Loc{})
 			}
 		})
-		delete(m.refs, r)
+		for _, r := range gone {
+			delete(m.refs, r)
+		}
 		m.do(t, func(b *store.Batch) { b.Remove(store.Ref{Dest: r.Dest, Lane: r.Lane, Seq: r.Seq + 1<<30}, store.Loc{}) })
 	}
 }
@@ -171,7 +201,7 @@ func (m *machine) Remove(t *rapid.T) {
 // Link copies a reference, and sometimes takes the old one away (dead letter).
 func (m *machine) Link(t *rapid.T) {
 	r, ok := m.any(t)
-	if !ok {
+	if !ok || m.refs[r].Key != "" {
 		return
 	}
 	refs := drawRefs(t)
@@ -221,7 +251,7 @@ func (m *machine) Purge(t *rapid.T) {
 	}
 	var keep []store.Seq
 	for range rapid.IntRange(0, 4).Draw(t, "keep") {
-		if r, ok := m.any(t); ok {
+		if r, ok := m.any(t); ok && m.refs[r].Key == "" {
 			keep = append(keep, r.Seq)
 		}
 	}
@@ -307,6 +337,26 @@ func (m *machine) Check(t *rapid.T) {
 		t.Fatalf("catalog (-want +got):\n%s", diff)
 	}
 	m.checkExpired(t)
+	m.checkKeys(t)
+}
+
+// checkKeys asks for every key in every lane.
+func (m *machine) checkKeys(t *rapid.T) {
+	for d := store.DestID(1); d <= modelDests; d++ {
+		for n := store.Lane(3); n <= 5; n++ {
+			for _, key := range modelKeys[1:] {
+				id := keyID{laneID{Dest: d, Lane: n}, key}
+				want := store.Ref{Dest: d, Lane: n, Seq: m.newest[id]}
+				got, err := m.s.FindKey(d, n, key)
+				switch _, there := m.refs[want]; {
+				case there && (err != nil || got.Ref != want || got.Key != key):
+					t.Fatalf("the key %q leads to %v (%v), want %v", key, got.Ref, err, want)
+				case !there && !errors.Is(err, store.ErrNotFound):
+					t.Fatalf("the key %q leads to %v (%v), want nothing", key, got.Ref, err)
+				}
+			}
+		}
+	}
 }
 
 func (m *machine) checkLane(t *rapid.T, d store.DestID, n store.Lane, total map[store.DestID][store.Lanes]store.Count) {
@@ -338,7 +388,7 @@ func (m *machine) checkLane(t *rapid.T, d store.DestID, n store.Lane, total map[
 		c[n].Refs++
 		c[n].Bytes += int64(len(e.Body))
 		total[d] = c
-		g := modelRef{string(got[i].Message), got[i].ID, got[i].Expiry, got[i].Attempts, string(got[i].Overlay), got[i].Flags}
+		g := modelRef{string(got[i].Message), got[i].ID, got[i].Expiry, got[i].Attempts, string(got[i].Overlay), got[i].Flags, got[i].Key}
 		if diff := cmp.Diff(e, g); diff != "" || got[i].Ref != r {
 			t.Fatalf("reference %v, got %v (-want +got):\n%s", r, got[i].Ref, diff)
 		}
@@ -392,7 +442,7 @@ func (m *machine) checkExpired(t *rapid.T) {
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &machine{
-			model: model{refs: map[store.Ref]modelRef{}, marks: map[laneID]store.Seq{}, catalog: map[string]string{}},
+			model: model{refs: map[store.Ref]modelRef{}, marks: map[laneID]store.Seq{}, catalog: map[string]string{}, newest: map[keyID]store.Seq{}},
 			opts: Options{
 				FS: vfs.NewMem(), Dir: "/store", BootID: "boot", SegmentSize: 4 << 10, TailLimit: 4 << 10, CompactRate: 1 << 40, IndexBuffer: 64 << 10,
 				CheckpointInterval: time.Duration(rapid.SampledFrom([]int{1, 1000}).Draw(t, "interval")) * time.Millisecond,

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"slices"
 
 	"treadmq/store"
@@ -61,7 +62,9 @@ func (c *checkpointer) purgeLane(l *lane, p *purge, left *int) error {
 			whole = false
 			continue
 		}
-		c.batch.DeleteRef(e)
+		if err := c.deleteRef(e); err != nil {
+			return errors.Join(err, it.Close())
+		}
 		c.countEntry(e, -1)
 		fix.keys--
 		*left--

@@ -127,7 +127,7 @@ func (c *checkpointer) reviveRef(r *journal.Record, m *journal.Moved, lanes map[
 	}
 	e := index.Entry{
 		Ref: m.Ref, Pos: r.Body.Pos, Size: r.Body.Size, CRC: r.CRC, Share: share(r.Len, len(r.Moved)), ID: cmp.Or(m.ID, r.Message.ID),
-		Expiry: m.Expiry, Attempts: m.Attempts, Flags: r.Message.Flags, Overlay: m.Overlay,
+		Expiry: m.Expiry, Attempts: m.Attempts, Flags: r.Message.Flags, Overlay: m.Overlay, Key: r.Message.DedupKey,
 	}
 	if r.Message.Encoded == nil {
 		e.Share, e.RefPos, e.Own = share(e.Size, len(r.Moved)), r.Pos, share(r.Len, len(r.Moved))
@@ -146,6 +146,9 @@ func (c *checkpointer) reviveRef(r *journal.Record, m *journal.Moved, lanes map[
 		n.Count.Bytes += int64(e.Size)
 		c.store.tail.raiseSeq(m.Seq + 1)
 	default:
+		return err
+	}
+	if err := c.reviveKey(&e); err != nil {
 		return err
 	}
 	c.batch.PutRef(&e)

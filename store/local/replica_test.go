@@ -313,7 +313,7 @@ func (groupActions) Kill(*rapid.T)    {}
 func TestGroupModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &groupMachine{
-			machine: &machine{model: model{refs: map[store.Ref]modelRef{}, marks: map[laneID]store.Seq{}, catalog: map[string]string{}}},
+			machine: &machine{model: model{refs: map[store.Ref]modelRef{}, marks: map[laneID]store.Seq{}, catalog: map[string]string{}, newest: map[keyID]store.Seq{}}},
 			g:       &testGroup{},
 		}
 		interval := rapid.SampledFrom([]int{1, 1000}).Draw(t, "interval")

@@ -103,6 +103,12 @@ func snapshot(t *testing.T, s *Store) *Snapshot {
 func TestSnapshot(t *testing.T) {
 	s, g := bigGroup(t)
 	late := openFollower(t, groupOptions(1000))
+	do(t, s, func(b *store.Batch) {
+		b.Enqueue(store.Message{Encoded: []byte("x"), DedupKey: "key"}, store.NewRef{Dest: 2})
+	})
+	if err := s.Checkpoint(); err != nil {
+		t.Fatal(err)
+	}
 	p := snapshot(t, s)
 	churn(t, s, 50) // deletes segments of the snapshot, if nothing kept them
 	st, err := NewStage(late.opts, "g", p.At, p.Segments)
@@ -153,6 +159,9 @@ func TestSnapshot(t *testing.T) {
 	}
 	defer next.Close()
 	equal(t, bodies(t, next, 1, 4), want)
+	if r, err := next.FindKey(2, 0, "key"); err != nil || r.Key != "key" {
+		t.Errorf("the key leads to %+v, %v", r, err)
+	}
 	if c := next.Counts()[1][4].Refs; c != int64(len(want)) {
 		t.Fatalf("%d references counted, %d are there", c, len(want))
 	}

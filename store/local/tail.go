@@ -32,6 +32,7 @@ type entry struct {
 const (
 	entryDead    = 1 << 0 // removed again
 	entryOverlay = 1 << 1 // has an overlay in laneGen.overlays
+	entryKeyed   = 1 << 2 // has a key in laneGen.keys
 )
 
 // change is what happened to a reference that is in the index or in an older generation.
@@ -58,6 +59,7 @@ type laneGen struct {
 	entries  []entry // in order of seq
 	head     int     // entries before it are dead
 	overlays map[store.Seq][]byte
+	keys     map[store.Seq]string
 	changes  map[store.Seq]change
 
 	// Set when the generation is frozen.
@@ -79,9 +81,13 @@ func (g *laneGen) reset() *laneGen {
 	if len(g.overlays) > maxSpare {
 		g.overlays = nil
 	}
+	if len(g.keys) > maxSpare {
+		g.keys = nil
+	}
 	clear(g.changes)
 	clear(g.overlays)
-	*g = laneGen{entries: g.entries[:0], overlays: g.overlays, changes: g.changes}
+	clear(g.keys)
+	*g = laneGen{entries: g.entries[:0], overlays: g.overlays, keys: g.keys, changes: g.changes}
 	return g
 }
 
@@ -139,6 +145,9 @@ func (g *laneGen) kill(e *entry) {
 	if e.bits&entryOverlay != 0 {
 		delete(g.overlays, e.seq)
 	}
+	if e.bits&entryKeyed != 0 {
+		delete(g.keys, e.seq)
+	}
 	e.bits |= entryDead
 	for g.head < len(g.entries) && g.entries[g.head].bits&entryDead != 0 {
 		g.head++
@@ -186,6 +195,7 @@ type generation struct {
 	lanes    []*lane
 	catalog  map[string][]byte // nil value: deleted
 	purges   []*purge
+	keyed    map[keyID]store.Seq
 	expiring []index.Entry // references with an expiry, some of them dead: Ref and Expiry only
 	refs     int           // entries and changes
 
@@ -293,7 +303,7 @@ func (g *laneGen) overlayOf(e *entry) []byte {
 func (g *laneGen) toIndex(id laneID, e *entry) index.Entry {
 	return index.Entry{
 		Ref: store.Ref{Dest: id.Dest, Lane: id.Lane, Seq: e.seq}, Pos: e.pos, Size: e.size, CRC: e.crc, Share: e.share,
-		RefPos: e.refPos, Own: e.own, ID: e.id, Expiry: e.expiry, Attempts: e.attempts, Flags: e.flags, Overlay: g.overlayOf(e),
+		RefPos: e.refPos, Own: e.own, ID: e.id, Expiry: e.expiry, Attempts: e.attempts, Flags: e.flags, Overlay: g.overlayOf(e), Key: g.keyOf(e),
 	}
 }
 

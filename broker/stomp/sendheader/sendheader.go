@@ -31,6 +31,9 @@ const (
 	Retain    // set or remove; ActiveMQ.Retain has true for set
 	Hint      // what a queue is to be like that this SEND makes
 	Schedule  // one of those that say when it is delivered; see ReadSchedule
+	DedupID   // recognises a repeat of the message
+	ProducerID
+	ProducerSeq
 	NotOffered
 	// The JMS names of some of them, which count only if the STOMP name is not there.
 	JMSPriority
@@ -101,9 +104,13 @@ func Of(name []byte) ID {
 		return Hint
 	case Delay, Period, Repeat, Cron, Time, XDelay, DeliverAt, ARTTime, CronZone, Until, ScheduleID, SchedulerAction:
 		return Schedule
-	case "x-dedup-id", "_AMQ_DUPL_ID",
-		"x-producer-id", "x-max-deliveries", "x-dead-letter-to", "x-on-full",
-		"x-reply-timeout":
+	case "x-dedup-id", "_AMQ_DUPL_ID":
+		return DedupID
+	case "x-producer-id":
+		return ProducerID
+	case "x-producer-seq":
+		return ProducerSeq
+	case "x-max-deliveries", "x-dead-letter-to", "x-on-full", "x-reply-timeout":
 		return NotOffered
 	}
 	return User

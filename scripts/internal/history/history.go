@@ -117,7 +117,7 @@ type Event struct {
 	Began time.Duration `json:",omitempty"`
 
 	Due         time.Duration `json:",omitempty"` // of Sent: it must not come earlier than so long after it
-	Once        bool          `json:",omitempty"` // of Sent: it is never sent again
+	Once        bool          `json:",omitempty"` // of Sent: it is never sent again, or the broker recognises that
 	MessageID   string        `json:",omitempty"` // of Delivered, Acked and Nacked
 	Redelivered bool          `json:",omitempty"`
 	Note        string        `json:",omitempty"`

@@ -1,0 +1,174 @@
+package broker_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"treadmq/broker"
+	"treadmq/store"
+)
+
+// Of many that send one id at a time exactly one is taken, and nobody is told of a repeat before that is on disk.
+func TestDedupConcurrent(t *testing.T) {
+	r := newRig(t)
+	a := []broker.Destination{queueNamed("a")}
+	const senders, ids = 8, 200
+	taken := make([][senders]sent, ids)
+	var wg sync.WaitGroup
+	for s := range senders {
+		c := r.connect()
+		wg.Go(func() {
+			for i := range ids {
+				taken[i][s] = c.once(a, "x", withID(fmt.Sprint(i)))
+			}
+		})
+	}
+	wg.Wait()
+	for i, all := range taken {
+		fresh := 0
+		for _, x := range all {
+			if x.err != nil || x.first != all[0].first {
+				t.Fatalf("id %d: %+v", i, all)
+			}
+			if !x.repeat {
+				fresh++
+			}
+		}
+		if fresh != 1 {
+			t.Fatalf("id %d was taken %d times", i, fresh)
+		}
+	}
+	if n := r.depth(a[0]); n != ids {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// heldStore holds back what was committed until it is told to go on.
+type heldStore struct {
+	store.Store
+	mu    sync.Mutex
+	hold  bool
+	held  []func()
+	fails error
+}
+
+func (h *heldStore) Append(b *store.Batch) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fails != nil && b.Grows() {
+		return h.fails
+	}
+	if done := b.Done; done != nil {
+		b.Done = func(b *store.Batch, err error) {
+			h.mu.Lock()
+			if h.hold {
+				h.held = append(h.held, func() { done(b, err) })
+				h.mu.Unlock()
+				return
+			}
+			h.mu.Unlock()
+			done(b, err)
+		}
+	}
+	return h.Store.Append(b)
+}
+
+// FindKey knows nothing of what is held back.
+func (h *heldStore) FindKey(d store.DestID, l store.Lane, key string) (store.Stored, error) {
+	h.mu.Lock()
+	hold := h.hold
+	h.mu.Unlock()
+	if hold {
+		return store.Stored{}, store.ErrNotFound
+	}
+	return h.Store.FindKey(d, l, key)
+}
+
+func (h *heldStore) release() {
+	h.mu.Lock()
+	held := h.held
+	h.held, h.hold = nil, false
+	h.mu.Unlock()
+	for _, f := range held {
+		f()
+	}
+}
+
+// A repeat of what is on its way to the disk is answered when that is there, and not before. Such an id is
+// not forgotten, however many follow.
+func TestDedupWaitsForTheFirst(t *testing.T) {
+	h := &heldStore{}
+	r := newRig(t, func(r *rig) { r.options = func(o *broker.Options) { o.RecentIDs = 1 } }, func(r *rig) { r.wrap = func(s store.Store) store.Store { h.Store = s; return h } })
+	a := []broker.Destination{queueNamed("a")}
+	c := r.connect()
+	c.send(a[0], "makes the queue")
+	h.mu.Lock()
+	h.hold = true
+	h.mu.Unlock()
+	done := make(chan string, 4)
+	send := func(who, id string) *broker.Dedup {
+		w, m, d := c.NewWork(), message(a[0], who), withID(id)
+		m.SetDedup(d)
+		if err := w.Send(a, m); err != nil {
+			t.Fatal(err)
+		}
+		w.Flush(func(err error) {
+			if err != nil {
+				who += err.Error()
+			}
+			done <- who
+		})
+		return d
+	}
+	send("first", "x")
+	send("other", "y")
+	send("another", "z")
+	second := send("second", "x")
+	until(t, "it comes to that", func() bool { h.mu.Lock(); defer h.mu.Unlock(); return len(h.held) >= 5 })
+	select {
+	case who := <-done:
+		t.Fatalf("%s was answered before the disk had it", who)
+	default:
+	}
+	h.release()
+	for _, want := range []string{"first", "other", "another", "second"} {
+		if who := <-done; who != want {
+			t.Errorf("%s was answered, want %s", who, want)
+		}
+	}
+	if first, repeat := second.Duplicate(); !repeat || first == 0 {
+		t.Errorf("the second one: repeat %t of %d", repeat, first)
+	}
+}
+
+// What the store refuses leaves the id free, and a producer's number.
+func TestDedupRefused(t *testing.T) {
+	h := &heldStore{}
+	r := newRig(t, func(r *rig) { r.wrap = func(s store.Store) store.Store { h.Store = s; return h } })
+	a := []broker.Destination{queueNamed("a")}
+	c := r.connect()
+	c.mustOnce(false, 0, a, withID("0"))
+	c.mustOnce(false, 0, a, numbered("p", 1))
+	set := func(err error) { h.mu.Lock(); h.fails = err; h.mu.Unlock() }
+	for range 2 {
+		set(store.ErrFull)
+		for _, d := range []*broker.Dedup{withID("1"), numbered("p", 2), numbered("new", 7)} {
+			if got := c.once(a, "x", d); got.err == nil {
+				t.Fatalf("%+v was taken: %+v", *d, got)
+			}
+		}
+		set(nil)
+		if last, known := c.ProducerSeq("p"); !known || last != 1 {
+			t.Fatalf("the producer's last number is %d (%t)", last, known)
+		}
+	}
+	c.mustOnce(false, 0, a, withID("1"))
+	c.mustOnce(false, 0, a, numbered("p", 2))
+	c.mustOnce(false, 0, a, numbered("new", 7))
+	r.restart()
+	c = r.connect()
+	c.mustOnce(true, 0, a, withID("1"))
+	c.mustOnce(true, 0, a, numbered("p", 2))
+	c.mustOnce(true, 0, a, numbered("new", 6))
+}
