@@ -22,6 +22,7 @@ schemathesis_version=4.32.5
 
 client_packages="python3-stomp ruby-stomp php-cli php-stomp libnet-stomp-perl netcat-openbsd default-jdk-headless maven iproute2"
 browser_packages="chromium"
+font_package="fonts-wqy-microhei" # shows the Chinese pages as people see them
 zookeeper_packages="zookeeper default-jre-headless"
 faults_packages="$zookeeper_packages iproute2"
 api_packages="curl python3-venv"
@@ -129,6 +130,7 @@ clients() {
 browser() {
 	# shellcheck disable=SC2086 # a list of names
 	packages $browser_packages
+	installed "$font_package" || (packages "$font_package") || say "without $font_package pictures of the Chinese pages show boxes"
 	javascript
 }
 
