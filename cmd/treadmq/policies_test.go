@@ -94,7 +94,7 @@ action = "notify"
 		TrustTimestamp: true, UserID: true, StealTemp: true, MaxDestinations: 7, CountedBy: "few.>",
 		Dedup: broker.DedupPolicy{Count: 7, Time: 2 * time.Hour},
 	}
-	others := cmpopts.IgnoreFields(broker.Policy{}, "PrefetchBytes", "PendingLimit", "PendingBytes", "Redelivery", "DeadLetter", "Recovery")
+	others := cmpopts.IgnoreFields(broker.Policy{}, "PrefetchBytes", "PendingLimit", "PendingBytes", "SpillLimit", "Redelivery", "DeadLetter", "Recovery")
 	if diff := cmp.Diff(want, q, others); diff != "" {
 		t.Errorf("queue (-want +got)\n%s", diff)
 	}
