@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"treadmq/broker"
 	"treadmq/store"
@@ -139,6 +140,75 @@ func TestDedupWaitsForTheFirst(t *testing.T) {
 	}
 	if first, repeat := second.Duplicate(); !repeat || first == 0 {
 		t.Errorf("the second one: repeat %t of %d", repeat, first)
+	}
+}
+
+// slowAppend keeps whoever appends an id waiting, and then takes it or not.
+type slowAppend struct {
+	store.Store
+	entered chan struct{}
+	verdict chan error
+}
+
+func (s *slowAppend) Append(b *store.Batch) error {
+	for i := range b.Ops {
+		if b.Ops[i].Message.DedupKey == "slow" {
+			s.entered <- struct{}{}
+			if err := <-s.verdict; err != nil {
+				return err
+			}
+		}
+	}
+	return s.Store.Append(b)
+}
+
+// A message that comes while the first one is claimed and not yet appended is decided when that is: it is a repeat,
+// or takes its place if the store refused it.
+func TestDedupBeforeTheFirstIsAppended(t *testing.T) {
+	for _, verdict := range []error{nil, store.ErrFull} {
+		for _, scheduled := range []bool{false, true} {
+			slow := &slowAppend{entered: make(chan struct{}), verdict: make(chan error)}
+			r := newRig(t, func(r *rig) { r.wrap = func(s store.Store) store.Store { slow.Store = s; return slow } })
+			a := []broker.Destination{queueNamed("a")}
+			one, two := r.connect(), r.connect()
+			first := make(chan sent, 1)
+			go func() { first <- one.once(a, "first", withID("slow")) }()
+			<-slow.entered
+			w, m, d := two.NewWork(), message(a[0], "second"), withID("slow")
+			m.SetDedup(d)
+			var err error
+			if scheduled {
+				err = w.Schedule(a, m, &broker.Schedule{Delay: time.Hour})
+			} else {
+				err = w.Send(a, m)
+			}
+			if err != nil || w.Empty() {
+				t.Fatalf("the second one: %v, empty: %t", err, w.Empty())
+			}
+			done := make(chan error, 1)
+			go w.Flush(func(err error) { done <- err })
+			slow.verdict <- verdict
+			if verdict != nil {
+				select {
+				case <-slow.entered:
+					slow.verdict <- nil
+				case err := <-done:
+					t.Fatalf("the first one was refused, the second one is answered (%v) and was not sent", err)
+				}
+			}
+			got := <-first
+			if err := <-done; err != nil || (got.err != nil) != (verdict != nil) {
+				t.Fatalf("first %+v, then %v", got, err)
+			}
+			of, repeat := d.Duplicate()
+			if repeat != (verdict == nil) || (repeat && of != got.first) {
+				t.Errorf("the store said %v: first %+v, then repeat %t of %d", verdict, got, repeat, of)
+			}
+			if n := r.depth(a[0]) + r.b.ScheduleCount(); n != 1 {
+				t.Errorf("the store said %v: %d messages", verdict, n)
+			}
+			r.close()
+		}
 	}
 }
 

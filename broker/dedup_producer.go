@@ -82,7 +82,7 @@ func (w *Work) takeNumber(s *onceSend) error {
 	d, x := s.m.dedup, &w.b.dedup
 	key := producerKey(w.c, d.Producer)
 	now := w.b.now().UnixMilli()
-	c := &claim{key: key, at: now, id: s.m.id, committed: s.op < 0, volatile: s.op < 0}
+	c := &claim{key: key, at: now, id: s.m.id, committed: s.op < 0 && !w.atomic, volatile: s.op < 0}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	was := x.producer.by[key]

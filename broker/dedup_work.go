@@ -15,6 +15,7 @@ type onceSend struct {
 	first int // of its targets, n of them
 	n     int
 	plan  *plan
+	waits bool // it is not in the Work, as it seems to be a repeat of what is on its way
 }
 
 // claimed is a claim that a Work has made.
@@ -36,17 +37,25 @@ type onceWork struct {
 var errUnclaimed = errors.New("repeats cannot be recognised")
 
 // fresh returns to which of the destinations the message was not sent before. None: it is a
-// repeat, and w says so when it is done.
-func (w *Work) fresh(dests []Destination, m *Message) ([]Destination, error) {
+// repeat, and w says so when it is done. p is its schedule, nil for at once.
+//
+// While the first one is on its way nothing is decided: it may not be appended yet, and the store may
+// refuse it. Then claim decides, which comes after that.
+func (w *Work) fresh(dests []Destination, m *Message, p *plan) ([]Destination, error) {
 	left, pending, err := w.b.fresh(w.c, dests, m, false)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case !pending:
+		w.b.countDuplicates(dests, left)
+		return left, nil
 	}
-	w.b.countDuplicates(dests, left)
-	if len(left) == 0 && pending {
-		w.sb.Remove(store.Ref{}, store.Loc{}) // nothing: what the answer waits for is committed before it
+	m.dedup.duplicate, m.dedup.first = false, nil
+	if len(left) > 0 {
+		return dests, nil
 	}
-	return left, nil
+	w.once.sends = append(w.once.sends, onceSend{m: m, dests: dests, op: -1, first: len(w.targets), plan: p, waits: true})
+	return nil, nil
 }
 
 // fresh is for a look before a message is routed, or again while it is claimed. pending: the
@@ -128,7 +137,7 @@ func (w *Work) claim() error {
 	o := &w.once
 	for _, s := range o.sends {
 		left, pending, err := w.b.fresh(w.c, s.dests, s.m, true)
-		if err == nil && len(left) < len(s.dests) {
+		if err == nil && (s.waits || len(left) < len(s.dests)) {
 			err = w.leaveOut(&s, left, pending)
 		}
 		if err == nil && len(left) > 0 {
@@ -190,7 +199,7 @@ func (w *Work) take(s *onceSend, dests []Destination) error {
 		if err != nil {
 			return err
 		}
-		c := &claim{w: win, key: d.ID, at: now, id: s.m.id, committed: s.op < 0, volatile: s.op < 0}
+		c := &claim{w: win, key: d.ID, at: now, id: s.m.id, committed: s.op < 0 && !w.atomic, volatile: s.op < 0}
 		if !c.volatile {
 			if err := b.storeWindow(win); err != nil {
 				return err
@@ -257,7 +266,7 @@ func (w *Work) settleClaims(err error) {
 	defer x.mu.Unlock()
 	for _, k := range o.claims {
 		switch {
-		case k.c.volatile:
+		case k.c.committed: // in memory, at once
 		case err != nil:
 			x.undo(k.c)
 		default:

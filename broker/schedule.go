@@ -160,7 +160,7 @@ func (w *Work) Schedule(dests []Destination, m *Message, s *Schedule) error {
 		return err
 	}
 	if m.dedup != nil {
-		if dests, err = w.fresh(dests, m); err != nil || len(dests) == 0 {
+		if dests, err = w.fresh(dests, m, p); err != nil || len(dests) == 0 {
 			return err
 		}
 		p.dests = dests

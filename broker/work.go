@@ -96,7 +96,7 @@ func (b *Broker) internalWork() *Work {
 
 // Empty reports whether there is nothing to flush.
 func (w *Work) Empty() bool {
-	return len(w.targets) == 0 && len(w.settled) == 0 && len(w.starved) == 0 && w.sb.Empty()
+	return len(w.targets) == 0 && len(w.settled) == 0 && len(w.starved) == 0 && len(w.once.sends) == 0 && w.sb.Empty()
 }
 
 // Size returns the bytes of the messages gathered.
@@ -118,7 +118,7 @@ func (w *Work) Send(dests []Destination, m *Message) error {
 	}
 	if m.dedup != nil {
 		var err error
-		if dests, err = w.fresh(dests, m); err != nil || len(dests) == 0 {
+		if dests, err = w.fresh(dests, m, nil); err != nil || len(dests) == 0 {
 			return err
 		}
 	}
