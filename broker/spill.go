@@ -9,7 +9,8 @@ import (
 
 // A topic subscription whose policy is EvictSpill keeps in the temporary store what its backlog has no room for, and
 // reads it back in order as the backlog gets shorter. While anything is there, later messages go there too. What
-// memory and store hold together is bounded: beyond that the oldest goes. The temporary store is emptied at every start;
+// memory and store hold together is bounded: beyond that the oldest goes (those in the store when they are read, so for a
+// moment it may hold up to twice as much; then the new message goes). The temporary store is emptied at every start;
 // what a subscription has in it goes with the subscription.
 
 // Bounds of one read of what was spilled.
@@ -22,7 +23,8 @@ const (
 // the temporary store only.
 const firstSpill = 1 << 31
 
-// spill is what a subscription has in the temporary store. Guarded by Conn.mu but for after, which is the reader's.
+// spill is what a subscription has in the temporary store. Guarded by Conn.mu but for after, which is that of the
+// goroutine that reads.
 type spill struct {
 	dest    store.DestID
 	limit   int64 // bytes
@@ -30,6 +32,7 @@ type spill struct {
 	ready   int   // of them those that can be read; less than 0 while one was read before that was noted
 	bytes   int64 // of n
 	topics  []*topic
+	skip    int // of the oldest of n, that are dropped when they are read
 	reading bool
 	after   store.Seq // of the last that was read
 }
@@ -79,9 +82,13 @@ func (s *Subscription) spillOver(p pendingMessage) (dropped int) {
 		b.pop()
 		dropped++
 	}
-	if sp.bytes+size > bound {
+	switch over := sp.bytes + size - bound; {
+	case over > bound || over > 0 && sp.skip >= sp.n:
 		s.refill()
 		return dropped + 1
+	case over > 0: // memory is empty: the oldest are about to be read, and the first of them goes
+		sp.skip++
+		dropped++
 	}
 	sp.n++
 	sp.bytes += size
@@ -193,15 +200,15 @@ func (s *Subscription) readSpill() {
 			s.takeBack(refs, &k)
 		}
 		more = err == nil && len(refs) > 0 && s.wantsSpilled()
-		sp.reading = more
-		closed := s.closed
+		sp.reading = more // from here on another goroutine may go on
+		upto, closed := sp.after, s.closed
 		c.mu.Unlock()
 		k.flush()
 		switch {
 		case err != nil && !closed && !errors.Is(err, store.ErrClosed):
 			c.opt.Sink.Kill(Errorf(CodeInternal, "what waited for the subscription %q cannot be read back from the temporary store: %w", s.opt.ID, err))
 		case len(refs) > 0:
-			c.b.unspill(sp.dest, sp.after)
+			c.b.unspill(sp.dest, upto)
 		}
 	}
 }
@@ -213,12 +220,16 @@ func (s *Subscription) takeBack(refs []store.Stored, k *wakes) {
 		sp.n--
 		sp.ready--
 		sp.bytes -= int64(refs[i].Size)
+		if sp.skip > 0 {
+			sp.skip--
+			continue
+		}
 		if p, ok := sp.message(&refs[i]); ok && !s.closed {
 			s.backlog.add(p)
 		}
 	}
 	if s.feed(k); sp.n == 0 && !s.closed {
-		sp.topics = nil
+		sp.topics, sp.skip = nil, 0
 	}
 }
 

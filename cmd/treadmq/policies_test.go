@@ -108,6 +108,16 @@ action = "notify"
 	}
 }
 
+func TestSpillPolicy(t *testing.T) {
+	c := loadPolicies(t, "[[policy]]\ntopic = \"a.>\"\nevict = \"spill\"\nspillLimit = \"5MiB\"\n")
+	if p := policies(c)(broker.Destination{Kind: broker.Topic, Name: "a.b"}); p.Evict != broker.EvictSpill || p.SpillLimit != 5<<20 {
+		t.Errorf("evict %v, %d bytes", p.Evict, p.SpillLimit)
+	}
+	if p := policies(c)(broker.Destination{Kind: broker.Topic, Name: "b"}); p.Evict != broker.EvictOldest {
+		t.Errorf("evict %v", p.Evict)
+	}
+}
+
 // TestPolicyDefaults: without rules nothing of it is on.
 func TestPolicyDefaults(t *testing.T) {
 	p := policies(loadPolicies(t, ""))(broker.Destination{Kind: broker.Queue, Name: "q"})
