@@ -65,7 +65,7 @@ func TestOddNamesInPaths(t *testing.T) {
 	r := newRig(t)
 	c := r.basic("alice")
 	for _, name := range oddNames() {
-		if broker.CheckName(name, false) != nil {
+		if (broker.Destination{Kind: broker.Queue, Name: name}).Check(false) != nil {
 			c.do("PUT", "/api/v1/queues/"+url.PathEscape(name), "", "").must(t, http.StatusBadRequest)
 			continue
 		}
