@@ -171,9 +171,9 @@ func TestCompatSubscribe_PendingLimit(t *testing.T) {
 	r := newRig(t)
 	c := r.connected("")
 	c.subscribe("/topic/a", "ack:client-individual\nactivemq.prefetchSize:1\nactivemq.maximumPendingMessageLimit:3\n")
-	c.publish("/topic/a", "", "first")
-	m := c.take("first")[0]
 	p := r.connected("")
+	p.publish("/topic/a", "", "first")
+	m := c.take("first")[0]
 	fill(p, "/topic/a", 10)
 	for _, want := range []string{"7", "8", "9"} {
 		c.send("ACK\nid:" + m.get("ack") + "\n\n\x00")

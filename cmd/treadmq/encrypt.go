@@ -26,7 +26,7 @@ The password to encrypt with is in ` + conf.SealPasswordEnv + `, or in the file 
 			if err != nil {
 				return &failure{code: exitConfig, what: "there is nothing to encrypt with", why: err}
 			}
-			secret, err := newPassword(cmd, file)
+			secret, err := newPassword(cmd, "secret-file", file)
 			if err != nil {
 				return err
 			}

@@ -50,7 +50,7 @@ func realmHash(cmd *cobra.Command, kind realm.Kind, user, roles, file string) er
 	if roles != "" && user == "" {
 		return usagef("treadmq realm hash USER --roles "+roles, "--roles needs a user")
 	}
-	password, err := newPassword(cmd, file)
+	password, err := newPassword(cmd, "password-file", file)
 	if err != nil {
 		return err
 	}
@@ -70,8 +70,8 @@ func realmHash(cmd *cobra.Command, kind realm.Kind, user, roles, file string) er
 	return nil
 }
 
-// newPassword gets a password from a file or standard input, or twice from a person.
-func newPassword(cmd *cobra.Command, file string) (string, error) {
+// newPassword gets a secret from the file that a flag names or from standard input, or twice from a person.
+func newPassword(cmd *cobra.Command, flag, file string) (string, error) {
 	if file != "" && file != "-" {
 		return passwordFromFile(file)
 	}
@@ -92,7 +92,7 @@ func newPassword(cmd *cobra.Command, file string) (string, error) {
 		return err
 	})
 	if errors.Is(err, io.EOF) {
-		return "", &failure{code: exitNoInput, what: "standard input holds no password", next: "give it there, or name a file that holds it"}
+		return "", &failure{code: exitNoInput, what: "standard input holds no password", next: "give it there, or with --" + flag}
 	}
 	return line, err
 }

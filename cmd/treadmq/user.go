@@ -124,7 +124,7 @@ func changeUser(cmd *cobra.Command, f *userFlags, user, passwordFile string, cha
 	if err != nil {
 		return err
 	}
-	password, err := newPassword(cmd, passwordFile)
+	password, err := newPassword(cmd, "password-file", passwordFile)
 	if err != nil {
 		return err
 	}

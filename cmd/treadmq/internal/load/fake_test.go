@@ -99,7 +99,10 @@ func (b *fakeBroker) serve(c net.Conn) {
 		case "SUBSCRIBE":
 			b.subscribe(h["destination"], &fakeSub{w, h["id"]})
 		case "SEND":
-			b.once.Do(func() { time.Sleep(b.stall) }) // what is measured, not a wait for anything
+			b.mu.Lock()
+			stall := b.stall
+			b.mu.Unlock()
+			b.once.Do(func() { time.Sleep(stall) }) // what is measured, not a wait for anything
 			if !b.take(h["destination"], body, w, h["receipt"]) {
 				return
 			}

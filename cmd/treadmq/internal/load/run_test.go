@@ -113,7 +113,9 @@ func TestFillThenDrain(t *testing.T) {
 
 func TestForeignMessagesAreLeftAlone(t *testing.T) {
 	b, address := startFake(t, nil)
+	b.mu.Lock()
 	b.queue["/queue/load"] = []string{"an order worth a lot"}
+	b.mu.Unlock()
 	_, err := Run(t.Context(), config(t, address))
 	if !errors.Is(err, ErrForeign) {
 		t.Fatalf("%v", err)
@@ -174,7 +176,9 @@ func TestDurationEndsARun(t *testing.T) {
 func TestRateCountsFromWhenAMessageWasDue(t *testing.T) {
 	const stall = 50 * time.Millisecond
 	b, address := startFake(t, nil)
+	b.mu.Lock()
 	b.stall = stall
+	b.mu.Unlock()
 	cfg := config(t, address)
 	cfg.Producers, cfg.Window, cfg.Count, cfg.Rate = 1, 1, 100, 1e9 // all are due at once
 	r, err := Run(t.Context(), cfg)
