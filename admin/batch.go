@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"treadmq/broker"
@@ -13,7 +14,7 @@ const maxBatch = 500
 
 // messageBatch are messages that are sent together: all of them, or none.
 type messageBatch struct {
-	Messages []outgoing `json:"messages"`
+	Messages []*outgoing `json:"messages"`
 }
 
 // batchView is the answer to a batch.
@@ -51,11 +52,14 @@ func (s *Server) apiBatch(w http.ResponseWriter, r *http.Request, d broker.Desti
 	if len(b.Messages) == 0 || len(b.Messages) > maxBatch {
 		return badRequest("A batch has 1 to " + strconv.Itoa(maxBatch) + " messages.")
 	}
+	if i := slices.Index(b.Messages, nil); i >= 0 {
+		return badRequest("Message " + strconv.Itoa(i+1) + " of the batch is null. Leave it out, or give it a body. Nothing was sent.")
+	}
 	return s.answerSent(w, r, d, &b, func(r *http.Request) (any, error) { return s.sendBatch(r, d, b.Messages) })
 }
 
 // sendBatch sends messages in the user's name, as one transaction, and returns their ids when they are stored.
-func (s *Server) sendBatch(r *http.Request, d broker.Destination, list []outgoing) (v batchView, err error) {
+func (s *Server) sendBatch(r *http.Request, d broker.Destination, list []*outgoing) (v batchView, err error) {
 	defer func() { s.audit(r, "send", destPath(d), err, "messages", len(list)) }()
 	if err := checkTarget(s.b, d); err != nil {
 		return v, err
@@ -73,7 +77,7 @@ func (s *Server) sendBatch(r *http.Request, d broker.Destination, list []outgoin
 	once := make([]*broker.Dedup, len(list))
 	when := make([]*broker.Schedule, len(list))
 	for i := range list {
-		if sent[i], once[i], when[i], err = buildMessage(conn, d, &list[i], s.b.Now()); err != nil {
+		if sent[i], once[i], when[i], err = buildMessage(conn, d, list[i], s.b.Now()); err != nil {
 			return v, numberedError(i, err)
 		}
 	}

@@ -37,6 +37,9 @@ func TestBatch(t *testing.T) {
 	if r.b.Exists(broker.Destination{Kind: broker.Queue, Name: "none"}) {
 		t.Error("a refused batch was sent in part")
 	}
+	if a := send("/api/v1/queues/none/batch", `{"messages":[{"body":"a"},null]}`, 400); !strings.Contains(a.body, "Message 2 of the batch is null") {
+		t.Errorf("null among them: %s", a.body)
+	}
 	if a := send("/api/v1/queues/none/batch", `{"messages":[{"body":"a"},{"priority":10}]}`, 400); !strings.Contains(a.body, "Message 2 of the batch") {
 		t.Error(a.body)
 	}
