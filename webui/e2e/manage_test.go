@@ -21,7 +21,7 @@ func (r *rig) buryFor(name, reason string, bodies ...string) {
 	r.fill(queue(name), bodies...)
 	c, _ := r.client("breaker")
 	defer c.Close()
-	s, err := c.Subscribe(broker.SubscribeOptions{ID: "b", Dests: []broker.Destination{queue(name)}, Prefetch: len(bodies)})
+	s, err := c.Subscribe(broker.SubscribeOptions{ID: "b", Dests: []broker.Destination{queue(name)}, Prefetch: len(bodies), Most: uint64(len(bodies))})
 	if err != nil {
 		r.t.Fatal(err)
 	}
