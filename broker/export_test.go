@@ -3,9 +3,18 @@ package broker
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"treadmq/store"
 )
+
+// Stall stops the broker's own goroutine, which does what can wait, until the returned function is called.
+func (b *Broker) Stall() (goOn func()) {
+	stalled, end := make(chan struct{}), make(chan struct{})
+	b.later(func() { close(stalled); <-end })
+	<-stalled
+	return sync.OnceFunc(func() { close(end) })
+}
 
 // Dump shows a queue's inside, for a test that failed.
 func (b *Broker) Dump(d Destination) string {

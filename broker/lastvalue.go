@@ -236,15 +236,24 @@ func (q *queue) replace(e *entry) {
 		q.release(e)
 		e.msg = nil
 	}
-	q.replaced = append(q.replaced, settle{q: q, e: e, ack: Ack{Kind: AckDiscard}})
+	q.replaced = append(q.replaced, settle{q: q, e: e, ack: Ack{Kind: AckDiscard}, outdated: true})
 	if len(q.replaced) == 1 {
-		q.b.later(func() {
-			q.mu.Lock()
-			list := q.replaced
-			q.replaced = nil
-			q.mu.Unlock()
-			q.b.expire(list)
-		})
+		q.b.later(q.removeReplaced)
+	}
+}
+
+// removeReplaced removes the older values that have left the lists. Whoever takes a message off a last-value queue calls
+// it first: were the newer one's removal in the journal before the older one's, a crash between them would bring the
+// older one back.
+func (q *queue) removeReplaced() {
+	q.replacing.Lock()
+	defer q.replacing.Unlock()
+	q.mu.Lock()
+	list := q.replaced
+	q.replaced = nil
+	q.mu.Unlock()
+	if len(list) > 0 {
+		q.b.expire(list)
 	}
 }
 

@@ -110,6 +110,40 @@ func TestLastValueKeysAreBounded(t *testing.T) {
 	}
 }
 
+// Two values of a key in one batch: the older is removed by a record of its own, which is in the journal before the newer
+// one's removal, however late the broker gets to it.
+func TestLastValueConsumedBeforeACrash(t *testing.T) {
+	r := newRig(t, lastValueOf("k"))
+	p, q := r.connect(), queueNamed("q")
+	c := r.connect()
+	c.subscribe(q)
+	p.send(q, "first") // the mark of what may be delivered goes far ahead
+	c.settle(broker.AckAccept, c.take(1)...)
+	goOn := r.b.Stall()
+	defer goOn()
+	w := p.NewWork()
+	for i := range 2 {
+		if err := w.Send([]broker.Destination{q}, message(q, fmt.Sprint(i), property("k", "a"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := flush(t, w); err != nil {
+		t.Fatal(err)
+	}
+	got := c.take(1)
+	wantBodies(t, got, "1")
+	c.settle(broker.AckAccept, got...)
+	disk := r.fs.Crash(nil)
+	goOn()
+	r.close()
+	r.fs = disk
+	r.open()
+	c = r.connect()
+	c.subscribe(q)
+	r.connect().send(q, "end")
+	wantBodies(t, c.take(1), "end")
+}
+
 // A full queue takes a message that replaces an older one, however often, and no other.
 func TestLastValueReplacesInAFullQueue(t *testing.T) {
 	for name, limit := range map[string]func(*broker.Policy){

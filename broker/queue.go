@@ -64,6 +64,7 @@ type queue struct {
 	last      *lastValues   // nil: not a last-value queue
 	headers   *headerIndex  // nil: none
 	replaced  []settle      // older values that are to be removed
+	replacing sync.Mutex    // held, without mu, while they are
 	stalled   bool          // a scan waits for the number of groups to fall
 	sole      bool          // only subs[0] is served
 	flat      bool          // priorities of consumers do not count

@@ -3,7 +3,8 @@ package broker
 // Older values of last-value queues go in the batch of what takes their place: one record, so that after a crash there
 // is one or the other. Until the batch is committed the older one is kept like a message that a consumer holds; if the
 // store refuses the batch, it is back. Three kinds go later, by a record of their own: what a consumer holds at that
-// moment, what is not committed yet, and what is only in memory.
+// moment, what is not committed yet, and what is only in memory. That record is in the journal before any that takes the
+// newer value off the queue (queue.removeReplaced), except while another consumer still holds the older one.
 
 // superseded is an older value that a Work takes away.
 type superseded struct {

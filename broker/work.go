@@ -35,12 +35,13 @@ type Ack struct {
 
 // settle is one delivery that left a subscription.
 type settle struct {
-	q     *queue
-	e     *entry
-	ack   Ack
-	taken bool          // it may have reached the client: counts as a delivery
-	why   string        // reason of the dead letter
-	owed  *Subscription // has not got its credit back
+	q        *queue
+	e        *entry
+	ack      Ack
+	taken    bool          // it may have reached the client: counts as a delivery
+	why      string        // reason of the dead letter
+	owed     *Subscription // has not got its credit back
+	outdated bool          // a last value for which there is a newer one
 }
 
 // target is one reference that a Work creates.
@@ -368,6 +369,9 @@ func (t *target) size() int64 {
 func (w *Work) settleAll() {
 	for i := range w.settled {
 		st := &w.settled[i]
+		if !st.outdated && st.q.lastValued.Load() {
+			st.q.removeReplaced()
+		}
 		st.byPolicy()
 		if st.ack.Kind == AckAccept || st.ack.Kind == AckDiscard {
 			w.remove(st.q, st.e)
