@@ -70,22 +70,14 @@ func act(cmd *cobra.Command, f *apiFlags, a *actFlags, text string) error {
 	if err != nil {
 		return apiError(c, fmt.Sprintf("cannot %s messages of the queue %q", a.Action.Action, name), err)
 	}
-	columns := []string{"queue", "action", "done", "inFlight", "noOrigin", "state"}
-	if err := printOne(cmd, columns, jobRecord(job, columns)); err != nil {
+	done := view{"queue", []string{"queue", "action", "done", "inFlight", "noOrigin", "state"}}
+	if err := done.one(cmd, job); err != nil {
 		return err
 	}
 	if job.Text("state") == "failed" {
 		return &failure{code: exitFailure, what: fmt.Sprintf("stopped after %s messages", job.Text("done")), next: job.Text("error")}
 	}
 	return nil
-}
-
-func jobRecord(job api.Item, columns []string) record {
-	r := record{value: job.RawMessage, name: job.Text("queue")}
-	for _, c := range columns {
-		r.cells = append(r.cells, job.Text(c))
-	}
-	return r
 }
 
 // jobPoll is how often a long action is asked for.
@@ -126,11 +118,11 @@ func newPauseCommand(f *apiFlags, paused bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: use + " NAME...", Short: short, Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return eachQueue(cmd, f, args, "paused", func(ctx context.Context, c *api.Client, name string) (record, error) {
+			return each(cmd, f, queues(), args, "paused", func(ctx context.Context, c *api.Client, name string) (any, error) {
 				if _, err := c.Pause(ctx, name, paused); err != nil {
-					return record{}, apiError(c, fmt.Sprintf("cannot %s the queue %q", use, name), err)
+					return nil, apiError(c, fmt.Sprintf("cannot %s the queue %q", use, name), err)
 				}
-				return changed(name, "paused", paused), nil
+				return paused, nil
 			})
 		},
 	}
@@ -142,11 +134,7 @@ func newDLQCommand() *cobra.Command {
 	f := &apiFlags{}
 	cmd := &cobra.Command{Use: "dlq", Short: "List dead letters and send them back where they came from"}
 	f.register(cmd)
-	list := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "Dead letters by queue, origin and reason", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return listDead(cmd, f) },
-	}
-	outputFlag(list)
+	groups := view{"queue", []string{"queue", "origin", "reason", "messages", "cause"}}
 	a := &actFlags{}
 	retry := &cobra.Command{
 		Use: "retry [QUEUE]", Short: "Send dead letters back to the queues where they came from",
@@ -165,54 +153,25 @@ the policy says. --rate spares the consumers.`,
 		},
 	}
 	a.register(retry)
-	cmd.AddCommand(list, retry)
+	cmd.AddCommand(newAllCommand(f, groups, "Dead letters by queue, origin and reason", "the dead letters", (*api.Client).DeadLetters), retry)
 	return cmd
-}
-
-func listDead(cmd *cobra.Command, f *apiFlags) error {
-	c, err := f.connect(cmd)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	groups, err := c.DeadLetters(cmd.Context())
-	if err != nil {
-		return apiError(c, "the dead letters cannot be listed", err)
-	}
-	columns := []string{"queue", "origin", "reason", "messages", "cause"}
-	p := newPrinter(cmd, columns...)
-	for _, g := range groups {
-		if err := p.add(jobRecord(g, columns)); err != nil {
-			return err
-		}
-	}
-	return p.close()
 }
 
 func newConnCommand() *cobra.Command {
 	f := &apiFlags{}
 	cmd := &cobra.Command{Use: "conn", Aliases: []string{"connections"}, Short: "List and close connections"}
 	f.register(cmd)
-	kind := destinations{"connection", "connections", []string{"serial", "user", "remote", "protocol", "since", "received", "sent"}}
+	kind := destinations{"connection", "connections", view{"serial", []string{"serial", "user", "remote", "protocol", "since", "received", "sent"}}}
 	var reason string
 	end := &cobra.Command{
 		Use: "close SERIAL...", Short: "Close connections; their clients are told why", Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			p := newPrinter(cmd, "serial", "closed")
-			for _, serial := range args {
-				if err := c.CloseConnection(cmd.Context(), serial, reason); err != nil {
-					return apiError(c, "the connection "+serial+" cannot be closed", err)
+			return each(cmd, f, kind, args, "closed", func(ctx context.Context, c *api.Client, serial string) (any, error) {
+				if err := c.CloseConnection(ctx, serial, reason); err != nil {
+					return nil, apiError(c, "the connection "+serial+" cannot be closed", err)
 				}
-				if err := p.add(record{value: map[string]any{"serial": serial, "closed": true}, cells: []string{serial, "true"}, name: serial}); err != nil {
-					return err
-				}
-			}
-			return p.close()
+				return true, nil
+			})
 		},
 	}
 	end.Flags().StringVar(&reason, "reason", "", "what the clients are told")

@@ -50,6 +50,9 @@ func TestPauseAndConnections(t *testing.T) {
 		return serial != ""
 	})
 	b.run(t, "", "conn", "show", serial).want(t, 0)
+	if o := b.run(t, "", "conn", "ls", "-o", "name").want(t, 0); !strings.Contains("\n"+o.stdout, "\n"+serial+"\n") {
+		t.Errorf("names %q", o.stdout)
+	}
 	b.run(t, "", "conn", "close", serial, "--reason", "test").want(t, 0)
 	cmd.Process.Kill()
 	cmd.Wait()

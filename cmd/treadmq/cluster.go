@@ -260,7 +260,7 @@ says how many there are from now on. The master cannot be removed: hand over fir
 		},
 	}
 	cmd.Flags().IntVar(&replicas, "replicas", 0, "places for members with a vote (default as many as there were)")
-	cmd.Flags().BoolP("yes", "y", false, "do not ask; needed where there is no terminal")
+	yesFlag(cmd)
 	outputFlag(cmd)
 	return cmd
 }
@@ -286,7 +286,7 @@ members that do not come back: what only they held is gone.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&lost, "lost", nil, "member that does not come back; any number of times")
-	cmd.Flags().BoolP("yes", "y", false, "do not ask; needed where there is no terminal")
+	yesFlag(cmd)
 	outputFlag(cmd)
 	return cmd
 }

@@ -42,7 +42,7 @@ func splitDestination(text string) (kind, name string, err error) {
 
 // nameOf is the name of a destination that must be of one kind.
 func nameOf(kind, text string) (string, error) {
-	if kind == "connection" { // its number
+	if kind == "connection" || kind == "schedule" { // by number or id, as it stands
 		return text, nil
 	}
 	if kind == "subscription" {

@@ -1,57 +1,36 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"treadmq/cmd/treadmq/internal/api"
 )
 
 func newJobCommand() *cobra.Command {
 	f := &apiFlags{}
 	cmd := &cobra.Command{Use: "job", Aliases: []string{"jobs"}, Short: "List and cancel actions on many messages that are under way"}
 	f.register(cmd)
-	columns := []string{"id", "action", "queue", "to", "user", "state", "started", "looked", "total", "done"}
-	list := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List actions under way and the latest that have ended, newest first",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			items, err := c.Jobs(cmd.Context())
-			if err != nil {
-				return apiError(c, "the actions cannot be listed", err)
-			}
-			return printItems(cmd, "id", columns, items)
-		},
-	}
+	jobs := view{"id", []string{"id", "action", "queue", "to", "user", "state", "started", "looked", "total", "done"}}
 	cancel := &cobra.Command{
 		Use: "cancel ID", Short: "Cancel an action; what it has done stays done",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			item, err := c.CancelJob(cmd.Context(), args[0])
-			if err != nil {
-				return apiError(c, fmt.Sprintf("the action %s cannot be cancelled", args[0]), err)
-			}
-			return printOne(cmd, columns, itemRecord(item, "id", columns))
+			failed := fmt.Sprintf("the action %s cannot be cancelled", args[0])
+			return f.askOne(cmd, jobs, failed, func(ctx context.Context, c *api.Client) (api.Item, error) { return c.CancelJob(ctx, args[0]) })
 		},
 	}
-	outputFlag(list)
 	outputFlag(cancel)
-	cmd.AddCommand(list, cancel)
+	cmd.AddCommand(newAllCommand(f, jobs, "List actions under way and the latest that have ended, newest first", "the actions", (*api.Client).Jobs), cancel)
 	return cmd
 }
 
 func newAuditCommand() *cobra.Command {
 	f := &apiFlags{}
 	var count int
+	changes := view{"action", []string{"time", "user", "action", "target", "remote", "result", "detail"}}
 	cmd := &cobra.Command{
 		Use: "audit", Short: "List the latest changes: who, what, from where, with what result",
 		Long: `List the latest changes by the console, the API and the commands, newest first: who, what,
@@ -59,16 +38,9 @@ to what, from where, with what result. The broker keeps the latest 1,000 since i
 log has all of them. It needs the role admin.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			items, err := c.Audit(cmd.Context(), count)
-			if err != nil {
-				return apiError(c, "the changes cannot be listed", err)
-			}
-			return printItems(cmd, "action", []string{"time", "user", "action", "target", "remote", "result", "detail"}, items)
+			return f.askList(cmd, changes, "the changes cannot be listed", func(ctx context.Context, c *api.Client) ([]api.Item, error) {
+				return c.Audit(ctx, count)
+			})
 		},
 	}
 	f.register(cmd)

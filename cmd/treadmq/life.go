@@ -12,6 +12,7 @@ import (
 
 func newLifeCommand() *cobra.Command {
 	f := &apiFlags{}
+	steps := view{"what", []string{"at", "what", "destination", "to", "connection", "remote", "user", "detail"}}
 	cmd := &cobra.Command{
 		Use: "life ID", Short: "Tell what happened to a message",
 		Long: `Tell what happened to a message, by the id in its header message-id: what went wrong
@@ -20,30 +21,16 @@ with it and what was done with it by hand, and, where its queue was traced
 8,192 events of each are kept in memory.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			events, err := c.Life(cmd.Context(), args[0])
-			if err != nil {
-				return apiError(c, fmt.Sprintf("what happened to %q cannot be told", args[0]), err)
-			}
-			columns := []string{"at", "what", "destination", "to", "connection", "remote", "user", "detail"}
-			p := newPrinter(cmd, columns...)
-			for _, e := range events {
-				r := record{value: e.RawMessage, name: e.Text("what")}
-				for _, c := range columns {
-					r.cells = append(r.cells, e.Text(c))
+			return f.ask(cmd, func(ctx context.Context, c *api.Client) error {
+				events, err := c.Life(ctx, args[0])
+				if err != nil {
+					return apiError(c, fmt.Sprintf("what happened to %q cannot be told", args[0]), err)
 				}
-				if err := p.add(r); err != nil {
-					return err
+				if len(events) == 0 {
+					talk(cmd, "nothing is known of it; was its queue traced, and lately? See treadmq queue trace")
 				}
-			}
-			if p.n == 0 {
-				talk(cmd, "nothing is known of it; was its queue traced, and lately? See treadmq queue trace")
-			}
-			return p.close()
+				return steps.list(cmd, events)
+			})
 		},
 	}
 	f.register(cmd)
@@ -59,12 +46,12 @@ func newTraceCommand(f *apiFlags) *cobra.Command {
 acknowledged. treadmq life and the console tell it. --for 0s ends it.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return eachQueue(cmd, f, args, "traceUntil", func(ctx context.Context, c *api.Client, name string) (record, error) {
+			return each(cmd, f, queues(), args, "traceUntil", func(ctx context.Context, c *api.Client, name string) (any, error) {
 				q, err := c.Trace(ctx, name, span)
 				if err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be traced", name), err)
+					return nil, apiError(c, fmt.Sprintf("the queue %q cannot be traced", name), err)
 				}
-				return changed(name, "traceUntil", q.Text("traceUntil")), nil
+				return q.Text("traceUntil"), nil
 			})
 		},
 	}

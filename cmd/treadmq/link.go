@@ -1,16 +1,15 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
-)
 
-func linkColumns() []string {
-	return []string{"id", "page", "bodies", "createdBy", "createdAt", "expiresAt", "expired"}
-}
+	"treadmq/cmd/treadmq/internal/api"
+)
 
 func newLinkCommand() *cobra.Command {
 	f := &apiFlags{}
@@ -21,34 +20,16 @@ without a login, until it expires or is revoked, or until who made it gets anoth
 is no user any more. It needs the role user or admin, and a user's password instead of a token.`,
 	}
 	f.register(cmd)
-	cmd.AddCommand(newLinkListCommand(f), newLinkCreateCommand(f), newLinkRevokeCommand(f))
-	return cmd
-}
-
-func newLinkListCommand(f *apiFlags) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List your links, as an admin those of everybody, without their addresses",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			items, err := c.Links(cmd.Context())
-			if err != nil {
-				return apiError(c, "the links cannot be listed", err)
-			}
-			return printItems(cmd, "id", linkColumns(), items)
-		},
-	}
-	outputFlag(cmd)
+	links := view{"id", []string{"id", "page", "bodies", "createdBy", "createdAt", "expiresAt", "expired"}}
+	cmd.AddCommand(newAllCommand(f, links, "List your links, as an admin those of everybody, without their addresses", "the links", (*api.Client).Links),
+		newLinkCreateCommand(f), newLinkRevokeCommand(f))
 	return cmd
 }
 
 func newLinkCreateCommand(f *apiFlags) *cobra.Command {
 	var hours int
 	var bodies bool
+	made := view{"url", []string{"id", "page", "bodies", "expiresAt", "url"}}
 	cmd := &cobra.Command{
 		Use: "create PAGE", Aliases: []string{"add"}, Short: "Make a link and print it, this once",
 		Long: `Make a link to a page of the console and print it; nobody can have it shown again. PAGE
@@ -56,17 +37,9 @@ is the page's address as a browser shows it, or its path and query. -o name prin
 		Example: "  treadmq link create '/admin/queue?name=orders' --hours 8 -o name",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			item, err := c.MakeLink(cmd.Context(), pageOf(args[0]), hours, bodies)
-			if err != nil {
-				return apiError(c, "the link cannot be made", err)
-			}
-			columns := []string{"id", "page", "bodies", "expiresAt", "url"}
-			return printOne(cmd, columns, itemRecord(item, "url", columns))
+			return f.askOne(cmd, made, "the link cannot be made", func(ctx context.Context, c *api.Client) (api.Item, error) {
+				return c.MakeLink(ctx, pageOf(args[0]), hours, bodies)
+			})
 		},
 	}
 	cmd.Flags().IntVar(&hours, "hours", 24, "hours until it expires, at most 720")
@@ -94,19 +67,16 @@ with, so that nothing that was signed before can be good again.`,
 			if all == (len(args) == 1) {
 				return usagef("treadmq link ls shows ids", "give the id of one link, or --all")
 			}
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if !all {
-				return apiError(c, fmt.Sprintf("the link %s cannot be revoked", args[0]), c.RevokeLink(cmd.Context(), args[0]))
-			}
-			n, err := c.RevokeLinks(cmd.Context())
-			if err == nil {
-				talk(cmd, "%s revoked", plural(int(n), "link"))
-			}
-			return apiError(c, "the links cannot be revoked", err)
+			return f.ask(cmd, func(ctx context.Context, c *api.Client) error {
+				if !all {
+					return apiError(c, fmt.Sprintf("the link %s cannot be revoked", args[0]), c.RevokeLink(ctx, args[0]))
+				}
+				n, err := c.RevokeLinks(ctx)
+				if err == nil {
+					talk(cmd, "%s revoked", plural(int(n), "link"))
+				}
+				return apiError(c, "the links cannot be revoked", err)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "revoke all links")

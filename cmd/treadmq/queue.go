@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,39 +10,20 @@ import (
 	"treadmq/cmd/treadmq/internal/api"
 )
 
-// destinations describes one of the two kinds to the commands that look after them.
+// destinations describes one kind of what is listed page by page to the commands that look
+// after it. The field of its view that -o name shows is how the commands name one.
 type destinations struct {
-	kind    string // queue, topic
-	plural  string // as in the API's paths
-	columns []string
+	kind   string // queue, topic
+	plural string // as in the API's paths
+	view
 }
 
 func queues() destinations {
-	return destinations{"queue", "queues", []string{"name", "messages", "inFlight", "consumers", "enqueued", "dequeued", "rateIn", "rateOut"}}
+	return destinations{"queue", "queues", view{"name", []string{"name", "messages", "inFlight", "consumers", "enqueued", "dequeued", "rateIn", "rateOut"}}}
 }
 
 func topics() destinations {
-	return destinations{"topic", "topics", []string{"name", "subscribers", "published", "delivered", "dropped", "backlog", "rateIn", "rateOut"}}
-}
-
-func (d destinations) record(columns []string, item api.Item) record {
-	r := record{value: item.RawMessage, name: item.Text("name")}
-	for _, c := range columns {
-		r.cells = append(r.cells, rounded(item.Text(c)))
-	}
-	return r
-}
-
-// rounded leaves one digit of a number behind its point.
-func rounded(text string) string {
-	if !numeric(text) || !strings.Contains(text, ".") {
-		return text
-	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil {
-		return text
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64)
+	return destinations{"topic", "topics", view{"name", []string{"name", "subscribers", "published", "delivered", "dropped", "backlog", "rateIn", "rateOut"}}}
 }
 
 func newQueueCommand() *cobra.Command {
@@ -51,7 +31,7 @@ func newQueueCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "queue", Aliases: []string{"q", "queues"}, Short: "List, show, create, remove and purge queues"}
 	f.register(cmd)
 	cmd.AddCommand(newListCommand(f, queues()), newShowCommand(f, queues()), newCreateCommand(f),
-		newRemoveCommand(f), newPurgeCommand(f), newPauseCommand(f, true), newPauseCommand(f, false), newTraceCommand(f))
+		newRemoveCommand(f, queues(), "queues"), newPurgeCommand(f), newPauseCommand(f, true), newPauseCommand(f, false), newTraceCommand(f))
 	return cmd
 }
 
@@ -68,11 +48,11 @@ func newTopicRemoveCommand(f *apiFlags) *cobra.Command {
 		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Forget topics that nobody is subscribed to",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, f, topics(), args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
+			return each(cmd, f, topics(), args, "removed", func(ctx context.Context, c *api.Client, name string) (any, error) {
 				if err := c.DeleteTopic(ctx, name); err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the topic %q cannot be removed", name), err)
+					return nil, apiError(c, fmt.Sprintf("the topic %q cannot be removed", name), err)
 				}
-				return changed(name, "removed", true), nil
+				return true, nil
 			})
 		},
 	}
@@ -122,7 +102,7 @@ func list(cmd *cobra.Command, f *apiFlags, d destinations, l *listFlags) error {
 	}
 	p := newPrinter(cmd, d.columns...)
 	err = c.Destinations(cmd.Context(), d.plural, l.List, func(item api.Item) (bool, error) {
-		err := p.add(d.record(d.columns, item))
+		err := p.add(d.record(item))
 		return l.count == 0 || p.n < l.count, err
 	})
 	if err != nil {
@@ -156,7 +136,7 @@ func show(cmd *cobra.Command, f *apiFlags, d destinations, text string) error {
 		return apiError(c, fmt.Sprintf("the %s %q cannot be shown", d.kind, name), err)
 	}
 	columns, cells := flatten(item)
-	return printOne(cmd, columns, record{value: item.RawMessage, cells: cells, name: item.Text("name")})
+	return printOne(cmd, columns, record{value: item.RawMessage, cells: cells, name: item.Text(d.name)})
 }
 
 func newCreateCommand(f *apiFlags) *cobra.Command {
@@ -164,11 +144,11 @@ func newCreateCommand(f *apiFlags) *cobra.Command {
 		Use: "create NAME...", Short: "Create queues; one that is there already is left as it is",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return eachQueue(cmd, f, args, "created", func(ctx context.Context, c *api.Client, name string) (record, error) {
+			return each(cmd, f, queues(), args, "created", func(ctx context.Context, c *api.Client, name string) (any, error) {
 				if err := c.CreateQueue(ctx, name); err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be created", name), err)
+					return nil, apiError(c, fmt.Sprintf("the queue %q cannot be created", name), err)
 				}
-				return changed(name, "created", true), nil
+				return true, nil
 			})
 		},
 	}
@@ -176,17 +156,9 @@ func newCreateCommand(f *apiFlags) *cobra.Command {
 	return cmd
 }
 
-// changed is the record of a queue that a command did something to.
-func changed(name, what string, value any) record {
-	return record{value: map[string]any{"name": name, what: value}, cells: []string{name, fmt.Sprint(value)}, name: name}
-}
-
-// eachQueue does something to each of the queues named and prints what came of it.
-func eachQueue(cmd *cobra.Command, f *apiFlags, args []string, column string, do func(context.Context, *api.Client, string) (record, error)) error {
-	return each(cmd, f, queues(), args, column, do)
-}
-
-func each(cmd *cobra.Command, f *apiFlags, kind destinations, args []string, column string, do func(context.Context, *api.Client, string) (record, error)) error {
+// each does something to each that is named, and prints what came of it; nothing of what do
+// returns nil for.
+func each(cmd *cobra.Command, f *apiFlags, kind destinations, args []string, column string, do func(context.Context, *api.Client, string) (any, error)) error {
 	names := make([]string, len(args))
 	for i, a := range args {
 		var err error
@@ -199,18 +171,19 @@ func each(cmd *cobra.Command, f *apiFlags, kind destinations, args []string, col
 		return err
 	}
 	defer c.Close()
-	p := newPrinter(cmd, "name", column)
+	p := newPrinter(cmd, kind.name, column)
 	for _, name := range names {
-		r, err := do(cmd.Context(), c, name)
+		value, err := do(cmd.Context(), c, name)
 		if err != nil {
 			if p.n > 0 {
 				p.close() // what was done before
 			}
 			return err
 		}
-		if r.value == nil {
+		if value == nil {
 			continue
 		}
+		r := record{value: map[string]any{kind.name: name, column: value}, cells: []string{name, fmt.Sprint(value)}, name: name}
 		if err := p.add(r); err != nil {
 			return err
 		}
@@ -219,20 +192,16 @@ func each(cmd *cobra.Command, f *apiFlags, kind destinations, args []string, col
 }
 
 // destroyFlags are common to what takes messages away.
-type destroyFlags struct{ yes, dryRun, noUndo bool }
+type destroyFlags struct{ dryRun, noUndo bool }
 
 func (d *destroyFlags) register(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&d.yes, "yes", "y", false, "do not ask; needed where there is no terminal")
+	yesFlag(cmd)
 	cmd.Flags().BoolVar(&d.dryRun, "dry-run", false, "only say what would be hit")
 	cmd.Flags().BoolVar(&d.noUndo, "no-undo", false, "for good: nothing goes to the trash")
 }
 
 // announce says what is about to be hit, and asks.
-func (d *destroyFlags) announce(cmd *cobra.Command, c *api.Client, action, name string) (goOn bool, err error) {
-	return d.announceAs(cmd, c, queues(), action, name)
-}
-
-func (d *destroyFlags) announceAs(cmd *cobra.Command, c *api.Client, kind destinations, action, name string) (goOn bool, err error) {
+func (d *destroyFlags) announce(cmd *cobra.Command, c *api.Client, kind destinations, action, name string) (goOn bool, err error) {
 	q, err := c.Destination(cmd.Context(), kind.plural, name)
 	if err != nil {
 		return false, apiError(c, fmt.Sprintf("cannot %s the %s %q", action, kind.kind, name), err)
@@ -246,23 +215,24 @@ func (d *destroyFlags) announceAs(cmd *cobra.Command, c *api.Client, kind destin
 	return true, confirm(cmd, action, name)
 }
 
-func newRemoveCommand(f *apiFlags) *cobra.Command {
+// newRemoveCommand removes queues or durable subscriptions, which called names.
+func newRemoveCommand(f *apiFlags, kind destinations, called string) *cobra.Command {
 	d := &destroyFlags{}
 	var force bool
 	cmd := &cobra.Command{
-		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Remove queues with all their messages",
+		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Remove " + called + " with all their messages",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return eachQueue(cmd, f, args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
-				if goOn, err := d.announce(cmd, c, "remove", name); err != nil || !goOn {
-					return record{}, err
+			return each(cmd, f, kind, args, "removed", func(ctx context.Context, c *api.Client, name string) (any, error) {
+				if goOn, err := d.announce(cmd, c, kind, "remove", name); err != nil || !goOn {
+					return nil, err
 				}
-				gone, err := c.Delete(ctx, "queues", name, force, !d.noUndo)
+				gone, err := c.Delete(ctx, kind.plural, name, force, !d.noUndo)
 				if err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be removed", name), err)
+					return nil, apiError(c, fmt.Sprintf("the %s %q cannot be removed", kind.kind, name), err)
 				}
 				tellUndo(cmd, gone)
-				return changed(name, "removed", true), nil
+				return true, nil
 			})
 		},
 	}
@@ -281,20 +251,20 @@ func newPurgeCommand(f *apiFlags) *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if some.Selector != "" || some.Text != "" || some.Limit != 0 {
-				return eachQueue(cmd, f, args, "removed", func(_ context.Context, c *api.Client, name string) (record, error) {
+				return each(cmd, f, queues(), args, "removed", func(_ context.Context, c *api.Client, name string) (any, error) {
 					return d.purgeSome(cmd, c, name, some)
 				})
 			}
-			return eachQueue(cmd, f, args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
-				if goOn, err := d.announce(cmd, c, "purge", name); err != nil || !goOn {
-					return record{}, err
+			return each(cmd, f, queues(), args, "removed", func(ctx context.Context, c *api.Client, name string) (any, error) {
+				if goOn, err := d.announce(cmd, c, queues(), "purge", name); err != nil || !goOn {
+					return nil, err
 				}
 				gone, err := c.Purge(ctx, name, !d.noUndo)
 				if err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the queue %q cannot be purged", name), err)
+					return nil, apiError(c, fmt.Sprintf("the queue %q cannot be purged", name), err)
 				}
 				tellUndo(cmd, gone)
-				return changed(name, "removed", gone.Removed), nil
+				return gone.Removed, nil
 			})
 		},
 	}
@@ -307,33 +277,33 @@ func newPurgeCommand(f *apiFlags) *cobra.Command {
 }
 
 // purgeSome removes the messages of a queue that match, after it has counted them.
-func (d *destroyFlags) purgeSome(cmd *cobra.Command, c *api.Client, name string, a api.Action) (record, error) {
+func (d *destroyFlags) purgeSome(cmd *cobra.Command, c *api.Client, name string, a api.Action) (any, error) {
 	what := fmt.Sprintf("the queue %q cannot be purged", name)
 	count := a
 	count.DryRun = true
 	job, err := runAction(cmd, c, name, count)
 	if err != nil {
-		return record{}, apiError(c, what, err)
+		return nil, apiError(c, what, err)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "treadmq: purge queue %s at %s: %s messages match\n", printable(name), c.URL(), job.Text("done"))
 	if d.dryRun {
 		talk(cmd, "nothing done: --dry-run")
-		return record{}, nil
+		return nil, nil
 	}
 	if err := confirm(cmd, "purge", name); err != nil {
-		return record{}, err
+		return nil, err
 	}
 	a.NoUndo = d.noUndo
 	if job, err = runAction(cmd, c, name, a); err != nil {
-		return record{}, apiError(c, what, err)
+		return nil, apiError(c, what, err)
 	}
 	if undo := job.Object("undo"); undo.Text("id") != "" {
 		talk(cmd, "undo: treadmq trash restore %s (until %s)", undo.Text("id"), undo.Text("until"))
 	}
 	if job.Text("state") == "failed" {
-		return record{}, &failure{code: exitFailure, what: fmt.Sprintf("stopped after %s messages", job.Text("done")), next: job.Text("error")}
+		return nil, &failure{code: exitFailure, what: fmt.Sprintf("stopped after %s messages", job.Text("done")), next: job.Text("error")}
 	}
-	return changed(name, "removed", job.Int("done")), nil
+	return job.Int("done"), nil
 }
 
 // flatten turns an object into columns and cells: objects within as a.b, lists as
@@ -344,7 +314,7 @@ func flatten(item api.Item) (columns, cells []string) {
 			continue // for charts
 		}
 		columns = append(columns, f.Name)
-		cells = append(cells, rounded(f.Text))
+		cells = append(cells, f.Text)
 	}
 	return columns, cells
 }

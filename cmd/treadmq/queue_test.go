@@ -49,6 +49,19 @@ func TestQueueLife(t *testing.T) {
 	b.run(t, "", "browse", "never-made").want(t, exitFailure).says(t, "next:")
 }
 
+// A name that looks like a number is shown as it is.
+func TestQueueNamedLikeANumber(t *testing.T) {
+	b := theBroker(t)
+	const name = "19.25"
+	b.run(t, "", "queue", "create", name).want(t, 0)
+	if o := b.run(t, "", "queue", "ls", name, "-o", "csv").want(t, 0); !strings.Contains(o.stdout, "\n"+name+",0,") {
+		t.Errorf("listed:\n%s", o.stdout)
+	}
+	if o := b.run(t, "", "queue", "show", name, "-o", "csv").want(t, 0); !strings.Contains(o.stdout, "\n"+name+",") {
+		t.Errorf("shown:\n%s", o.stdout)
+	}
+}
+
 func TestQueueInUseNeedsForce(t *testing.T) {
 	b := theBroker(t)
 	cmd, out := b.follow(t, "in-use", "--follow")

@@ -11,7 +11,7 @@ import (
 )
 
 func schedules() destinations {
-	return destinations{"schedule", "schedules", []string{"id", "due", "destinations", "cron", "periodMs", "left", "deliveries", "size"}}
+	return destinations{"schedule", "schedules", view{"id", []string{"id", "due", "destinations", "cron", "periodMs", "left", "deliveries", "size"}}}
 }
 
 func newSchedCommand() *cobra.Command {
@@ -41,23 +41,18 @@ func newSchedListCommand(f *apiFlags) *cobra.Command {
 		Use: "ls", Aliases: []string{"list"}, Short: "List schedules in order of their next delivery",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			columns := schedules().columns
-			p := newPrinter(cmd, columns...)
-			err = c.Schedules(cmd.Context(), s, func(item api.Item) (bool, error) {
-				r := schedules().record(columns, item)
-				r.name = item.Text("id")
-				err := p.add(r)
-				return count == 0 || p.n < count, err
+			return f.ask(cmd, func(ctx context.Context, c *api.Client) error {
+				kind := schedules()
+				p := newPrinter(cmd, kind.columns...)
+				err := c.Schedules(ctx, s, func(item api.Item) (bool, error) {
+					err := p.add(kind.record(item))
+					return count == 0 || p.n < count, err
+				})
+				if err != nil {
+					return apiError(c, "the schedules cannot be listed", err)
+				}
+				return p.close()
 			})
-			if err != nil {
-				return apiError(c, "the schedules cannot be listed", err)
-			}
-			return p.close()
 		},
 	}
 	registerSchedules(cmd, &s)
@@ -71,17 +66,14 @@ func newSchedShowCommand(f *apiFlags) *cobra.Command {
 		Use: "show ID", Short: "Show a schedule with its message",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			item, err := c.Schedule(cmd.Context(), args[0])
-			if err != nil {
-				return scheduleError(c, fmt.Sprintf("the schedule %q cannot be shown", args[0]), err)
-			}
-			columns, cells := flatten(item)
-			return printOne(cmd, columns, record{value: item.RawMessage, cells: cells, name: item.Text("id")})
+			return f.ask(cmd, func(ctx context.Context, c *api.Client) error {
+				item, err := c.Schedule(ctx, args[0])
+				if err != nil {
+					return scheduleError(c, fmt.Sprintf("the schedule %q cannot be shown", args[0]), err)
+				}
+				columns, cells := flatten(item)
+				return printOne(cmd, columns, record{value: item.RawMessage, cells: cells, name: item.Text("id")})
+			})
 		},
 	}
 	outputFlag(cmd)
@@ -104,8 +96,11 @@ func newSchedRunCommand(f *apiFlags) *cobra.Command {
 		Use: "run ID...", Short: "Deliver scheduled messages now; what is repeated goes on as it would have without",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return eachSchedule(cmd, f, args, "run", func(ctx context.Context, c *api.Client, id string) error {
-				return scheduleError(c, fmt.Sprintf("the schedule %q cannot be run", id), c.RunSchedule(ctx, id))
+			return each(cmd, f, schedules(), args, "run", func(ctx context.Context, c *api.Client, id string) (any, error) {
+				if err := c.RunSchedule(ctx, id); err != nil {
+					return nil, scheduleError(c, fmt.Sprintf("the schedule %q cannot be run", id), err)
+				}
+				return true, nil
 			})
 		},
 	}
@@ -130,15 +125,8 @@ func newSchedRemoveCommand(f *apiFlags) *cobra.Command {
 			case s != api.Schedules{}:
 				return usagef("", "--from, --to and --destination go with --all")
 			}
-			return eachSchedule(cmd, f, args, "removed", func(ctx context.Context, c *api.Client, id string) error {
-				if d.dryRun {
-					_, err := c.Schedule(ctx, id)
-					return scheduleError(c, fmt.Sprintf("the schedule %q cannot be cancelled", id), err)
-				}
-				if err := confirm(cmd, "cancel", id); err != nil {
-					return err
-				}
-				return scheduleError(c, fmt.Sprintf("the schedule %q cannot be cancelled", id), c.CancelSchedule(ctx, id))
+			return each(cmd, f, schedules(), args, "removed", func(ctx context.Context, c *api.Client, id string) (any, error) {
+				return cancelOne(ctx, cmd, c, d, id)
 			})
 		},
 	}
@@ -147,6 +135,25 @@ func newSchedRemoveCommand(f *apiFlags) *cobra.Command {
 	d.register(cmd)
 	outputFlag(cmd)
 	return cmd
+}
+
+// cancelOne cancels a schedule, or with --dry-run only looks whether there is one.
+func cancelOne(ctx context.Context, cmd *cobra.Command, c *api.Client, d *destroyFlags, id string) (any, error) {
+	failed := fmt.Sprintf("the schedule %q cannot be cancelled", id)
+	if d.dryRun {
+		if _, err := c.Schedule(ctx, id); err != nil {
+			return nil, scheduleError(c, failed, err)
+		}
+		talk(cmd, "nothing done: --dry-run")
+		return nil, nil
+	}
+	if err := confirm(cmd, "cancel", id); err != nil {
+		return nil, err
+	}
+	if err := c.CancelSchedule(ctx, id); err != nil {
+		return nil, scheduleError(c, failed, err)
+	}
+	return true, nil
 }
 
 // cancelAll cancels what s chooses.
@@ -174,29 +181,6 @@ func cancelAll(cmd *cobra.Command, f *apiFlags, d *destroyFlags, s api.Schedules
 	p := newPrinter(cmd, "removed")
 	if err := p.add(record{value: map[string]any{"removed": n}, cells: []string{fmt.Sprint(n)}, name: fmt.Sprint(n)}); err != nil {
 		return err
-	}
-	return p.close()
-}
-
-// eachSchedule does something to each of the schedules named and prints which.
-func eachSchedule(cmd *cobra.Command, f *apiFlags, ids []string, column string, do func(context.Context, *api.Client, string) error) error {
-	c, err := f.connect(cmd)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	p := newPrinter(cmd, "id", column)
-	for _, id := range ids {
-		if err := do(cmd.Context(), c, id); err != nil {
-			if p.n > 0 {
-				p.close() // what was done before
-			}
-			return err
-		}
-		r := record{value: map[string]any{"id": id, column: true}, cells: []string{id, "true"}, name: id}
-		if err := p.add(r); err != nil {
-			return err
-		}
 	}
 	return p.close()
 }

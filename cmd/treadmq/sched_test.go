@@ -23,7 +23,9 @@ func TestScheduleLife(t *testing.T) {
 			t.Errorf("%v", s)
 		}
 		b.run(t, "", "sched", "rm", name).want(t, exitUsage).says(t, "--yes")
-		b.run(t, "", "sched", "rm", name, "--dry-run").want(t, 0)
+		if o = b.run(t, "", "sched", "rm", name, "--dry-run", "-o", "name").want(t, 0).says(t, "nothing done"); o.stdout != "" {
+			t.Errorf("dry run: %q", o.stdout)
+		}
 		b.run(t, "", "sched", "rm", name, "-y").want(t, 0)
 		b.run(t, "", "sched", "show", name).want(t, exitFailure).says(t, "treadmq sched ls")
 	}

@@ -10,14 +10,14 @@ import (
 )
 
 func subscriptions() destinations {
-	return destinations{"subscription", "subscriptions", []string{"name", "topics", "messages", "inFlight", "consumers", "enqueued", "dequeued", "selector"}}
+	return destinations{"subscription", "subscriptions", view{"name", []string{"name", "topics", "messages", "inFlight", "consumers", "enqueued", "dequeued", "selector"}}}
 }
 
 func newSubCommand() *cobra.Command {
 	f := &apiFlags{}
 	cmd := &cobra.Command{Use: "sub", Aliases: []string{"subs", "subscription"}, Short: "List, show, create and remove durable subscriptions"}
 	f.register(cmd)
-	cmd.AddCommand(newListCommand(f, subscriptions()), newShowCommand(f, subscriptions()), newSubCreateCommand(f), newSubRemoveCommand(f))
+	cmd.AddCommand(newListCommand(f, subscriptions()), newShowCommand(f, subscriptions()), newSubCreateCommand(f), newRemoveCommand(f, subscriptions(), "durable subscriptions"))
 	return cmd
 }
 
@@ -32,11 +32,11 @@ without one. One that is there with the same topics and selector stays as it is;
 others it is made anew, without its messages, unless somebody is subscribed.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, f, subscriptions(), args, "created", func(ctx context.Context, c *api.Client, name string) (record, error) {
+			return each(cmd, f, subscriptions(), args, "created", func(ctx context.Context, c *api.Client, name string) (any, error) {
 				if err := c.CreateSubscription(ctx, name, clientID, topics, selector); err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the durable subscription %q cannot be created", name), err)
+					return nil, apiError(c, fmt.Sprintf("the durable subscription %q cannot be created", name), err)
 				}
-				return changed(name, "created", true), nil
+				return true, nil
 			})
 		},
 	}
@@ -46,32 +46,6 @@ others it is made anew, without its messages, unless somebody is subscribed.`,
 	if err := cmd.MarkFlagRequired("topic"); err != nil {
 		panic(err) // there is such a flag
 	}
-	outputFlag(cmd)
-	return cmd
-}
-
-func newSubRemoveCommand(f *apiFlags) *cobra.Command {
-	d := &destroyFlags{}
-	var force bool
-	cmd := &cobra.Command{
-		Use: "rm NAME...", Aliases: []string{"remove", "delete"}, Short: "Remove durable subscriptions with all their messages",
-		Args: cobra.MinimumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return each(cmd, f, subscriptions(), args, "removed", func(ctx context.Context, c *api.Client, name string) (record, error) {
-				if goOn, err := d.announceAs(cmd, c, subscriptions(), "remove", name); err != nil || !goOn {
-					return record{}, err
-				}
-				gone, err := c.Delete(ctx, "subscriptions", name, force, !d.noUndo)
-				if err != nil {
-					return record{}, apiError(c, fmt.Sprintf("the durable subscription %q cannot be removed", name), err)
-				}
-				tellUndo(cmd, gone)
-				return changed(name, "removed", true), nil
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&force, "force", false, "also when consumers are connected")
-	d.register(cmd)
 	outputFlag(cmd)
 	return cmd
 }

@@ -60,6 +60,11 @@ func (p *progress) end() {
 // maxAnswer bounds a line typed or piped as an answer or a password.
 const maxAnswer = 4 << 10
 
+// yesFlag gives a command --yes, which confirm looks at.
+func yesFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolP("yes", "y", false, "do not ask; needed where there is no terminal")
+}
+
 // confirm lets a person type name before something is destroyed. With --yes nothing
 // is asked; without a terminal --yes is needed.
 func confirm(cmd *cobra.Command, action, name string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -8,10 +9,6 @@ import (
 
 	"treadmq/cmd/treadmq/internal/api"
 )
-
-func tokenColumns() []string {
-	return []string{"id", "name", "role", "createdBy", "createdAt", "expiresAt", "expired"}
-}
 
 func newTokenCommand() *cobra.Command {
 	f := &apiFlags{}
@@ -22,70 +19,26 @@ password: Authorization: Bearer TOKEN, or --token-file of these commands. It nee
 role admin and a user's password: a token cannot make tokens.`,
 	}
 	f.register(cmd)
-	cmd.AddCommand(newTokenListCommand(f), newTokenCreateCommand(f), newTokenRevokeCommand(f))
+	tokens := view{"name", []string{"id", "name", "role", "createdBy", "createdAt", "expiresAt", "expired"}}
+	cmd.AddCommand(newAllCommand(f, tokens, "List tokens, without their secrets", "the tokens", (*api.Client).Tokens),
+		newTokenCreateCommand(f), newTokenRevokeCommand(f))
 	return cmd
-}
-
-func newTokenListCommand(f *apiFlags) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List tokens, without their secrets",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			items, err := c.Tokens(cmd.Context())
-			if err != nil {
-				return apiError(c, "the tokens cannot be listed", err)
-			}
-			return printItems(cmd, "name", tokenColumns(), items)
-		},
-	}
-	outputFlag(cmd)
-	return cmd
-}
-
-// printItems prints objects of the API, a column for each field.
-func printItems(cmd *cobra.Command, name string, columns []string, items []api.Item) error {
-	p := newPrinter(cmd, columns...)
-	for _, item := range items {
-		if err := p.add(itemRecord(item, name, columns)); err != nil {
-			return err
-		}
-	}
-	return p.close()
-}
-
-func itemRecord(item api.Item, name string, columns []string) record {
-	r := record{value: item.RawMessage, name: item.Text(name)}
-	for _, c := range columns {
-		r.cells = append(r.cells, item.Text(c))
-	}
-	return r
 }
 
 func newTokenCreateCommand(f *apiFlags) *cobra.Command {
 	role := &choice{value: "viewer", of: []string{"admin", "user", "viewer"}}
 	var days int
+	made := view{"token", []string{"id", "name", "role", "expiresAt", "token"}}
 	cmd := &cobra.Command{
 		Use: "create NAME", Aliases: []string{"add"}, Short: "Make a token and print it, this once",
 		Long:    `Make a token and print it; nobody can have it shown again. -o name prints nothing else.`,
 		Example: "  treadmq token create dashboard -o name > dashboard.token\n  treadmq queue ls --token-file dashboard.token",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			item, err := c.MakeToken(cmd.Context(), args[0], role.value, days)
-			if err != nil {
-				return apiError(c, fmt.Sprintf("the token %q cannot be made", args[0]), err)
-			}
-			columns := []string{"id", "name", "role", "expiresAt", "token"}
-			return printOne(cmd, columns, itemRecord(item, "token", columns))
+			failed := fmt.Sprintf("the token %q cannot be made", args[0])
+			return f.askOne(cmd, made, failed, func(ctx context.Context, c *api.Client) (api.Item, error) {
+				return c.MakeToken(ctx, args[0], role.value, days)
+			})
 		},
 	}
 	cmd.Flags().Var(role, "role", "what it may do: admin, user or viewer")
@@ -96,33 +49,29 @@ func newTokenCreateCommand(f *apiFlags) *cobra.Command {
 }
 
 func newTokenRevokeCommand(f *apiFlags) *cobra.Command {
-	var yes bool
 	cmd := &cobra.Command{
 		Use: "revoke NAME", Aliases: []string{"rm"}, Short: "Revoke a token, by its name or id; it is refused from then on",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			what := fmt.Sprintf("the token %q cannot be revoked", args[0])
-			items, err := c.Tokens(cmd.Context())
-			if err != nil {
-				return apiError(c, what, err)
-			}
-			i := slices.IndexFunc(items, func(x api.Item) bool { return x.Text("name") == args[0] || x.Text("id") == args[0] })
-			if i < 0 {
-				return &failure{code: exitFailure, what: fmt.Sprintf("there is no token %q", args[0]), next: "treadmq token ls shows what there is"}
-			}
-			if !yes {
-				if err := confirm(cmd, "revoke", items[i].Text("name")); err != nil {
-					return err
-				}
-			}
-			return apiError(c, what, c.RevokeToken(cmd.Context(), items[i].Text("id")))
+			return f.ask(cmd, func(ctx context.Context, c *api.Client) error { return revokeToken(ctx, cmd, c, args[0]) })
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed where there is no terminal")
+	yesFlag(cmd)
 	return cmd
+}
+
+func revokeToken(ctx context.Context, cmd *cobra.Command, c *api.Client, name string) error {
+	failed := fmt.Sprintf("the token %q cannot be revoked", name)
+	items, err := c.Tokens(ctx)
+	if err != nil {
+		return apiError(c, failed, err)
+	}
+	i := slices.IndexFunc(items, func(x api.Item) bool { return x.Text("name") == name || x.Text("id") == name })
+	if i < 0 {
+		return &failure{code: exitFailure, what: fmt.Sprintf("there is no token %q", name), next: "treadmq token ls shows what there is"}
+	}
+	if err := confirm(cmd, "revoke", items[i].Text("name")); err != nil {
+		return err
+	}
+	return apiError(c, failed, c.RevokeToken(ctx, items[i].Text("id")))
 }

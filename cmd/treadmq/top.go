@@ -125,10 +125,10 @@ func (t *topFlags) picture(ctx context.Context, c *api.Client, rows int) ([]byte
 	w := bufio.NewWriter(&text)
 	up := time.Duration(b.Int("uptimeSeconds")) * time.Second
 	fmt.Fprintf(w, "%s  %s  %s  up %s\n", printable(b.Text("name")), printable(b.Text("version")), printable(b.Text("role")), up)
-	fmt.Fprintf(w, "in %s/s  out %s/s  messages %s  connections %s  queues %s  topics %s\n", rounded(o.Text("rateIn")), rounded(o.Text("rateOut")),
+	fmt.Fprintf(w, "in %s/s  out %s/s  messages %s  connections %s  queues %s  topics %s\n", o.Short("rateIn"), o.Short("rateOut"),
 		o.Text("messages"), o.Text("connections"), o.Text("queues"), o.Text("topics"))
 	fmt.Fprintf(w, "memory %s of %s  journal %s  free disk %s  sync %s ms\n", sizeText(o.Text("memoryBytes")), sizeText(o.Text("memoryLimit")),
-		sizeText(st.Text("diskBytes")), sizeText(st.Text("freeDisk")), rounded(st.Text("syncMillis")))
+		sizeText(st.Text("diskBytes")), sizeText(st.Text("freeDisk")), st.Short("syncMillis"))
 	if list, ok := o.Sub("alarms").([]any); ok {
 		for _, alarm := range list {
 			fmt.Fprintf(w, "ALARM %s\n", printable(fmt.Sprint(alarm)))
@@ -137,15 +137,15 @@ func (t *topFlags) picture(ctx context.Context, c *api.Client, rows int) ([]byte
 	fmt.Fprintln(w)
 	var cells [][]string
 	c.Limit = rows
-	columns := queues().columns
+	kind := queues()
 	err = c.Destinations(ctx, "queues", api.List{Filter: t.Filter, Sort: t.Sort, Order: "desc"}, func(q api.Item) (bool, error) {
-		cells = append(cells, queues().record(columns, q).cells)
+		cells = append(cells, kind.record(q).cells)
 		return len(cells) < rows, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	writeTable(w, columns, cells, true)
+	writeTable(w, kind.columns, cells, true)
 	if err := w.Flush(); err != nil {
 		return nil, err
 	}

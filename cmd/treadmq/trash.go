@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -8,8 +9,8 @@ import (
 	"treadmq/cmd/treadmq/internal/api"
 )
 
-func trashColumns() []string {
-	return []string{"id", "name", "kind", "action", "messages", "bytes", "by", "at", "until"}
+func trash() view {
+	return view{"id", []string{"id", "name", "kind", "action", "messages", "bytes", "by", "at", "until"}}
 }
 
 func newTrashCommand() *cobra.Command {
@@ -20,43 +21,8 @@ func newTrashCommand() *cobra.Command {
 How long that can be done is in the configuration: trash.keep.`,
 	}
 	f.register(cmd)
-	cmd.AddCommand(newTrashListCommand(f), newTrashRestoreCommand(f), newTrashDropCommand(f))
+	cmd.AddCommand(newAllCommand(f, trash(), "List what can be undone, newest first", "the trash", (*api.Client).Trash), newTrashRestoreCommand(f), newTrashDropCommand(f))
 	return cmd
-}
-
-func newTrashListCommand(f *apiFlags) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "ls", Aliases: []string{"list"}, Short: "List what can be undone, newest first",
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			items, err := c.Trash(cmd.Context())
-			if err != nil {
-				return apiError(c, "the trash cannot be listed", err)
-			}
-			p := newPrinter(cmd, trashColumns()...)
-			for _, item := range items {
-				if err := p.add(trashRecord(item)); err != nil {
-					return err
-				}
-			}
-			return p.close()
-		},
-	}
-	outputFlag(cmd)
-	return cmd
-}
-
-func trashRecord(item api.Item) record {
-	r := record{value: item.RawMessage, name: item.Text("id")}
-	for _, c := range trashColumns() {
-		r.cells = append(r.cells, item.Text(c))
-	}
-	return r
 }
 
 func newTrashRestoreCommand(f *apiFlags) *cobra.Command {
@@ -67,16 +33,8 @@ queue of that name, the messages go behind what it holds, as far as its limits
 allow; the rest stays in the trash.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			item, err := c.Restore(cmd.Context(), args[0])
-			if err != nil {
-				return apiError(c, fmt.Sprintf("number %s of the trash cannot be restored", args[0]), err)
-			}
-			return printOne(cmd, trashColumns(), trashRecord(item))
+			failed := fmt.Sprintf("number %s of the trash cannot be restored", args[0])
+			return f.askOne(cmd, trash(), failed, func(ctx context.Context, c *api.Client) (api.Item, error) { return c.Restore(ctx, args[0]) })
 		},
 	}
 	outputFlag(cmd)
@@ -84,28 +42,19 @@ allow; the rest stays in the trash.`,
 }
 
 func newTrashDropCommand(f *apiFlags) *cobra.Command {
-	var yes bool
 	cmd := &cobra.Command{
 		Use: "rm ID", Aliases: []string{"remove", "drop"}, Short: "Remove for good what a purge or deletion has left",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := f.connect(cmd)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			if !yes {
+			return f.ask(cmd, func(ctx context.Context, c *api.Client) error {
 				if err := confirm(cmd, "remove from the trash", args[0]); err != nil {
 					return err
 				}
-			}
-			if err = c.DropTrash(cmd.Context(), args[0]); err != nil {
-				return apiError(c, fmt.Sprintf("number %s of the trash cannot be removed", args[0]), err)
-			}
-			return nil
+				return apiError(c, fmt.Sprintf("number %s of the trash cannot be removed", args[0]), c.DropTrash(ctx, args[0]))
+			})
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed where there is no terminal")
+	yesFlag(cmd)
 	return cmd
 }
 

@@ -182,7 +182,7 @@ func newUserRemoveCommand() *cobra.Command {
 		},
 	}
 	f.register(cmd)
-	cmd.Flags().BoolP("yes", "y", false, "do not ask; needed where there is no terminal")
+	yesFlag(cmd)
 	return cmd
 }
 

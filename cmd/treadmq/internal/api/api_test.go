@@ -153,10 +153,10 @@ func TestBadAddresses(t *testing.T) {
 
 func TestFields(t *testing.T) {
 	var i Item
-	if err := json.Unmarshal([]byte(`{"b":1,"a":{"x":true,"list":["u","v"]},"objects":[{},{}],"none":null,"big":18446744073709551615}`), &i); err != nil {
+	if err := json.Unmarshal([]byte(`{"b":1,"a":{"x":true,"list":["u","v"]},"objects":[{},{}],"none":null,"rate":0.25,"name":"0.25","big":18446744073709551615}`), &i); err != nil {
 		t.Fatal(err)
 	}
-	want := []Field{{"b", "1"}, {"a.x", "true"}, {"a.list", "u, v"}, {"objects", "2 entries"}, {"none", ""}, {"big", "18446744073709551615"}}
+	want := []Field{{"b", "1"}, {"a.x", "true"}, {"a.list", "u, v"}, {"objects", "2 entries"}, {"none", ""}, {"rate", "0.2"}, {"name", "0.25"}, {"big", "18446744073709551615"}}
 	if d := cmp.Diff(want, i.Fields()); d != "" {
 		t.Error(d)
 	}

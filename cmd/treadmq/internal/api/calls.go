@@ -28,18 +28,18 @@ func (i *Item) UnmarshalJSON(b []byte) error {
 
 // Text is a field as text: a string as it is, a number or a bool as JSON writes it,
 // empty when there is none.
-func (i *Item) Text(field string) string {
+func (i *Item) Text(field string) string { return text(i.Sub(field)) }
+
+// Short is a field as text for people: as Text, but with one digit behind the point of a number.
+func (i *Item) Short(field string) string { return short(i.Sub(field)) }
+
+// Sub is a field as it was decoded; a number is a json.Number.
+func (i *Item) Sub(field string) any {
 	if i.fields == nil {
 		i.fields = map[string]any{}
 		d := newDecoder(i.RawMessage)
 		d.Decode(&i.fields)
 	}
-	return text(i.fields[field])
-}
-
-// Sub is a field that is an object or a list.
-func (i *Item) Sub(field string) any {
-	i.Text(field)
 	return i.fields[field]
 }
 

@@ -30,6 +30,17 @@ func text(v any) string {
 	return ""
 }
 
+// short is text with one digit behind the point of a number that has one. A name that looks
+// like a number stays as it is.
+func short(v any) string {
+	if n, ok := v.(json.Number); ok && strings.Contains(n.String(), ".") {
+		if f, err := n.Float64(); err == nil {
+			return strconv.FormatFloat(f, 'f', 1, 64)
+		}
+	}
+	return text(v)
+}
+
 // Field is a field of an object for people; objects within have names like a.b.
 type Field struct{ Name, Text string }
 
@@ -60,7 +71,7 @@ func appendField(to []Field, name string, raw json.RawMessage) []Field {
 	if list, ok := v.([]any); ok {
 		return append(to, Field{name, listText(list)})
 	}
-	return append(to, Field{name, text(v)})
+	return append(to, Field{name, short(v)})
 }
 
 func listText(list []any) string {
