@@ -449,7 +449,7 @@ func (g *gate) Wait(store.Position) error {
 // A send is answered when it is committed and not before.
 func TestSendIsAnsweredAfterCommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(2 * time.Second) })
+		t.Cleanup(func() { time.Sleep(2 * time.Second) }) // on the fake clock: LevelDB takes one to end
 		g := &gate{}
 		seq := new(atomic.Uint64)
 		st, err := local.Open(local.Options{FS: vfs.NewMem(), Dir: "store", Seq: seq, SegmentSize: 1 << 20, BootID: "test", Gate: g})

@@ -18,7 +18,7 @@ const consoleInDocs = "http://127.0.0.1:8161"
 // a command as a comment must be part of its answer.
 func TestAPIExamples(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("there is no curl")
+		t.Skip("there is no curl; scripts/deps.sh api installs it")
 	}
 	console, password := runBroker(t)
 	var script strings.Builder

@@ -11,7 +11,7 @@ import (
 func TestFullTmpfs(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=24m"); err != nil {
-		t.Skipf("no tmpfs: %v", err)
+		t.Skipf("a tmpfs cannot be mounted, which takes root: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, 0); err != nil {
