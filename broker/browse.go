@@ -60,19 +60,18 @@ func (b *Broker) Browse(d Destination, after Cursor, max int, maxBytes int) (lis
 			next = Cursor{Lane: l}
 		}
 		for {
-			page, laneMore, err := q.browseLane(l, next.Seq, max-len(list), maxBytes)
+			p, err := q.browseLane(l, [sources]store.Seq{next.Seq, next.Seq}, max-len(list), maxBytes)
 			if err != nil {
 				return nil, after, false, err
 			}
-			for _, m := range page {
+			for _, m := range p.list {
 				maxBytes -= m.Message.Size()
-				next.Seq = m.Seq
 			}
-			list = append(list, page...)
+			list, next.Seq = append(list, p.list...), p.end
 			if len(list) >= max || maxBytes <= 0 {
-				return list, next, laneMore || l+1 < store.Lanes, nil
+				return list, next, p.more || l+1 < store.Lanes, nil
 			}
-			if !laneMore {
+			if !p.more {
 				break
 			}
 		}
@@ -80,39 +79,56 @@ func (b *Broker) Browse(d Destination, after Cursor, max int, maxBytes int) (lis
 	return list, next, false, nil
 }
 
+// lanePage is what one look at a lane found.
+type lanePage struct {
+	list []Browsed
+	end  store.Seq          // the lane was looked through up to here
+	more bool               // it may go on behind end
+	last [sources]store.Seq // the last reference that each store gave, 0 = none
+	open store.Seq          // non-persistent messages from here on may come later than higher ones
+}
+
 // browseLane merges what the stores hold of a lane with what is only in memory.
-func (q *queue) browseLane(l store.Lane, after store.Seq, max, maxBytes int) ([]Browsed, bool, error) {
-	page := q.inMemory(l, after)
-	more, known := false, ^store.Seq(0) // beyond known a source was not read: the order is open
+func (q *queue) browseLane(l store.Lane, after [sources]store.Seq, max, maxBytes int) (lanePage, error) {
+	p := lanePage{end: slices.Max(after[:])}
+	p.list, p.open = q.inMemory(l, after[transient])
+	known := ^store.Seq(0) // beyond known a source was not read: the order is open
 	for src := range sources {
 		st := q.b.storeOf(src)
 		if st == nil || (src == durable && !q.durable) {
 			continue
 		}
-		refs, m, err := q.b.read(src, q.id, l, after, max, maxBytes)
+		refs, more, err := q.b.read(src, q.id, l, after[src], max, maxBytes)
 		if err != nil {
-			return nil, false, q.b.storeError(err)
+			return p, q.b.storeError(err)
 		}
 		for i := range refs {
+			p.last[src] = refs[i].Seq
 			if refs[i].Message == nil {
 				continue // damaged
 			}
 			e, err := q.stored(&refs[i], src)
 			if err != nil {
-				return nil, false, Errorf(CodeInternal, "a stored message of %s cannot be decoded: %w", q.dest.Name, err)
+				return p, Errorf(CodeInternal, "a stored message of %s cannot be decoded: %w", q.dest.Name, err)
 			}
-			page = append(page, q.browsed(e))
+			p.list = append(p.list, q.browsed(e))
 		}
-		if m && len(refs) > 0 {
-			more, known = true, min(known, refs[len(refs)-1].Seq)
+		if more && len(refs) > 0 {
+			p.more, known = true, min(known, p.last[src])
 		}
 	}
-	page = slices.DeleteFunc(page, func(m Browsed) bool { return m.Seq > known })
-	slices.SortFunc(page, func(a, b Browsed) int { return cmp.Compare(a.Seq, b.Seq) })
-	if len(page) > max {
-		page, more = page[:max], true
+	p.list = slices.DeleteFunc(p.list, func(m Browsed) bool { return m.Seq > known })
+	slices.SortFunc(p.list, func(a, b Browsed) int { return cmp.Compare(a.Seq, b.Seq) })
+	switch n := len(p.list); {
+	case n > max:
+		p.list, p.more = p.list[:max], true
+		p.end = p.list[max-1].Seq
+	case p.more:
+		p.end = known
+	case n > 0:
+		p.end = p.list[n-1].Seq
 	}
-	return page, more, nil
+	return p, nil
 }
 
 func (q *queue) browsed(e *entry) Browsed {
@@ -120,10 +136,14 @@ func (q *queue) browsed(e *entry) Browsed {
 		Expiration: e.expiry, Overlay: e.overlay, Persistent: e.src == durable}
 }
 
-// inMemory returns a lane's messages that no store has, ready, delayed and in flight.
-func (q *queue) inMemory(l store.Lane, after store.Seq) (page []Browsed) {
+// inMemory returns a lane's messages that no store has, ready, delayed and in flight, and lanePage.open.
+func (q *queue) inMemory(l store.Lane, after store.Seq) (page []Browsed, open store.Seq) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	open = store.Seq(q.b.seq.Load())
+	if spills := q.lanes[transient][l].spills; len(spills) > 0 {
+		open = min(open, spills[0])
+	}
 	see := func(e *entry) {
 		if !e.stored && e.lane == l && e.seq > after && e.msg != nil {
 			page = append(page, q.browsed(e))
@@ -144,5 +164,5 @@ func (q *queue) inMemory(l store.Lane, after store.Seq) (page []Browsed) {
 		}
 		s.c.mu.Unlock()
 	}
-	return page
+	return page, open
 }

@@ -15,8 +15,10 @@ const (
 
 // browser is the state of a subscription that looks at queues without taking
 // anything: it shows what was there when it subscribed, as its credit allows, and
-// then an end mark. Guarded by Conn.mu but for what run owns.
+// then an end mark; or (tail.go) also what comes later, and has no end.
+// Guarded by Conn.mu but for what run owns.
 type browser struct {
+	tail    *tail
 	queues  []Destination
 	upto    store.Seq // messages from here on came later
 	at      Cursor    // of the first of queues; run's
@@ -51,8 +53,13 @@ func (s *Subscription) runBrowser() {
 	if br == nil || br.running || br.ended || !s.started || s.closed || s.credit <= 0 || s.creditBytes <= 0 {
 		return
 	}
-	br.running = true
-	s.c.b.spawn(s.showPages)
+	if br.tail == nil {
+		br.running = true
+		s.c.b.spawn(s.showPages)
+	} else if br.tail.next() != nil {
+		br.running = true
+		s.c.b.spawn(s.showNews)
+	}
 }
 
 // showPages reads and delivers until the credit or the queues are used up.

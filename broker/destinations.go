@@ -75,7 +75,11 @@ func (b *Broker) createQueue(d Destination, h Hints) (*queue, error) {
 	b.log.Info("queue created", "dest", d.Name)
 	b.adviseDestination(d, "created")
 	for _, s := range wild {
-		if s.wants(d) {
+		switch {
+		case !s.wants(d):
+		case s.opt.Browser:
+			q.follow(s)
+		default:
 			_ = b.attachQueue(s, q) // it may be deleted already, or be somebody's own
 		}
 	}
@@ -367,6 +371,7 @@ func (b *Broker) detach(s *Subscription, queues []*queue, topics []*topic) {
 		b.destMu.Lock()
 		b.wild = slices.DeleteFunc(b.wild, func(x *Subscription) bool { return x == s })
 		b.destMu.Unlock()
+		b.unfollow(s)
 	}
 	for _, q := range queues {
 		q.mu.Lock()

@@ -173,6 +173,11 @@ func (b *Broker) findDurable(o DurableOptions, sel *filter) (*queue, error) {
 	}
 	b.queues[d], b.byID[q.id] = q, q
 	b.connectFeeds(q)
+	for _, s := range b.wild {
+		if s.opt.Browser && s.wants(d) {
+			q.follow(s) // it was deleted and made again
+		}
+	}
 	b.log.Info("durable subscription created", "dest", o.Name, "topics", o.Topics, "selector", o.Selector)
 	return q, nil
 }

@@ -48,6 +48,7 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	q.charge(e)
 	q.enlist(e)
 	ln.ready.insert(e)
+	q.news(e.lane)
 	if q.last != nil {
 		q.arrived(e, m)
 	}
@@ -88,6 +89,7 @@ func (q *queue) spill(t *target, e *entry, floor store.Seq) bool {
 				q.arrived(e, t.msg)
 			}
 		}
+		q.news(e.lane)
 		q.dispatch(&k)
 		q.mu.Unlock()
 		k.flush()

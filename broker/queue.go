@@ -58,6 +58,7 @@ type queue struct {
 	released  []store.Seq            // left out while a read was under way
 	timed     map[store.Seq]*entry   // delayed
 	subs      []*Subscription        // by priority, highest first
+	tails     []tailer               // browsers that wait for what arrives
 	scans     []*scan                // of those with a selector, and with groups of all; in the order of subs
 	filters   int                    // consumers with a selector
 	groups    map[string]*group
@@ -169,6 +170,7 @@ func (q *queue) arrive(seq store.Seq, loc store.Loc, t *target) {
 	e := &entry{seq: seq, loc: loc, msg: m, id: m.id, expiry: t.exp, overlay: t.over,
 		size: uint32(m.Size()), lane: laneOf(m), src: durable, stored: true}
 	q.admit(e)
+	q.news(e.lane)
 	if q.last != nil {
 		q.arrived(e, t.msg)
 	}
@@ -188,6 +190,7 @@ func (q *queue) arriveLink(t *target, seq store.Seq) {
 	e := &entry{seq: seq, loc: f.loc, msg: t.msg, id: f.id, expiry: t.exp, overlay: t.over,
 		size: f.size, lane: f.lane, src: durable, stored: true, attempts: t.attempts}
 	q.admit(e)
+	q.news(e.lane)
 	if q.last != nil {
 		q.arrived(e, t.msg)
 	}

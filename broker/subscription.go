@@ -21,6 +21,7 @@ type SubscribeOptions struct {
 	Priority      int  // higher is served first
 	NoLocal       bool
 	Browser       bool
+	Tail          bool          // a browser that goes on with what arrives
 	AckTimeout    time.Duration // instead of the policy's; 0 = as it says
 	PendingLimit  int           // topics: backlog in messages, 0 = policy
 	Retroactive   bool          // topics: what the topic keeps comes first
@@ -154,7 +155,7 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	s.credit, s.creditBytes = s.window, s.windowBytes
 	s.applyPolicy(&p)
 	for _, d := range o.Dests { // before anybody else can see the subscription
-		if d.IsPattern() && !o.Browser {
+		if d.IsPattern() && !o.Browser || o.Tail {
 			s.patterns = append(s.patterns, d)
 		}
 		s.hears = s.hears || mayHear(d)
@@ -170,7 +171,10 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 	c.b.listen(s)
 	c.mu.Unlock()
 	attach := c.b.attach
-	if o.Browser {
+	switch {
+	case o.Tail:
+		attach = c.b.follow
+	case o.Browser:
 		attach = c.b.startBrowser
 	}
 	err = c.Authorize(RightRead, o.Dests...) // after it is listed: from now on SetGuard finds it

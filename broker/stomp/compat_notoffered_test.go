@@ -22,7 +22,7 @@ func TestCompatNotOffered_Refused(t *testing.T) {
 	for _, header := range []string{"x-max-deliveries:1", "x-dead-letter-to:/queue/b", "x-on-full:fail", "x-reply-timeout:1"} {
 		refused(fmt.Sprintf("SEND\ndestination:/queue/a\nreceipt:r\n%s\n\nx\x00", header), header)
 	}
-	for _, header := range []string{"x-stream-offset:first", "from-seq:1", "from-time:0", "browser-end:false\nbrowser:true"} {
+	for _, header := range []string{"x-stream-offset:first", "from-seq:1", "from-time:0"} {
 		refused(fmt.Sprintf("SUBSCRIBE\nid:1\ndestination:/queue/a\nreceipt:r\n%s\n\n\x00", header), header)
 	}
 	c.send("SUBSCRIBE\nid:1\ndestination:/queue/a\nreceipt:r\nselector:XPATH 'a/b'\n\n\x00")

@@ -219,6 +219,36 @@ func TestCompatSubscribe_Browser(t *testing.T) {
 	}
 }
 
+// With browser-end:false there is no end mark: what arrives is shown too, in queues that are made later as well,
+// until UNSUBSCRIBE.
+func TestCompatSubscribe_BrowserWithoutEnd(t *testing.T) {
+	r := newRig(t)
+	c, p := r.connected(""), r.connected("")
+	fill(p, "/queue/a", 2)
+	c.subscribe("/queue/a,/queue/not.yet", "browser:true\nbrowser-end:false\nack:client-individual\nactivemq.prefetchSize:1\n")
+	see := func(body, destination string) {
+		t.Helper()
+		m := c.take(body)[0]
+		if m.get("destination") != destination || m.get("redelivered") != "" || m.get("browser") != "" {
+			t.Fatal(m)
+		}
+		c.settle(m, "")
+	}
+	see("0", "/queue/a")
+	see("1", "/queue/a")
+	c.nothing()
+	p.publish("/queue/not.yet", "", "later")
+	see("later", "/queue/not.yet")
+	p.publish("/queue/a", "persistent:false\n", "light")
+	see("light", "/queue/a")
+	c.unsubscribe("")
+	p.publish("/queue/a", "", "unseen")
+	c.nothing()
+	if got := depth(r, "/queue/a"); got != 4 {
+		t.Fatalf("depth is %d", got)
+	}
+}
+
 // Browsers acknowledge to get more and for nothing else: a NACK is an error. Dead letters can be browsed as anything.
 func TestCompatSubscribe_BrowserAcknowledges(t *testing.T) {
 	r := newRig(t)

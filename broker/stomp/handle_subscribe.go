@@ -120,9 +120,6 @@ func notOfferedHeader(f *frame.Frame) error {
 			return requestFault(broker.CodeNotOffered, "not offered: "+name, "this version does not carry out the header %s of SUBSCRIBE", name)
 		}
 	}
-	if v, ok := f.Get("browser-end"); ok && string(v) == "false" {
-		return requestFault(broker.CodeNotOffered, "not offered: browser-end", "a browser ends after the messages that were there at its start")
-	}
 	return nil
 }
 
@@ -149,6 +146,7 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 		return none, err
 	}
 	selector, _ := f.Get("selector")
+	end, _ := f.Get("browser-end")
 	sub.bytes = len(sub.id) + len(sub.header) + len(sub.destination) + len(selector)
 	if s.subBytes+sub.bytes > maxSubBytes {
 		return none, requestFault(broker.CodeLimit, "subscriptions too large",
@@ -156,6 +154,7 @@ func (s *session) subscribeOptions(f *frame.Frame, sub *subscription) (broker.Su
 	}
 	o := broker.SubscribeOptions{
 		ID: sub.id, Dests: parsed.dests, Selector: string(selector), Auto: sub.mode == modeAuto, Browser: sub.browser,
+		Tail:        sub.browser && string(end) == "false", // Apollo's
 		Exclusive:   isTrue(f, "activemq.exclusive") || isTrue(f, "exclusive"),
 		Retroactive: isTrue(f, "activemq.retroactive") || isTrue(f, "retroactive"),
 		NoLocal:     isTrue(f, "activemq.noLocal") || isTrue(f, "no-local") || isTrue(f, "noLocal"),
