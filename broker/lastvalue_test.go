@@ -144,6 +144,34 @@ func TestLastValueConsumedBeforeACrash(t *testing.T) {
 	wantBodies(t, c.take(1), "end")
 }
 
+// The same where the newer value is dropped, because the queue is full.
+func TestLastValueDroppedBeforeACrash(t *testing.T) {
+	r := newRig(t, withPolicy(func(p *broker.Policy) {
+		p.LastValueKey, p.MaxMessages, p.OnFull = "k", 2, broker.FullDropOldest
+	}))
+	p, q := r.connect(), queueNamed("q")
+	goOn := r.b.Stall()
+	defer goOn()
+	w := p.NewWork()
+	for i := range 2 {
+		if err := w.Send([]broker.Destination{q}, message(q, fmt.Sprint(i), property("k", "a"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := flush(t, w); err != nil {
+		t.Fatal(err)
+	}
+	p.send(q, "b", property("k", "b"))
+	disk := r.fs.Crash(nil)
+	goOn()
+	r.close()
+	r.fs = disk
+	r.open()
+	c := r.connect()
+	c.subscribe(q)
+	wantBodies(t, c.take(1), "b")
+}
+
 // A full queue takes a message that replaces an older one, however often, and no other.
 func TestLastValueReplacesInAFullQueue(t *testing.T) {
 	for name, limit := range map[string]func(*broker.Policy){

@@ -236,6 +236,9 @@ func (q *queue) dropOldest(p *Policy, size int64) bool {
 		q.loadMore()
 	}
 	q.mu.Unlock()
+	if q.lastValued.Load() {
+		q.removeReplaced()
+	}
 	w.Flush(nil)
 	return ok
 }
