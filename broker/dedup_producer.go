@@ -165,10 +165,15 @@ func (b *Broker) makeProducers() bool {
 	return true
 }
 
-// undoNumbers is unclaim for producers. mu is held.
-func (x *dedups) undoNumbers(o *onceWork) {
+// undoNumbers is unclaim for producers: the last number that was taken stays. mu is held.
+func (x *dedups) undoNumbers(o *onceWork, published bool) {
+	taken := map[string]bool{}
 	for i := len(o.numbers) - 1; i >= 0; i-- {
-		if n := &o.numbers[i]; n.was != nil {
+		n := &o.numbers[i]
+		if taken[n.key] = taken[n.key] || published && n.now.claim.committed; taken[n.key] {
+			continue
+		}
+		if n.was != nil {
 			n.was.ref, n.was.done = n.now.ref, min(max(n.was.done, n.now.done), n.was.last) // it may have been committed meanwhile
 			x.producer.by[n.key] = n.was
 		} else {

@@ -118,24 +118,77 @@ func (w *Work) noteOnce(dests []Destination, m *Message, op, first int, p *plan)
 // flushOnce is Flush for a Work with messages whose repeats are recognised.
 func (w *Work) flushOnce(k *wakes) {
 	order := &w.b.dedup.order
+	err := w.lookAgain()
 	order.Lock()
-	err := w.claim()
 	if err == nil {
+		err = w.claim()
+	}
+	claimed := err == nil
+	if claimed {
 		err = w.submit(k)
 	}
 	if err != nil {
-		w.unclaim()
+		w.unclaim(claimed)
 	}
 	order.Unlock()
+	if !claimed && !w.atomic { // else submit did that, or refused will
+		w.unblock(k)
+		k.flush()
+	}
 	if err != nil {
 		w.refused(err)
 	}
+}
+
+// lookRounds is how often a Work looks up what may have been claimed and forgotten since it looked last.
+const lookRounds = 4
+
+// lookAgain looks up the ids that may have been claimed, and forgotten, since that was done: while a transaction was
+// open, or a send waited for room. It comes before dedups.order is taken, which everybody with an id needs, as the disk
+// may be slow; claim asks for what little is left.
+func (w *Work) lookAgain() error {
+	for range lookRounds {
+		again := false
+		for i := range w.once.sends {
+			s := &w.once.sends[i]
+			if len(s.dests) == 0 || !w.b.outdated(s.m.dedup) {
+				continue
+			}
+			again = true
+			left, pending, err := w.b.fresh(w.c, s.dests, s.m, false)
+			switch {
+			case err != nil:
+			case pending: // claim decides
+				s.m.dedup.duplicate, s.m.dedup.first = false, nil
+			case len(left) < len(s.dests):
+				err = w.leaveOut(s, left, false)
+				s.dests = left
+			}
+			if err != nil {
+				return fmt.Errorf("%w: %w", errUnclaimed, err)
+			}
+		}
+		if !again {
+			break
+		}
+	}
+	return nil
+}
+
+// outdated reports whether an id may have been claimed and forgotten since it was looked up.
+func (b *Broker) outdated(d *Dedup) bool {
+	b.dedup.mu.Lock()
+	defer b.dedup.mu.Unlock()
+	return d.ID != "" && b.dedup.recent.forgotten > d.mark
 }
 
 // claim claims the ids of all messages and leaves out those that others have claimed. dedups.order is held.
 func (w *Work) claim() error {
 	o := &w.once
 	for _, s := range o.sends {
+		if len(s.dests) == 0 {
+			continue // lookAgain left it out
+		}
 		left, pending, err := w.b.fresh(w.c, s.dests, s.m, true)
 		if err == nil && (s.waits || len(left) < len(s.dests)) {
 			err = w.leaveOut(&s, left, pending)
@@ -230,16 +283,19 @@ func (w *Work) enqueueEntry(e store.Message, id store.DestID, s *onceSend, now i
 	return w.sb.Enqueue(e, store.NewRef{Dest: id, Overlay: append(info, rest...)})
 }
 
-// unclaim gives back what was claimed: the store did not take the batch. dedups.order is held.
-func (w *Work) unclaim() {
+// unclaim gives back what was claimed: the store did not take the batch. published: what is only in memory was taken
+// all the same, and stays claimed. dedups.order is held.
+func (w *Work) unclaim(published bool) {
 	o, x := &w.once, &w.b.dedup
 	w.sb.Ops = w.sb.Ops[:w.asked]
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for i := range o.claims {
-		x.undo(o.claims[i].c)
+		if c := o.claims[i].c; !published || !c.committed {
+			x.undo(c)
+		}
 	}
-	x.undoNumbers(o)
+	x.undoNumbers(o, published)
 	o.claims, o.numbers, o.stale = nil, nil, nil
 }
 

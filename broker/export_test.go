@@ -16,6 +16,9 @@ func (b *Broker) Stall() (goOn func()) {
 	return sync.OnceFunc(func() { close(end) })
 }
 
+// LookRounds is how often a Work looks up ids before it claims them.
+const LookRounds = lookRounds
+
 // Dump shows a queue's inside, for a test that failed.
 func (b *Broker) Dump(d Destination) string {
 	q, err := b.existing(d)

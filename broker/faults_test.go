@@ -15,6 +15,7 @@ type trap struct {
 	store.Store
 	mu     sync.Mutex
 	refuse func(*store.Batch) error // asked before each Append
+	find   func(key string) error   // asked before each FindKey
 	loaded func()                   // called once, after the next Load has read
 }
 
@@ -55,6 +56,24 @@ func (tr *trap) Load(dst []store.Stored, d store.DestID, l store.Lane, after sto
 		fn()
 	}
 	return dst, more, err
+}
+
+func (tr *trap) setFind(find func(key string) error) {
+	tr.mu.Lock()
+	tr.find = find
+	tr.mu.Unlock()
+}
+
+func (tr *trap) FindKey(d store.DestID, l store.Lane, key string) (store.Stored, error) {
+	tr.mu.Lock()
+	find := tr.find
+	tr.mu.Unlock()
+	if find != nil {
+		if err := find(key); err != nil {
+			return store.Stored{}, err
+		}
+	}
+	return tr.Store.FindKey(d, l, key)
 }
 
 // full refuses what needs room, as a store on a full disk does.
