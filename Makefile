@@ -46,7 +46,7 @@ clients: ## real clients in other languages against a real broker
 sim-short: ## simulated groups of 3 and of 5 brokers, 25,000 seeds each, and every safety rule broken once
 	go test ./ha/sim -count=1 -timeout 15m -seeds 25000
 
-sim: ## the same with a million seeds each
+sim: ## simulated groups of 3 and of 5 brokers, a million seeds each
 	go test ./ha/sim -count=1 -timeout 12h -seeds 1000000
 
 cluster: build ## a ZooKeeper and three brokers on loopback, until Ctrl-C

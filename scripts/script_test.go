@@ -87,7 +87,7 @@ func TestScriptThroughALifeOfABroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	pidFile := filepath.Join(t.TempDir(), "treadmq.pid")
-	env := []string{"TREADMQ_PID=" + pidFile}
+	env := []string{"TREADMQ_PID=" + pidFile, "TREADMQ_USER=who-logs-in"} // the commands' login, and nobody to run as
 	t.Cleanup(func() { script(t, link, env, "kill") })
 
 	code, out := script(t, link, env, "status")

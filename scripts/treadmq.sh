@@ -12,8 +12,11 @@
 #   TREADMQ_DATA  data folder (default: as configured)
 #   TREADMQ_LOG   log file (default: as configured, else treadmq.log in the data folder)
 #   TREADMQ_PID   file to write the process id to (default: none; status needs none)
-#   TREADMQ_USER  user to run as when started by root (default: nobody else)
 #   TREADMQ_OPTS  further options of `treadmq console`
+#
+# and in the two files alone, as in the environment it is the login of the commands:
+#
+#   TREADMQ_USER  user to run as when started by root (default: nobody else)
 #
 # A link to this script that is called treadmq-instance-NAME runs instance NAME:
 # its configuration is $TREADMQ_HOME/instances/NAME/conf/treadmq.toml and its data
@@ -33,6 +36,7 @@ while [ -h "$self" ]; do
 done
 here=$(CDPATH='' cd -- "$(dirname -- "$self")" && pwd -P) || exit 1
 
+unset TREADMQ_USER
 # shellcheck source=/dev/null
 if [ -r /etc/default/treadmq ]; then . /etc/default/treadmq; fi
 # shellcheck source=/dev/null

@@ -40,7 +40,7 @@ func (v *verdict) find(code int, format string, args ...any) {
 
 // measure adds a figure and holds it against two ranges; "" is none.
 func (v *verdict) measure(label string, value float64, unit string, warning, critical limits) {
-	v.perf = append(v.perf, fmt.Sprintf("%s=%s%s;%s;%s", label, number(value), unit, warning.text, critical.text))
+	v.perf = append(v.perf, fmt.Sprintf("%s=%s%s;%s;%s", label, number(value), unit, warning.plain, critical.plain))
 	code := checkOK
 	switch {
 	case critical.alerts(value):
@@ -121,7 +121,7 @@ func checking(f *apiFlags, do func(context.Context, *api.Client, *verdict) error
 		defer c.Close()
 		v := &verdict{}
 		if err := do(cmd.Context(), c, v); err != nil {
-			err = apiError(c, "not checked", err)
+			err = clusterError(c, "not checked", err)
 			if exitCode(err) != exitUnreachable {
 				return err
 			}

@@ -12,6 +12,7 @@ import (
 // limits is a range of a monitoring plugin, as a flag: it alerts outside, or with @ inside.
 type limits struct {
 	text     string // as it was given; "" = never alerts
+	plain    string // the same with bounds as plain numbers, as figures have it
 	from, to float64
 	inside   bool
 	parse    func(string) (float64, error) // of a bound; nil: a number
@@ -44,8 +45,28 @@ func (l *limits) Set(text string) (err error) {
 	if err != nil || math.IsNaN(l.from) || math.IsNaN(l.to) || l.from > l.to || rest == "" {
 		return fmt.Errorf("must be a range such as 10, 10: or 5:20")
 	}
-	l.text = text
+	l.text, l.plain = text, text
+	if l.parse != nil {
+		l.plain = plainRange(l.from, l.to, inside, two)
+	}
 	return nil
+}
+
+// plainRange writes a range with numbers; two says that it has a colon.
+func plainRange(from, to float64, inside, two bool) string {
+	text := ""
+	if inside {
+		text = "@"
+	}
+	if math.IsInf(from, -1) {
+		text += "~:"
+	} else if two {
+		text += number(from) + ":"
+	}
+	if !math.IsInf(to, 1) {
+		text += number(to)
+	}
+	return text
 }
 
 // alerts reports whether a value is one to be warned of.

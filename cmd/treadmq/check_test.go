@@ -38,8 +38,10 @@ func TestChecks(t *testing.T) {
 		{3, "queue check.q --wrong 1", `^UNKNOWN - `},
 		{0, "store -w 1: -c 1:", `^OK - free [0-9.]+B \| free=`},
 		{2, "store -c 900TiB:", `^CRITICAL - free`},
+		{0, "store -w 1KiB: -c ~:900TiB", `free=[0-9]+B;1024:;~:989560464998400 `},
+		{0, "queue check.q --age-warning @1h:2h --age-critical 1h", `oldest=[0-9.]+s;@3600:7200;3600 `},
 		{0, "dlq -w 100000", `^OK - dead letters \d+`},
-		{3, "cluster", `^UNKNOWN - `},
+		{3, "cluster", `^UNKNOWN - .*docs/cluster.md`},
 		{2, "node --console http://127.0.0.1:1", `^CRITICAL - .*no broker's console answers`},
 		{2, "cert 127.0.0.1:1", `^CRITICAL - `},
 		{2, "cert localhost:" + port, `^CRITICAL - days 0, .*localhost, until`}, // that of the test is good for an hour

@@ -114,7 +114,7 @@ func newStopCommand() *cobra.Command {
 func stop(f *serverFlags) error {
 	s, err := running(f)
 	if code := exitCode(err); err != nil && (code == statusStopped || code == statusDead) {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintf(os.Stderr, "treadmq: %v\n", err)
 		return nil
 	}
 	if err != nil {

@@ -74,7 +74,9 @@ func readRunState(data string) (*runState, bool, error) {
 	if err := json.Unmarshal(b, s); err != nil {
 		return nil, false, fmt.Errorf("%s is damaged (%w); if no broker runs on this folder, delete it", filepath.Join(data, runFile), err)
 	}
-	s.Data = data
+	if s.Data, err = filepath.Abs(data); err != nil { // the folder may have been moved since
+		return nil, false, err
+	}
 	return s, processAlive(s.PID, s.Start), nil
 }
 
