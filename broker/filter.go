@@ -3,7 +3,7 @@ package broker
 import (
 	"math"
 	"strconv"
-	"sync"
+	"sync/atomic"
 
 	"treadmq/broker/selector"
 )
@@ -22,6 +22,7 @@ const (
 type filter struct {
 	sel   *selector.Selector
 	names nameTable
+	idle  atomic.Pointer[selectorSource] // used again: one is needed for each message that is tested
 }
 
 func newFilter(text string, mode SelectorMode) (*filter, error) {
@@ -32,7 +33,7 @@ func newFilter(text string, mode SelectorMode) (*filter, error) {
 	if sel == nil {
 		return nil, nil
 	}
-	return &filter{sel, newNameTable(sel.Identifiers())}, nil
+	return &filter{sel: sel, names: newNameTable(sel.Identifiers())}, nil
 }
 
 // matches reports whether a message in this state passes.
@@ -40,16 +41,16 @@ func (f *filter) matches(b *Broker, m *Message, dest Destination, attempts uint3
 	if f == nil {
 		return true
 	}
-	src := selectorSources.Get().(*selectorSource)
-	src.b, src.m, src.names, src.dest, src.attempts, src.expiry, src.overlay = b, m, &f.names, dest, attempts, expiry, overlay
+	src := f.idle.Swap(nil)
+	if src == nil { // another goroutine has it
+		src = &selectorSource{names: &f.names}
+	}
+	src.b, src.m, src.dest, src.attempts, src.expiry, src.overlay = b, m, dest, attempts, expiry, overlay
 	ok := f.sel.Matches(src)
 	src.reset()
-	selectorSources.Put(src)
+	f.idle.Store(src)
 	return ok
 }
-
-// selectorSources are used again: one is needed for each message that a selector tests.
-var selectorSources = sync.Pool{New: func() any { return new(selectorSource) }}
 
 // selectorSource gives a selector the fields and properties of a message.
 type selectorSource struct {
@@ -66,12 +67,18 @@ type selectorSource struct {
 // reset lets go of the message.
 func (s *selectorSource) reset() {
 	s.props.reset(len(s.names.slots))
-	s.b, s.m, s.names, s.dest, s.overlay = nil, nil, nil, Destination{}, nil
+	s.b, s.m, s.dest, s.overlay = nil, nil, Destination{}, nil
 }
 
 // Lookup implements selector.Source.
 func (s *selectorSource) Lookup(n selector.Name) selector.Value {
-	return s.value(n.Text, &s.names.uses[n.Index])
+	use := &s.names.uses[n.Index]
+	if use.slot >= 0 && len(s.overlay) == 0 { // the commonest case, a property, goes a shorter way to the same result
+		if v, ok := s.props.get(s.m, s.names, use.slot); ok {
+			return v
+		}
+	}
+	return s.value(n.Text, use)
 }
 
 // value looks a name up: the JMS names, then the message's own properties, then the names that STOMP headers have
@@ -117,7 +124,7 @@ func (s *selectorSource) property(name string, use *nameUse) (selector.Value, bo
 	if use.slot < 0 {
 		return findProperty(s.m.Properties(), name)
 	}
-	return s.props.get(s.m, s.names.slots, use.slot)
+	return s.props.get(s.m, s.names, use.slot)
 }
 
 func (s *selectorSource) field(f selector.Field) selector.Value {

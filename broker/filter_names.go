@@ -6,6 +6,7 @@ import "treadmq/broker/selector"
 type nameTable struct {
 	uses  []nameUse // by selector.Name.Index
 	slots []string  // names of properties, the first maxSlots that the selector has
+	sizes uint64    // a bit for each length that they have, modulo 64
 }
 
 // nameUse is what an identifier means.
@@ -13,7 +14,7 @@ type nameUse struct {
 	jms   bool           // a name of JMS or Artemis: text or field says what it stands for
 	text  Field          // a field of text
 	field selector.Field // for other names: what a STOMP header of this name shows, if there is no property of this name
-	slot  int            // of the property of this name; -1 when all slots are taken
+	slot  int            // of the property of this name; -1 for none
 }
 
 // maxSlots is how many properties of a message a selector reads once only.
@@ -29,15 +30,16 @@ func newNameTable(names []string) nameTable {
 
 func (t *nameTable) resolve(name string) nameUse {
 	if f, ok := selector.Canonical(name); ok {
-		return nameUse{jms: true, text: jmsTexts[f], field: f}
+		return nameUse{jms: true, text: jmsTexts[f], field: f, slot: -1}
 	}
 	if f, ok := textHeaders[name]; ok {
-		return nameUse{text: f}
+		return nameUse{text: f, slot: -1}
 	}
 	use := nameUse{field: stompNames[name], slot: -1}
 	if len(t.slots) < maxSlots {
 		use.slot = len(t.slots)
 		t.slots = append(t.slots, name)
+		t.sizes |= 1 << (len(name) % 64)
 	}
 	return use
 }
@@ -74,38 +76,41 @@ func (w *wantedProps) reset(n int) {
 }
 
 // get returns the property of a slot, false if the message has none of its name. The first of a name counts.
-func (w *wantedProps) get(m *Message, slots []string, slot int) (selector.Value, bool) {
-	if !w.begun {
-		w.begun = true
-		w.left, w.rest = propertyCount(m.encodedProperties())
-	}
+func (w *wantedProps) get(m *Message, t *nameTable, slot int) (selector.Value, bool) {
 	if w.have>>slot&1 == 0 {
-		w.walk(slots, slot)
+		if !w.begun {
+			w.begun = true
+			w.left, w.rest = propertyCount(m.encodedProperties())
+		}
+		w.walk(t, slot)
 	}
 	return w.values[slot], w.have>>slot&1 != 0
 }
 
 // walk reads on until the slot has a value, or to the end.
-func (w *wantedProps) walk(slots []string, slot int) {
-	for w.have>>slot&1 == 0 && w.left > 0 {
-		name, value, n := shortText(w.rest)
-		if n > 0 {
-			w.rest, w.left = w.rest[n:], w.left-1
-			if i := slotOf(slots, name); i >= 0 {
-				w.keep(i, selector.Bytes(value))
+func (w *wantedProps) walk(t *nameTable, slot int) {
+	rest, left := w.rest, w.left
+	for left > 0 && w.have>>slot&1 == 0 {
+		if name, value, n := shortText(rest); n > 0 {
+			rest, left = rest[n:], left-1
+			if t.sizes>>(len(name)%64)&1 != 0 {
+				if i := slotOf(t.slots, name); i >= 0 {
+					w.keep(i, selector.Bytes(value))
+				}
 			}
 			continue
 		}
-		it := PropIter{left: w.left, rest: w.rest}
+		it := PropIter{left: left, rest: rest}
 		if !it.Next() {
-			w.left = 0
-			return
+			left = 0
+			break
 		}
-		w.rest, w.left = it.rest, it.left
-		if i := slotOf(slots, it.Name); i >= 0 {
+		rest, left = it.rest, it.left
+		if i := slotOf(t.slots, it.Name); i >= 0 {
 			w.keep(i, propertyValue(&it.Property))
 		}
 	}
+	w.rest, w.left = rest, left
 }
 
 // keep puts a value into a slot that has none.

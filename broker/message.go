@@ -219,7 +219,14 @@ func (m *Message) Properties() PropIter { return IterProperties(m.encodedPropert
 // encodedProperties is what IterProperties reads.
 func (m *Message) encodedProperties() []byte {
 	rest := m.enc[headerSize:m.bodyOffset()]
-	for n := shortField(rest); n > 0; n = shortField(rest) {
+	for len(rest) > 0 {
+		if Field(rest[0]) == fieldEnd {
+			return rest[1:]
+		}
+		n := shortField(rest)
+		if n == 0 {
+			break
+		}
 		rest = rest[n:]
 	}
 	it := FieldIter{rest: rest}
