@@ -403,10 +403,10 @@ func TestHealth(t *testing.T) {
 	}
 	r.fail.Store(true)
 	c.get("/healthz").must(t, http.StatusOK)
-	if a := c.get("/readyz").must(t, http.StatusServiceUnavailable); !strings.Contains(a.body, "it is being stopped") {
+	if a := c.get("/readyz").must(t, http.StatusServiceUnavailable); !strings.Contains(a.body, "the broker is stopping") {
 		t.Error(a.body)
 	}
-	if a := r.loggedIn("vera").get("/admin/"); !strings.Contains(a.body, "it is being stopped") {
+	if a := r.loggedIn("vera").get("/admin/"); !strings.Contains(a.body, "the broker is stopping") {
 		t.Error("the overview does not say so")
 	}
 }

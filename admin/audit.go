@@ -16,7 +16,12 @@ type auditEntry struct {
 	Remote string    `json:"remote"`
 	Result string    `json:"result"` // "ok" or the code of the error
 	Detail string    `json:"detail,omitempty"`
+
+	problem *problem // the same, for pages
 }
+
+// Problem is what went wrong, nil if nothing did.
+func (e *auditEntry) Problem() *problem { return e.problem }
 
 // maxAudit entries are kept to be shown; the log has all of them.
 const maxAudit = 1000
@@ -55,7 +60,8 @@ func (s *Server) audit(r *http.Request, action, target string, err error, more .
 func (s *Server) auditAs(user, remote, action, target string, err error, more ...any) {
 	e := auditEntry{Time: s.opt.Now().UTC(), User: user, Action: action, Target: target, Remote: remote, Result: "ok"}
 	if err != nil {
-		e.Result, e.Detail = string(problemOf(err).Code), err.Error()
+		p := problemOf(err)
+		e.Result, e.Detail, e.problem = string(p.Code), err.Error(), &p
 	}
 	args := append([]any{"user", user, "action", action, "target", target, "remote", remote, "result", e.Result}, more...)
 	if err != nil {

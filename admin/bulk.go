@@ -41,7 +41,7 @@ func (s *Server) checkBulk(d broker.Destination, a bulkAction) (*bulk, error) {
 	b := &bulk{bulkAction: a, queue: d}
 	var ok bool
 	if b.kind, ok = actionKinds[a.Action]; !ok {
-		return nil, badRequest("action is delete, move, copy or retry.")
+		return nil, bad("error.action", "action is delete, move, copy or retry.")
 	}
 	if b.kind == broker.ActMove || b.kind == broker.ActCopy {
 		b.to = broker.Destination{Kind: broker.Queue, Name: a.To}
@@ -51,11 +51,11 @@ func (s *Server) checkBulk(d broker.Destination, a bulkAction) (*bulk, error) {
 	}
 	switch {
 	case b.kind == broker.ActMove && b.to == d:
-		return nil, badRequest("The messages are in that queue already.")
+		return nil, bad("error.there", "The messages are in that queue already.")
 	case a.Limit < 0 || a.Rate < 0 || a.Rate > maxRate:
-		return nil, badRequest("limit and rate are not negative, and rate is at most 1000000.")
+		return nil, bad("error.rate", "limit and rate are not negative, and rate is at most 1000000.")
 	case len(a.At) > broker.MaxAct:
-		return nil, badRequest("At most 500 messages can be named; use a selector or no restriction for more.")
+		return nil, bad("error.most", "At most 500 messages can be named; use a selector or no restriction for more.")
 	case len(a.At) > 0 && (a.Selector != "" || a.Text != ""):
 		return nil, badRequest("Name messages by at, or give a selector or text: not both.")
 	}

@@ -132,8 +132,8 @@ type rangeLink struct {
 	Current   bool
 }
 
-// rangeLinks are the spans that a page of a path can show.
-func (s *Server) rangeLinks(of int, path string, query ...string) []rangeLink {
+// rangeLinks are the spans that a page can show; own makes its addresses.
+func (s *Server) rangeLinks(of int, own func(query ...string) string, query ...string) []rangeLink {
 	var list []rangeLink
 	for i, sp := range spans {
 		length := sp.step * time.Duration(sp.points)
@@ -141,7 +141,7 @@ func (s *Server) rangeLinks(of int, path string, query ...string) []rangeLink {
 			length = s.opt.SampleInterval * time.Duration(sp.points)
 		}
 		query := append(query[:len(query):len(query)], "range", sp.name)
-		list = append(list, rangeLink{s.ui.url(path, query...), formatSpan(int64(length.Seconds())), i == of})
+		list = append(list, rangeLink{own(query...), formatSpan(int64(length.Seconds())), i == of})
 	}
 	return list
 }

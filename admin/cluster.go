@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // Cluster is the replicated group that this broker is a member of.
@@ -41,7 +42,7 @@ type ClusterStatus struct {
 	BrokerName string          `json:"brokerName"`
 	Member     string          `json:"member"` // name of the one that answers
 	Role       string          `json:"role"`   // one of those above, but "absent"
-	Why        string          `json:"why,omitempty"`
+	Why        notice.Notice   `json:"why,omitzero"`
 	Epoch      uint64          `json:"epoch"`    // raised with each election; 0: unknown
 	Promised   uint64          `json:"promised"` // this member follows no master of an epoch below
 	Master     string          `json:"master,omitempty"`
@@ -53,7 +54,7 @@ type ClusterStatus struct {
 	Committed  uint64          `json:"committed"`
 	Applied    uint64          `json:"applied"` // what the index has taken in
 	Members    []ClusterMember `json:"members"`
-	Alarms     []string        `json:"alarms"`   // what needs an operator, in words, with what to do
+	Alarms     []notice.Notice `json:"alarms"`   // what needs an operator, in words, with what to do
 	Timeline   []ClusterEvent  `json:"timeline"` // newest first
 	State      string          `json:"state"`    // another one when roles, members or alarms change
 }
@@ -83,10 +84,10 @@ type ClusterMember struct {
 
 // ClusterEvent is a line of the group's story.
 type ClusterEvent struct {
-	Time  time.Time `json:"time"`
-	Epoch uint64    `json:"epoch,omitempty"`
-	Level string    `json:"level"` // "info", "warning" or "alarm"
-	Text  string    `json:"text"`
+	Time  time.Time     `json:"time"`
+	Epoch uint64        `json:"epoch,omitempty"`
+	Level string        `json:"level"` // "info", "warning" or "alarm"
+	Text  notice.Notice `json:"text"`
 }
 
 // Actions of ClusterChange.
@@ -119,16 +120,19 @@ func (c *ClusterStatus) master() *ClusterMember {
 
 // Signature is a text that is another one when roles, members or alarms change.
 func (c *ClusterStatus) Signature() string {
-	parts := []string{fmt.Sprint(c.Epoch), c.Role, c.Why, c.Master}
+	parts := []string{fmt.Sprint(c.Epoch), c.Role, c.Why.Text, c.Master}
 	for i := range c.Members {
 		m := &c.Members[i]
 		parts = append(parts, m.ID, m.Role, fmt.Sprint(m.Voter, m.Present))
 	}
-	return strings.Join(append(parts, c.Alarms...), "|")
+	for _, a := range c.Alarms {
+		parts = append(parts, a.Text)
+	}
+	return strings.Join(parts, "|")
 }
 
-var errAlone = &httpError{http.StatusNotFound, broker.CodeNotOffered,
-	"This broker stands alone. Section [persistence.replicatedLevelDB] of the configuration makes it a member of a group."}
+var errAlone = refuse(http.StatusNotFound, broker.CodeNotOffered, "error.alone",
+	"This broker stands alone. Section [persistence.replicatedLevelDB] of the configuration makes it a member of a group.")
 
 // clusterStatus is the group, or an error if there is none.
 func (s *Server) clusterStatus() (ClusterStatus, error) {
@@ -218,7 +222,7 @@ func (s *Server) changeCluster(r *http.Request, c ClusterChange) error {
 	defer cancel()
 	err := s.opt.Cluster.Do(ctx, c)
 	if err != nil {
-		err = &httpError{http.StatusConflict, CodeCluster, "The group was not changed: " + err.Error() + "."}
+		err = refuse(http.StatusConflict, CodeCluster, "error.cluster", "The group was not changed: %s.", err)
 	}
 	s.audit(r, "cluster "+c.Action, c.target(), err)
 	return err

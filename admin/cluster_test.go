@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"treadmq/admin"
+	"treadmq/notice"
 )
 
 // group is a Cluster that a test plays.
@@ -50,8 +51,8 @@ func threeMembers(self string) *group {
 	g := &group{status: admin.ClusterStatus{
 		Group: "default", BrokerName: "shop", Member: self, Role: admin.MemberFollower, Epoch: 7, Promised: 7, Master: "b", Replicas: 3, Quorum: 2,
 		Sync: "quorum_disk", ZooKeeper: true, End: 123456, Committed: 123400, Applied: 120000,
-		Alarms:   []string{"Member c has not been seen for 5 min: start it, or give its place away."},
-		Timeline: []admin.ClusterEvent{{Time: time.UnixMilli(1700000000000), Epoch: 7, Level: "info", Text: "b is master"}},
+		Alarms:   []notice.Notice{notice.New("alarm.missing", "not there: %s; the group survives the loss of %d more", "c", 0)},
+		Timeline: []admin.ClusterEvent{{Time: time.UnixMilli(1700000000000), Epoch: 7, Level: "info", Text: notice.New("story.master", "epoch %d: node %s is master%s", 7, "b", notice.List(nil))}},
 	}}
 	if self == "b" {
 		g.status.Role = admin.MemberMaster
@@ -82,8 +83,8 @@ func newSwitchRig(t *testing.T, g *group) (*rig, *admin.Switch) {
 		Info: func() admin.BrokerInfo {
 			return admin.BrokerInfo{Name: "shop", Version: "1.2.3", Role: g.Status().Role, DataDir: "/data"}
 		},
-		Ready: func() (bool, []string) {
-			return g.Status().Role == admin.MemberMaster, []string{"this member is a follower; the master is b"}
+		Ready: func() (bool, []notice.Notice) {
+			return g.Status().Role == admin.MemberMaster, []notice.Notice{notice.New("ready.role", "this member is not the master; its role is %s%s", notice.Notice{Code: "cluster.role.follower", Text: "follower"}, notice.List{notice.New("ready.master", "; the master is %s", "b")})}
 		},
 		Logger: slog.New(slog.NewTextHandler(r.audit, nil)), SampleInterval: time.Hour,
 	})
@@ -108,7 +109,7 @@ func TestAFollowerShowsTheGroupAndRefusesTheRest(t *testing.T) {
 		t.Errorf("the overview leads to %s", a.header.Get("Location"))
 	}
 	page := c.get("/admin/cluster").must(t, http.StatusOK).body
-	for _, want := range []string{"follower", "http://b:8161/admin/", "absent", "456 B", "123,000", "b is master", "has not been seen"} {
+	for _, want := range []string{"follower", "http://b:8161/admin/", "absent", "456 B", "123,000", "b is master", "not there: c"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -131,7 +132,7 @@ func TestAFollowerShowsTheGroupAndRefusesTheRest(t *testing.T) {
 	}
 	r.client().get("/api/v1/queues").must(t, http.StatusUnauthorized)
 	ready := r.client().get("/readyz").must(t, http.StatusServiceUnavailable).body
-	if !strings.Contains(ready, "this member is a follower; the master is b") || !strings.Contains(ready, `"role":"follower"`) {
+	if !strings.Contains(ready, "its role is follower; the master is b") || !strings.Contains(ready, `"role":"follower"`) {
 		t.Errorf("readyz says %s", ready)
 	}
 }
@@ -146,7 +147,7 @@ func TestABrokerComesAndGoes(t *testing.T) {
 	}
 	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"x"}`)
 	overview := c.get("/admin/").must(t, http.StatusOK).body
-	if !strings.Contains(overview, `href="/admin/cluster"`) || !strings.Contains(overview, "has not been seen") {
+	if !strings.Contains(overview, `href="/admin/cluster"`) || !strings.Contains(overview, "not there: c") {
 		t.Error("the overview lacks the role or the alarm of the group")
 	}
 	c.get("/admin/queues").must(t, http.StatusOK)

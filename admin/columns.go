@@ -69,7 +69,7 @@ func (s *Server) setColumns(w http.ResponseWriter, r *http.Request) error {
 	}
 	list := r.PostForm.Get("list")
 	if listColumns[list] == nil {
-		return badRequest("There is no such list with columns to choose.")
+		return bad("error.columns", "There is no such list with columns to choose.")
 	}
 	var chosen []string
 	ticked := r.PostForm["column"]

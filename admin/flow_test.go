@@ -106,18 +106,17 @@ func (i inbox) Wake() {
 }
 func (inbox) Kill(error) {}
 
-// A dead letter says where it comes from and why, as STOMP clients see it.
-func TestDeadLetter(t *testing.T) {
-	r := newRig(t)
-	c := r.loggedIn("uli")
-	r.basic("uli").send("/api/v1/queues/work/messages", `{"headers":{"k":"v"},"body":"broken"}`)
+// deadLetter rejects the first message of a queue for good.
+func (r *rig) deadLetter(queue, reason string) {
+	t := r.t
+	t.Helper()
 	in := inbox{make(chan struct{}, 1)}
 	conn, err := r.b.Connect(broker.ConnOptions{Sink: in})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	sub, err := conn.Subscribe(broker.SubscribeOptions{ID: "s", Dests: []broker.Destination{queueOf("work")}})
+	sub, err := conn.Subscribe(broker.SubscribeOptions{ID: "s", Dests: []broker.Destination{queueOf(queue)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,12 +125,20 @@ func TestDeadLetter(t *testing.T) {
 	got := conn.Output(nil)
 	conn.Written(got)
 	w := conn.NewWork()
-	w.Ack(sub, got[0].Tag, got[0].Tag, broker.Ack{Kind: broker.AckDeadLetter, Reason: "cannot be read"})
+	w.Ack(sub, got[0].Tag, got[0].Tag, broker.Ack{Kind: broker.AckDeadLetter, Reason: reason})
 	done := make(chan error, 1)
 	w.Flush(func(err error) { done <- err })
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A dead letter says where it comes from and why, as STOMP clients see it.
+func TestDeadLetter(t *testing.T) {
+	r := newRig(t)
+	c := r.loggedIn("uli")
+	r.basic("uli").send("/api/v1/queues/work/messages", `{"headers":{"k":"v"},"body":"broken"}`)
+	r.deadLetter("work", "cannot be read")
 	var m messagesJSON
 	c.get("/api/v1/queues/ActiveMQ.DLQ/messages").must(t, http.StatusOK).json(t, &m)
 	h := m.Items[0].Headers

@@ -20,6 +20,7 @@ import (
 
 	"treadmq/admin"
 	"treadmq/broker"
+	"treadmq/notice"
 	"treadmq/store/local"
 	"treadmq/store/vfs"
 )
@@ -149,9 +150,9 @@ func newConsole(t testing.TB, change ...func(*admin.Options)) *rig {
 			return admin.BrokerInfo{Name: "testbroker", Version: "1.2.3", Role: "alone", DataDir: "/data",
 				Listeners: []admin.Listener{{Name: "stomp", Address: "127.0.0.1:61613"}}}
 		},
-		Ready: func() (bool, []string) {
+		Ready: func() (bool, []notice.Notice) {
 			if r.fail.Load() {
-				return false, []string{"it is being stopped"}
+				return false, []notice.Notice{notice.New("ready.stopping", "the broker is stopping")}
 			}
 			return true, nil
 		},

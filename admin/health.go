@@ -1,13 +1,17 @@
 package admin
 
-import "net/http"
+import (
+	"net/http"
+
+	"treadmq/notice"
+)
 
 // healthView is what /healthz and /readyz say.
 type healthView struct {
-	Status  string       `json:"status"`         // "ok" or "not ready"
-	Role    string       `json:"role,omitempty"` // of a member of a group, see /api/v1/cluster
-	Reasons []string     `json:"reasons,omitempty"`
-	Checks  []checkValue `json:"checks,omitempty"` // with ?verbose
+	Status  string          `json:"status"`         // "ok" or "not ready"
+	Role    string          `json:"role,omitempty"` // of a member of a group, see /api/v1/cluster
+	Reasons []notice.Notice `json:"reasons,omitempty"`
+	Checks  []checkValue    `json:"checks,omitempty"` // with ?verbose
 }
 
 type checkValue struct {
@@ -29,7 +33,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 	ready, reasons := s.opt.Ready()
 	working := s.b == nil || s.b.StoreStats().Failed == nil
 	if !working {
-		reasons = append(reasons, "the store has failed; look at the log and restart the broker")
+		reasons = append(reasons, notice.English("the store has failed; look at the log and restart the broker"))
 	}
 	v, status := healthView{Status: "ok"}, http.StatusOK
 	if !ready || !working {

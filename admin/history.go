@@ -33,7 +33,7 @@ func spanOf(v url.Values) (int, error) {
 			return i, nil
 		}
 	}
-	return 0, badRequest("range is 1h or 24h; without it the last minutes come.")
+	return 0, bad("error.range", "range is 1h or 24h; without it the last minutes come.")
 }
 
 // history is what a destination did, in every span.

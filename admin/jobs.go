@@ -41,11 +41,15 @@ type jobView struct {
 	Gone     int64      `json:"gone"`
 	NoOrigin int64      `json:"noOrigin"`
 	Error    string     `json:"error,omitempty"`
+	problem  *problem   // the same, for pages
 	HeldAt   []string   `json:"heldAt,omitempty"` // of messages that were named: those that a consumer has
 	GoneAt   []string   `json:"goneAt,omitempty"` // and those that are not there any more
 
 	Undo *trashedView `json:"undo,omitempty"` // how to have back what was deleted
 }
+
+// Problem is what ended it, nil if nothing did.
+func (v *jobView) Problem() *problem { return v.problem }
 
 // job is a bulk action with the goroutine that carries it out.
 type job struct {
@@ -99,7 +103,7 @@ func (s *Server) startJob(r *http.Request, b *bulk) (*job, error) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if all.running >= maxJobs || all.ctx.Err() != nil {
-		return nil, &httpError{http.StatusServiceUnavailable, "busy", "4 bulk actions are under way, the most at the same time. Wait for one or cancel it."}
+		return nil, refuse(http.StatusServiceUnavailable, "busy", "error.jobs", "4 bulk actions are under way, the most at the same time. Wait for one or cancel it.")
 	}
 	ctx, cancel := context.WithCancel(all.ctx)
 	j := &job{cancel: cancel, done: make(chan struct{}), view: jobView{
@@ -170,9 +174,11 @@ func (j *job) end(err error, now time.Time, t *broker.Trashed) {
 	case err == nil:
 		j.view.State = "done"
 	case errors.Is(err, context.Canceled):
-		j.view.State, j.err = "cancelled", &httpError{http.StatusConflict, "cancelled", "The action was cancelled. What it had done stays done."}
+		j.view.State, j.err = "cancelled", refuse(http.StatusConflict, "cancelled", "error.cancelled", "The action was cancelled. What it had done stays done.")
 	default:
 		j.view.State, j.view.Error, j.err = "failed", err.Error(), err
+		p := problemOf(err)
+		j.view.problem = &p
 	}
 }
 
@@ -211,7 +217,7 @@ func (s *Server) jobList() []jobView {
 func (s *Server) job(id string) (*job, error) {
 	n, err := strconv.ParseUint(id, 10, 64)
 	if err != nil {
-		return nil, badRequest("A job has a number.")
+		return nil, bad("error.jobid", "A job has a number.")
 	}
 	s.jobs.mu.Lock()
 	defer s.jobs.mu.Unlock()
@@ -220,7 +226,7 @@ func (s *Server) job(id string) (*job, error) {
 			return j, nil
 		}
 	}
-	return nil, &httpError{http.StatusNotFound, "not-found", "There is no such job; the last 100 are kept until the broker ends."}
+	return nil, refuse(http.StatusNotFound, "not-found", "error.job", "There is no such job; the last 100 are kept until the broker ends.")
 }
 
 func (s *Server) apiJobs(w http.ResponseWriter, r *http.Request) error {

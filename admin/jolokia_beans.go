@@ -168,7 +168,11 @@ func (s *Server) healthBean() map[string]any {
 	v := s.overviewView(0)
 	status := "Good"
 	if len(v.Alarms) > 0 {
-		status = strings.Join(v.Alarms, " ")
+		var b strings.Builder
+		for _, a := range v.Alarms {
+			b.WriteString(" " + a.Text)
+		}
+		status = b.String()[1:]
 	}
 	return map[string]any{"CurrentStatus": status}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // lifeEventView is one thing that happened to a message, or how it is now.
@@ -23,6 +24,8 @@ type lifeEventView struct {
 	User         string     `json:"user,omitempty"`
 	Subscription uint32     `json:"subscription,omitempty"`
 	Detail       string     `json:"detail,omitempty"` // in words
+
+	said notice.Notice // the same, for pages
 }
 
 // lifeView is what is known of a message.
@@ -45,12 +48,24 @@ func (s *Server) lifeView(id uint64, list []broker.LifeEvent) lifeView {
 		if e.To.Kind != 0 {
 			x.To = destPath(e.To)
 		}
-		if e.Kind == broker.LifeStored && s.opt.Cluster != nil {
-			x.Detail += ", on a quorum of the group"
+		x.said = causeOf(e.Detail)
+		if e.Position != 0 {
+			x.said = s.whereStored(e.Position)
+			x.Detail = x.said.Text
 		}
 		v.Events = append(v.Events, x)
 	}
 	return v
+}
+
+// Said is the detail for a page.
+func (e *lifeEventView) Said() notice.Notice { return e.said }
+
+func (s *Server) whereStored(pos uint64) notice.Notice {
+	if s.opt.Cluster != nil {
+		return notice.New("life.at.quorum", "journal position %d, on a quorum of the group", pos)
+	}
+	return notice.New("life.at", "journal position %d", pos)
 }
 
 // messageLife is what is known of a message in a queue.
@@ -79,7 +94,7 @@ func (s *Server) apiMessageLife(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) noted(text string) (lifeView, error) {
 	id, ok := s.b.ParseMessageID([]byte(text))
 	if !ok {
-		return lifeView{}, badRequest(strconv.Quote(text) + " is not the id of a message of this broker, as in the header message-id.")
+		return lifeView{}, bad("error.messageid", "%q is not the id of a message of this broker, as in the header message-id.", text)
 	}
 	return s.lifeView(id, s.b.Noted(id)), nil
 }
@@ -153,7 +168,7 @@ func (s *Server) queueTrace(w http.ResponseWriter, r *http.Request) error {
 type lifeData struct {
 	ID    string
 	Life  lifeView
-	Error string
+	Error *problem
 }
 
 func (s *Server) lifePage(w http.ResponseWriter, r *http.Request) error {
@@ -163,7 +178,7 @@ func (s *Server) lifePage(w http.ResponseWriter, r *http.Request) error {
 		var err error
 		if data.Life, err = s.noted(data.ID); err != nil {
 			p := problemOf(err)
-			data.Error, status = p.Detail, cmp.Or(p.Status, http.StatusBadRequest)
+			data.Error, status = &p, cmp.Or(p.Status, http.StatusBadRequest)
 		}
 	}
 	return s.render(w, r, status, "life", "life.title", data)

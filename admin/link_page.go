@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"html"
 	"maps"
 	"net/http"
 	"net/url"
@@ -34,6 +35,7 @@ type linkUse struct {
 	path string // the link's own, without the prefix
 	of   string // what keeps the page fresh, or ""
 	page *url.URL
+	free []string // parameters that may be chosen
 }
 
 type linkKey struct{}
@@ -45,8 +47,8 @@ func linkOf(r *http.Request) *linkUse {
 }
 
 // One answer for all that is wrong: who guesses learns nothing.
-var errBadLink = &httpError{http.StatusNotFound, "not-found",
-	"This link is not good, or not any more: it has expired, was revoked, or who made it has another password or may not do so now. Ask for a new one."}
+var errBadLink = refuse(http.StatusNotFound, "not-found", "error.link",
+	"This link is not good, or not any more: it has expired, was revoked, or who made it has another password or may not do so now. Ask for a new one.")
 
 // openLink turns a request for a link into one for its page, in the name of its maker, who may
 // do nothing but look.
@@ -72,7 +74,9 @@ func (s *Server) openLink(r *http.Request) (*http.Request, *linkUse, error) {
 	if of == "queues" && page.Query().Get("kind") == kindName(broker.DurableSub) {
 		of = "subscriptions"
 	}
-	use := &linkUse{x.linkView, linkPath + token, of, page}
+	use := &linkUse{linkView: x.linkView, path: linkPath + token, of: of, page: page, free: mayChoose(&x.linkView, page)}
+	page = use.choose(r.URL.Query())
+	use.page = page
 	in := r.Clone(context.WithValue(r.Context(), linkKey{}, use))
 	in.URL.Path, in.URL.RawPath, in.URL.RawQuery = page.Path, "", page.RawQuery
 	return withUser(in, u), use, nil
@@ -131,7 +135,7 @@ func (s *Server) linkLive(w http.ResponseWriter, r *http.Request) error {
 	if s.b == nil && use.of != "cluster" {
 		return s.notMaster()
 	}
-	query := use.live()
+	query := use.fresh()
 	in.URL.RawQuery = query.Encode()
 	if mux.Vars(r)["of"] == "events" {
 		select { // those who log in keep most of the streams
@@ -152,8 +156,8 @@ func (s *Server) linkLive(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, v)
 }
 
-// live are the parameters of what keeps the page fresh, as its script would send them.
-func (u *linkUse) live() url.Values {
+// fresh are the parameters of what keeps the page fresh, as its script would send them.
+func (u *linkUse) fresh() url.Values {
 	query := u.page.Query()
 	switch u.page.Path {
 	case "/admin/queue", "/admin/topic":
@@ -170,7 +174,7 @@ var liveAttribute = regexp.MustCompile(` data-live="[^"]*"`)
 func (s *Server) liveByLink(use *linkUse, content []byte) []byte {
 	own := ""
 	if use.of != "" {
-		own = ` data-live="` + s.ui.url(use.path+"/"+use.of) + `"`
+		own = ` data-live="` + html.EscapeString(s.ui.url(use.path+"/"+use.of, use.chosen()...)) + `"`
 	}
 	return liveAttribute.ReplaceAllLiteral(content, []byte(own))
 }
@@ -178,20 +182,20 @@ func (s *Server) liveByLink(use *linkUse, content []byte) []byte {
 // linkedPage is the page that somebody wants a link to, in the form in which it is kept.
 func (s *Server) linkedPage(text string) (string, error) {
 	page, err := url.Parse(text)
-	bad := badRequest("page is the address of a page that can be shown by a link: " + strings.Join(linkablePages(), ", ") + ", with its query.")
+	wrong := bad("error.linkpage", "page is the address of a page that can be shown by a link: %s, with its query.", strings.Join(linkablePages(), ", "))
 	if err != nil || len(text) > maxLinkPage || page.Host != "" || page.Scheme != "" || page.Opaque != "" {
-		return "", bad
+		return "", wrong
 	}
 	path := page.Path
 	if _, known := linkable[path]; !known {
 		path = strings.TrimPrefix(path, s.opt.PathPrefix)
 	}
 	if _, known := linkable[path]; !known {
-		return "", bad
+		return "", wrong
 	}
 	query, err := url.ParseQuery(page.RawQuery)
 	if err != nil {
-		return "", bad
+		return "", wrong
 	}
 	return (&url.URL{Path: path, RawQuery: query.Encode()}).String(), nil
 }

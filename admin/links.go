@@ -143,7 +143,7 @@ func (l *Links) make(v linkView, stamp string, now time.Time) (linkView, string,
 	err := l.change(func(f *linkFile) error {
 		f.Links = slices.DeleteFunc(f.Links, func(o storedLink) bool { return !now.Before(o.ExpiresAt) })
 		if len(f.Links) >= maxLinks {
-			return &httpError{409, "limit", fmt.Sprintf("There are %d links, the most allowed. Revoke some.", maxLinks)}
+			return refuse(409, "limit", "error.links", "There are %d links, the most allowed. Revoke some.", maxLinks)
 		}
 		x := storedLink{v, f.stamp(stamp)}
 		f.Links = append(f.Links, x)
@@ -158,7 +158,7 @@ func (l *Links) revoke(id, by string) (page string, err error) {
 	err = l.change(func(f *linkFile) error {
 		i := slices.IndexFunc(f.Links, func(o storedLink) bool { return o.ID == id && (by == "" || o.CreatedBy == by) })
 		if i < 0 {
-			return &httpError{404, "not-found", "There is no such link."}
+			return refuse(404, "not-found", "error.nolink", "There is no such link.")
 		}
 		page = f.Links[i].Page
 		f.Links = slices.Delete(f.Links, i, i+1)
@@ -208,7 +208,7 @@ func (l *Links) change(do func(*linkFile) error) error {
 	return nil
 }
 
-var errNoLinks = &httpError{404, "not-offered", "This broker has no file of links."}
+var errNoLinks = refuse(404, "not-offered", "error.linkfile", "This broker has no file of links.")
 
 // Bounds of what is noted of the use of links: somebody who reloads a page all day must not
 // push everything else out of the audit log.

@@ -40,7 +40,7 @@ func (s *Server) makeLink(r *http.Request, w linkWish) (made madeLink, err error
 	source, lasting := s.opt.Auth.(UserSource)
 	switch {
 	case w.Hours < 1 || w.Hours > maxLinkHours:
-		return made, badRequest(fmt.Sprintf("A link expires after 1 to %d hours.", maxLinkHours))
+		return made, bad("error.linkhours", "A link expires after 1 to %d hours.", maxLinkHours)
 	case strings.HasPrefix(u.Name, TokenUser):
 		return made, &httpError{http.StatusForbidden, "not-authorized", "A token cannot make links: log in with a user's password."}
 	case w.Bodies && !u.may(permBody):
@@ -155,7 +155,7 @@ func (s *Server) linkMake(w http.ResponseWriter, r *http.Request) error {
 	}
 	hours, err := strconv.Atoi(r.PostForm.Get("hours"))
 	if err != nil {
-		return badRequest("After how many hours does the link expire?")
+		return bad("error.hours", "After how many hours does the link expire?")
 	}
 	made, err := s.makeLink(r, linkWish{Page: r.PostForm.Get("page"), Hours: hours, Bodies: r.PostForm.Get("bodies") == "true"})
 	if err != nil {

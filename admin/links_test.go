@@ -3,6 +3,8 @@ package admin_test
 import (
 	"bufio"
 	"context"
+	"fmt"
+	"html"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -258,6 +260,73 @@ func TestEveryLinkablePage(t *testing.T) {
 	if a := r.client().get(live).must(t, http.StatusOK); !strings.Contains(a.body, `"name":"d"`) {
 		t.Error(a.body)
 	}
+}
+
+// A list that a link shows is filtered, sorted and turned over within the link; a queue is searched in one with bodies.
+func TestLinksAreUsed(t *testing.T) {
+	r := newRig(t, withLinks(t, filepath.Join(t.TempDir(), "links.json"), time.Now))
+	alice := r.basic("alice")
+	for i := range 120 {
+		alice.do("PUT", fmt.Sprintf("/api/v1/queues/q.%03d", i), "", "").must(t, http.StatusCreated)
+	}
+	alice.send("/api/v1/queues/q.007/messages", `{"headers":{"k":"secret"},"body":"the launch code"}`)
+	alice.send("/api/v1/queues/q.007/messages", `{"headers":{"k":"other"},"body":"nothing"}`)
+	c := r.client()
+	rows := func(page string) string {
+		return fmt.Sprint(regexp.MustCompile(`data-row="queue:([^"]*)"`).FindAllStringSubmatch(page, -1))
+	}
+	all := alice.makeLink(`{"page":"/admin/queues"}`).Path
+	first := c.get(all).must(t, 200).body
+	for _, m := range hrefs.FindAllStringSubmatch(first, -1) {
+		if u := html.UnescapeString(m[1]); strings.HasPrefix(u, "/admin/queues") && strings.Contains(u, "?") {
+			t.Errorf("the page leads to %s", u)
+		}
+	}
+	next := link(t, first, all+"?cursor=")
+	if second := c.get(next).must(t, 200).body; !strings.Contains(second, "101–120 of 120") || strings.Contains(rows(second), "q.007") {
+		t.Error(second)
+	}
+	most := c.get(link(t, c.get(next).body, all+"?order=desc&sort=messages")).must(t, 200).body
+	if !strings.HasPrefix(rows(most), "[[data-row=\"queue:q.007\"") || !strings.Contains(most, `data-live="`+all+`/queues?order=desc&amp;sort=messages"`) {
+		t.Errorf("%.300s", rows(most))
+	}
+	live := c.get(all+"/queues?order=desc&sort=messages&filter=q.00").must(t, 200)
+	if !strings.HasPrefix(live.body, `{"items":[{"name":"q.007"`) || !strings.Contains(live.body, `"total":10`) {
+		t.Errorf("%.200s", live.body)
+	}
+	if some := c.get(all+"?filter=q.00").must(t, 200).body; !strings.Contains(some, "1–10 of 10") || !strings.Contains(some, `value="q.00"`) {
+		t.Error(rows(some))
+	}
+
+	// What a link shows a part of stays that part, whatever is asked for.
+	part := alice.makeLink(`{"page":"/admin/queues?filter=q.01"}`).Path
+	for _, asked := range []string{"", "?filter=", "?filter=q.00", "?filter=q.01&filter=", "?sort=messages&filter=q"} {
+		if a := c.get(part+asked).must(t, 200).body; !strings.Contains(a, "1–10 of 10") || strings.Contains(rows(a), "q.007") || strings.Contains(a, `name="filter"`) {
+			t.Errorf("%s shows %s", asked, rows(a))
+		}
+	}
+	// No parameter names another thing.
+	one := alice.makeLink(`{"page":"/admin/queue?name=q.007"}`).Path
+	for _, asked := range []string{"?name=q.001", "?kind=subscription", "?name=q.001&cursor=", "?selector=k%3D'secret'", "?text=launch", "?at=1", "?range=1h&name=q.001"} {
+		a := c.get(one+asked).must(t, 200).body
+		if !strings.Contains(a, `<h1 class="name">q.007</h1>`) || strings.Count(a, "/admin/queue/message?") != 2 || strings.Contains(a, `name="selector"`) || strings.Contains(a, "launch") {
+			t.Errorf("%s: %s", asked, a)
+		}
+	}
+	if a := c.get(one+"?range=1h").must(t, 200).body; !strings.Contains(a, one+`?range=24h`) || !strings.Contains(a, `aria-current="true"`) {
+		t.Error("the range of the charts cannot be chosen")
+	}
+	bodies := alice.makeLink(`{"page":"/admin/queue?name=q.007","bodies":true}`).Path
+	for _, asked := range []string{"?selector=k%3D'secret'", "?text=launch"} {
+		if a := c.get(bodies+asked).must(t, 200).body; strings.Count(a, "/admin/queue/message?") != 1 || !strings.Contains(a, `action="`+bodies+`#messages"`) {
+			t.Errorf("%s: %s", asked, a)
+		}
+	}
+	found := alice.makeLink(`{"page":"/admin/queue?name=q.007&selector=k='other'","bodies":true}`).Path
+	if a := c.get(found+"?selector=&text=launch").must(t, 200).body; strings.Contains(a, "launch") || strings.Count(a, "/admin/queue/message?") != 1 {
+		t.Error(a)
+	}
+	c.get(all+"?sort=nothing").must(t, http.StatusBadRequest)
 }
 
 // Streams of events end with what opened them: a link, a user with Basic, a token.

@@ -31,7 +31,7 @@ func parseListQuery(v url.Values) (listQuery, error) {
 	case "desc":
 		q.Desc = true
 	default:
-		return q, badRequest("order is asc or desc.")
+		return q, bad("error.order", "order is asc or desc.")
 	}
 	var err error
 	q.Limit, err = limitOf(v)
@@ -45,7 +45,7 @@ func limitOf(v url.Values) (int, error) {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {
-		return 0, badRequest("limit is a number from 1 to " + strconv.Itoa(maxPage) + ".")
+		return 0, bad("error.limit", "limit is a number from 1 to %d.", maxPage)
 	}
 	return min(n, maxPage), nil
 }
@@ -93,7 +93,7 @@ func (f figures[T]) by(q *listQuery) (func(*T) float64, error) {
 	if figure := f[q.Sort]; figure != nil {
 		return figure, nil
 	}
-	return nil, badRequest("The list cannot be sorted by " + strconv.Quote(q.Sort) + ".")
+	return nil, bad("error.sort", "The list cannot be sorted by %q.", q.Sort)
 }
 
 // listPage is one page of a list.
@@ -131,7 +131,7 @@ func parsePosition(text string) (position, error) {
 	figure, name, ok := strings.Cut(string(raw), ":")
 	f, ferr := strconv.ParseFloat(figure, 64)
 	if err != nil || ferr != nil || !ok {
-		return position{}, badRequest("The cursor is none that a list has given.")
+		return position{}, bad("error.cursor", "The cursor is none that a list has given.")
 	}
 	name, kind, _ := strings.Cut(name, "\x00")
 	return position{f, name, kind}, nil

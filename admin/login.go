@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var errTooManyLogins = &httpError{http.StatusTooManyRequests, "busy", "Too many logins failed lately. Try again in a few seconds."}
+var errTooManyLogins = refuse(http.StatusTooManyRequests, "busy", "error.logins", "Too many logins failed lately. Try again in a few seconds.")
 
 // check asks the Authenticator and holds the answer back as long as it says.
 func (s *Server) check(r *http.Request, name, password string) (User, bool, error) {
@@ -75,9 +75,9 @@ func bearer(r *http.Request) (secret string, given bool) {
 	return strings.TrimSpace(secret), given && strings.EqualFold(scheme, "Bearer")
 }
 
-var errBadToken = &httpError{http.StatusUnauthorized, "not-authorized", "The token is wrong, has expired, or was revoked."}
+var errBadToken = refuse(http.StatusUnauthorized, "not-authorized", "error.token", "The token is wrong, has expired, or was revoked.")
 
-var errBadLogin = &httpError{http.StatusUnauthorized, "not-authorized", "User name or password is wrong."}
+var errBadLogin = refuse(http.StatusUnauthorized, "not-authorized", "login.wrong", "User name or password is wrong.")
 
 // askLogin answers somebody who is not logged in.
 func (s *Server) askLogin(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +85,7 @@ func (s *Server) askLogin(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Sec-Fetch-Mode") == "" { // a browser would show a dialog of its own
 			w.Header().Set("WWW-Authenticate", `Basic realm="TreadMQ", charset="UTF-8"`)
 		}
-		err := &httpError{http.StatusUnauthorized, "not-authorized", "Log in: by HTTP Basic, with a token, or with the console's session."}
+		err := error(&httpError{http.StatusUnauthorized, "not-authorized", "Log in: by HTTP Basic, with a token, or with the console's session."})
 		if _, given := bearer(r); given {
 			err = errBadToken
 		} else if r.Header.Get("Authorization") != "" {
@@ -180,7 +180,7 @@ func (s *Server) theme(w http.ResponseWriter, r *http.Request) error {
 	case "system":
 		c.MaxAge = -1
 	default:
-		return badRequest("The theme is light, dark or system.")
+		return bad("error.theme", "The theme is light, dark or system.")
 	}
 	http.SetCookie(w, c)
 	http.Redirect(w, r, s.opt.PathPrefix+localPath(r.PostForm.Get("back")), http.StatusSeeOther)
@@ -202,5 +202,5 @@ func formError(err error) error {
 	if errors.As(err, &large) {
 		return err
 	}
-	return badRequest("The form cannot be read: " + err.Error())
+	return bad("error.form", "The form cannot be read: %s", err)
 }

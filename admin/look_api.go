@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // What there is only to look at: who is connected, what the configuration says,
@@ -149,12 +150,12 @@ func (s *Server) apiPolicies(w http.ResponseWriter, r *http.Request) error {
 
 // usersView is the realm as people may see it.
 type usersView struct {
-	Items    []UserInfo `json:"items"`
-	Problems []string   `json:"problems"` // lines that cannot be used
+	Items    []UserInfo      `json:"items"`
+	Problems []notice.Notice `json:"problems"` // lines that cannot be used
 }
 
 func (s *Server) users() usersView {
-	v := usersView{Items: []UserInfo{}, Problems: []string{}}
+	v := usersView{Items: []UserInfo{}, Problems: []notice.Notice{}}
 	if l, ok := s.opt.Auth.(UserLister); ok {
 		v.Items = append(v.Items, l.Users()...)
 		v.Problems = append(v.Problems, l.Problems()...)

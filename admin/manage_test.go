@@ -16,6 +16,7 @@ import (
 
 	"treadmq/admin"
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // deaf is a client that takes nothing in.
@@ -303,7 +304,9 @@ type lister struct{ *users }
 func (lister) Users() []admin.UserInfo {
 	return []admin.UserInfo{{Name: "alice", Roles: []string{"admin"}}}
 }
-func (lister) Problems() []string { return []string{"line 3: CRYPT is not supported"} }
+func (lister) Problems() []notice.Notice {
+	return []notice.Notice{notice.English("line 3: CRYPT is not supported")}
+}
 
 func TestUsersRolesPoliciesConfig(t *testing.T) {
 	r := newRig(t, func(o *admin.Options) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"treadmq/notice"
 )
 
 var update = flag.Bool("update", false, "write openapi.json anew")
@@ -279,6 +281,8 @@ func ref(t reflect.Type, schemas object) object {
 		return object{"type": "string", "format": "date-time"}
 	case reflect.TypeFor[headerList]():
 		return object{"type": "object", "additionalProperties": object{"type": "string"}}
+	case reflect.TypeFor[notice.Notice]():
+		return object{"type": "string"}
 	case reflect.TypeFor[[]byte]():
 		return object{"type": "string", "contentEncoding": "base64"}
 	}

@@ -39,7 +39,7 @@ func (s *Server) dest(name, kind string, plain, temp broker.Kind, exists func(br
 		return t, nil
 	case "":
 	default:
-		return d, badRequest("kind is " + kindName(plain) + " or " + kindName(temp) + ".")
+		return d, bad("error.kind", "kind is %s or %s.", kindName(plain), kindName(temp))
 	}
 	if !exists(d) && exists(t) {
 		return t, nil
@@ -122,7 +122,7 @@ func (s *Server) closeConnection(r *http.Request, serial uint64, reason string) 
 		s.audit(r, "close-connection", strconv.FormatUint(serial, 10), err, "reason", reason)
 	}()
 	if len(reason) > maxReason {
-		return badRequest("The reason is longer than " + strconv.Itoa(maxReason) + " bytes.")
+		return bad("error.reason", "The reason is longer than %d bytes.", maxReason)
 	}
 	text := "an administrator has closed the connection"
 	if reason != "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // User is who logged in.
@@ -38,14 +39,14 @@ type UserSource interface {
 type UserLister interface {
 	Users() []UserInfo
 	// Problems are lines of the realm that cannot be used, in words.
-	Problems() []string
+	Problems() []notice.Notice
 }
 
 // UserInfo is a user of the realm, without the password.
 type UserInfo struct {
-	Name  string   `json:"name"`
-	Roles []string `json:"roles"`
-	Weak  string   `json:"weak,omitempty"` // why the password is easily read or guessed
+	Name  string        `json:"name"`
+	Roles []string      `json:"roles"`
+	Weak  notice.Notice `json:"weak,omitzero"` // why the password is easily read or guessed
 }
 
 // PolicyRule is a rule of the configuration.
@@ -104,7 +105,7 @@ type Options struct {
 	// Info describes the process. Required.
 	Info func() BrokerInfo
 	// Ready says whether clients are taken, and why not. Default: they are.
-	Ready func() (ok bool, reasons []string)
+	Ready func() (ok bool, reasons []notice.Notice)
 	// Policy returns what holds for a destination, to be shown. Default: not shown.
 	Policy func(broker.Destination) broker.Policy
 	// Rules are the policies of the configuration; Settings is what holds for one
@@ -186,7 +187,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Audit = o.Logger
 	}
 	if o.Ready == nil {
-		o.Ready = func() (bool, []string) { return true, nil }
+		o.Ready = func() (bool, []notice.Notice) { return true, nil }
 	}
 	if o.Now == nil {
 		o.Now = time.Now

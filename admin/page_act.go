@@ -19,7 +19,6 @@ type actData struct {
 	More       bool // there are more: counting took too long
 	First      []messageRow
 	Wrong      bool // the name typed was another
-	Error      string
 }
 
 // Sure reports whether the name has to be typed.
@@ -68,13 +67,13 @@ func bulkForm(v url.Values) (a bulkAction, all bool, err error) {
 		if text := v.Get(f.name); text != "" {
 			n, err := strconv.ParseInt(text, 10, 64)
 			if err != nil {
-				return a, all, badRequest(f.name + " is a whole number.")
+				return a, all, bad("error.whole", "%s is a whole number.", f.name)
 			}
 			f.to(n)
 		}
 	}
 	if !all && len(a.At) == 0 {
-		return a, all, badRequest("Tick some messages first, or choose all that match.")
+		return a, all, bad("error.tick", "Tick some messages first, or choose all that match.")
 	}
 	return a, all, nil
 }

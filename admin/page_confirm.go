@@ -19,7 +19,7 @@ type confirmData struct {
 	Force      bool   // the box was ticked
 	Keep       int64  // seconds for which it can be undone, 0: it cannot
 	TooMuch    string // why it cannot, where the trash is too small
-	Error      string
+	Error      *problem
 }
 
 // confirmQueue asks, or asks again, about a queue.
@@ -104,7 +104,7 @@ func (s *Server) queueDelete(w http.ResponseWriter, r *http.Request) error {
 		if p.Code != broker.CodeInUse {
 			return err
 		}
-		return s.confirmQueue(w, r, p.Status, "delete", func(c *confirmData) { c.Error = p.Detail })
+		return s.confirmQueue(w, r, p.Status, "delete", func(c *confirmData) { c.Error = &p })
 	}
 	s.offerUndo(r, t)
 	s.flash(r, "flash.deleted", d.Name)
@@ -149,7 +149,7 @@ func (s *Server) topicDelete(w http.ResponseWriter, r *http.Request) error {
 		if p.Code != broker.CodeInUse {
 			return err
 		}
-		return s.confirmTopic(w, r, p.Status, func(c *confirmData) { c.Error = p.Detail })
+		return s.confirmTopic(w, r, p.Status, func(c *confirmData) { c.Error = &p })
 	}
 	s.flash(r, "flash.deleted", d.Name)
 	http.Redirect(w, r, s.ui.url("/admin/topics"), http.StatusSeeOther)

@@ -27,7 +27,7 @@ func (s *Server) deadPage(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) connectionPageOne(w http.ResponseWriter, r *http.Request) error {
 	serial, err := strconv.ParseUint(r.URL.Query().Get("serial"), 10, 64)
 	if err != nil {
-		return badRequest("A connection has a number.")
+		return bad("error.connection", "A connection has a number.")
 	}
 	c, err := s.connection(serial)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Server) subscriptionClose(w http.ResponseWriter, r *http.Request) error
 	conn, err := strconv.ParseUint(r.PostForm.Get("serial"), 10, 64)
 	sub, suberr := strconv.ParseUint(r.PostForm.Get("subscription"), 10, 32)
 	if err != nil || suberr != nil {
-		return badRequest("A connection has a number, and so has a subscription.")
+		return bad("error.subscription", "A connection has a number, and so has a subscription.")
 	}
 	if err := s.closeSubscription(r, conn, uint32(sub)); err != nil {
 		return err
@@ -110,7 +110,7 @@ func (s *Server) setLanguage(w http.ResponseWriter, r *http.Request) error {
 	}
 	choice := r.PostForm.Get("language")
 	if s.ui.texts[choice] == nil {
-		return badRequest("There are no texts in that language.")
+		return bad("error.language", "There are no texts in that language.")
 	}
 	http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: choice, Path: s.opt.PathPrefix + "/", HttpOnly: true, Secure: s.opt.Secure,
 		SameSite: http.SameSiteStrictMode, MaxAge: 365 * 24 * 3600})

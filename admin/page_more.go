@@ -20,7 +20,7 @@ func (s *Server) durablesPage(w http.ResponseWriter, r *http.Request) error {
 	for i := range list.Items {
 		list.Items[i].Spark = s.rates.spark(list.Items[i].dest, ofMessages)
 	}
-	return s.render(w, r, http.StatusOK, "subscriptions", "durables.title", newListData(s.ui, "/admin/subscriptions", q, list))
+	return s.render(w, r, http.StatusOK, "subscriptions", "durables.title", newListData(s, r, "/admin/subscriptions", q, list))
 }
 
 // durableRemove deletes a durable subscription when its name was typed.
@@ -31,7 +31,7 @@ func (s *Server) durableRemove(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !ok {
-		return badRequest(s.ui.text(r, "confirm.wrong"))
+		return bad("confirm.wrong", "That is not the name. Nothing was changed.")
 	}
 	t, err := s.deleteQueue(r, d, false, true)
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *Server) scheduleChange(w http.ResponseWriter, r *http.Request) error {
 		err = s.b.RunSchedule(id)
 		s.audit(r, "run schedule", id, err)
 	default:
-		return badRequest("A schedule is cancelled or run.")
+		return bad("error.schedule", "A schedule is cancelled or run.")
 	}
 	if err != nil {
 		return err

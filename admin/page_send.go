@@ -26,7 +26,7 @@ type sendForm struct {
 	Persistent    bool
 	Delay         string // seconds
 	Repeat        string // how often it is sent
-	Error         string
+	Error         *problem
 }
 
 func (s *Server) queueSendPage(w http.ResponseWriter, r *http.Request) error {
@@ -98,7 +98,7 @@ func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Desti
 	}
 	if err != nil {
 		p := problemOf(err)
-		f.Error = p.Detail
+		f.Error = &p
 		return s.sendPage(w, r, p.Status, d, f)
 	}
 	s.flash(r, "flash.sent", id)
@@ -132,13 +132,13 @@ func (f *sendForm) outgoing() (*outgoing, error) {
 	}
 	priority, err := strconv.Atoi(f.Priority)
 	if err != nil {
-		return nil, badRequest("The priority is a number from 0 to 9.")
+		return nil, bad("error.priority", "The priority is a number from 0 to 9.")
 	}
 	o.Priority = &priority
 	if f.TTL != "" {
 		seconds, err := strconv.ParseFloat(f.TTL, 64)
 		if err != nil || seconds < 0 || seconds > 1e9 {
-			return nil, badRequest("The time to live is a number of seconds.")
+			return nil, bad("error.ttl", "The time to live is a number of seconds.")
 		}
 		o.TTLMs = new(int64(seconds * 1000))
 	}
@@ -152,7 +152,7 @@ func (f *sendForm) outgoing() (*outgoing, error) {
 	if f.Delay != "" {
 		seconds, err := strconv.ParseFloat(f.Delay, 64)
 		if err != nil || seconds < 0 || seconds > 1e9 {
-			return nil, badRequest("The delay is a number of seconds.")
+			return nil, bad("error.delay", "The delay is a number of seconds.")
 		}
 		o.Headers.add(sendheader.Delay, strconv.FormatInt(int64(seconds*1000), 10))
 	}
@@ -169,7 +169,7 @@ func (f *sendForm) times() (int, error) {
 	}
 	n, err := strconv.Atoi(f.Repeat)
 	if err != nil || n < 1 || n > maxRepeat {
-		return 0, badRequest("A message is sent 1 to " + strconv.Itoa(maxRepeat) + " times.")
+		return 0, bad("error.repeat", "A message is sent 1 to %d times.", maxRepeat)
 	}
 	return n, nil
 }
@@ -182,10 +182,10 @@ func (f *sendForm) readHeaders(o *outgoing) error {
 		}
 		name, value, ok := strings.Cut(line, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return badRequest("A header is written as name: value, not " + strconv.Quote(line) + ".")
+			return bad("error.header", "A header is written as name: value, not %q.", line)
 		}
 		if len(o.Headers) >= maxSendHeaders {
-			return badRequest("A message has at most " + strconv.Itoa(maxSendHeaders) + " headers.")
+			return bad("error.headers", "A message has at most %d headers.", maxSendHeaders)
 		}
 		o.Headers.add(name, strings.TrimSpace(value))
 	}

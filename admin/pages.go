@@ -16,7 +16,7 @@ func (s *Server) overviewPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	data := overviewData{overviewView: s.overviewView(of), Trashed: len(s.b.Trash()), LiveURL: s.ui.url("/api/v1/overview", "range", spans[of].name), Ranges: s.rangeLinks(of, "/admin/")}
+	data := overviewData{overviewView: s.overviewView(of), Trashed: len(s.b.Trash()), LiveURL: s.ui.url("/api/v1/overview", "range", spans[of].name), Ranges: s.rangeLinks(of, s.own(r, "/admin/"))}
 	data.Depth, data.Rates = depthChart(data.History, of), rateChart(data.History, of)
 	data.Attention, data.Still = s.needAttention()
 	return s.render(w, r, http.StatusOK, "overview", "overview.title", data)
@@ -31,6 +31,7 @@ type listData[T sortable] struct {
 	Columns []columnChoice // of a list that lets them be chosen
 	Rows    []row[T]
 	path    string
+	own     func(query ...string) string // makes addresses of the page
 	ui      *ui
 }
 
@@ -43,7 +44,7 @@ func (d listData[T]) SortURL(by string) string {
 		q.Desc = !d.Query.Desc
 	}
 	q.Sort, q.Cursor = by, ""
-	return d.ui.url(d.path, q.values()...)
+	return d.own(q.values()...)
 }
 
 // Sorted is "ascending", "descending" or "none", for the head of a column.
@@ -78,11 +79,11 @@ func (d listData[T]) at(cursor string, exists bool) string {
 	}
 	q := d.Query
 	q.Cursor = cursor
-	return d.ui.url(d.path, q.values()...)
+	return d.own(q.values()...)
 }
 
-func newListData[T sortable](u *ui, path string, q listQuery, p listPage[T]) listData[T] {
-	return listData[T]{listPage: p, Query: q, From: p.from + 1, To: p.from + len(p.Items), path: path, ui: u}
+func newListData[T sortable](s *Server, r *http.Request, path string, q listQuery, p listPage[T]) listData[T] {
+	return listData[T]{listPage: p, Query: q, From: p.from + 1, To: p.from + len(p.Items), path: path, own: s.own(r, path), ui: s.ui}
 }
 
 func (s *Server) queuesPage(w http.ResponseWriter, r *http.Request) error {
@@ -94,7 +95,7 @@ func (s *Server) queuesPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	data := newListData(s.ui, "/admin/queues", q, list)
+	data := newListData(s, r, "/admin/queues", q, list)
 	data.Columns = columnsOf(r, "queues")
 	data.Rows = rows(data.Columns, list.Items, queueFigures(), func(v *queueView) []int { return s.rates.spark(v.dest, ofMessages) }, s.texts(r))
 	return s.render(w, r, http.StatusOK, "queues", "queues.title", data)
@@ -109,7 +110,7 @@ func (s *Server) topicsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	data := newListData(s.ui, "/admin/topics", q, list)
+	data := newListData(s, r, "/admin/topics", q, list)
 	data.Columns = columnsOf(r, "topics")
 	data.Rows = rows(data.Columns, list.Items, topicFigures(), func(v *topicView) []int { return s.rates.spark(v.dest, ofRateIn) }, s.texts(r))
 	return s.render(w, r, http.StatusOK, "topics", "topics.title", data)
@@ -193,7 +194,7 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 	}
 	data := queueData{
 		Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d, of), Search: q, Looked: list.Looked, Why: detail.findings,
-		Depth: depthChart(detail.History, of), Rates: rateChart(detail.History, of), Ranges: s.rangeLinks(of, "/admin/queue", "name", d.Name, "kind", kindName(d.Kind)),
+		Depth: depthChart(detail.History, of), Rates: rateChart(detail.History, of), Ranges: s.rangeLinks(of, s.own(r, "/admin/queue"), "name", d.Name, "kind", kindName(d.Kind)),
 	}
 	for _, m := range list.Items {
 		data.Messages = append(data.Messages, messageRow{m, preview(m.raw), m.Headers.get(broker.PropDeathReason)})
@@ -229,7 +230,7 @@ func (s *Server) topicPage(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.render(w, r, http.StatusOK, "topic", "topic.title", topicData{detail, s.liveURL("/api/v1/topics", d, of), rateChart(detail.History, of),
-		s.rangeLinks(of, "/admin/topic", "name", d.Name, "kind", kindName(d.Kind))})
+		s.rangeLinks(of, s.own(r, "/admin/topic"), "name", d.Name, "kind", kindName(d.Kind))})
 }
 
 func (s *Server) connectionsPage(w http.ResponseWriter, r *http.Request) error {
@@ -241,7 +242,7 @@ func (s *Server) connectionsPage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.render(w, r, http.StatusOK, "connections", "connections.title", newListData(s.ui, "/admin/connections", q, list))
+	return s.render(w, r, http.StatusOK, "connections", "connections.title", newListData(s, r, "/admin/connections", q, list))
 }
 
 type closeData struct {
@@ -251,7 +252,7 @@ type closeData struct {
 func (s *Server) connectionClosePage(w http.ResponseWriter, r *http.Request) error {
 	serial, err := strconv.ParseUint(r.URL.Query().Get("serial"), 10, 64)
 	if err != nil {
-		return badRequest("A connection has a number.")
+		return bad("error.connection", "A connection has a number.")
 	}
 	c, err := s.connection(serial)
 	if err != nil {
@@ -266,7 +267,7 @@ func (s *Server) connectionClose(w http.ResponseWriter, r *http.Request) error {
 	}
 	serial, err := strconv.ParseUint(r.PostForm.Get("serial"), 10, 64)
 	if err != nil {
-		return badRequest("A connection has a number.")
+		return bad("error.connection", "A connection has a number.")
 	}
 	if err := s.closeConnection(r, serial, r.PostForm.Get("reason")); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // httpError is a refusal that is not the broker's.
@@ -17,6 +18,25 @@ type httpError struct {
 }
 
 func (e *httpError) Error() string { return e.detail }
+
+// worded is a refusal that can be said in other languages.
+type worded struct {
+	*httpError
+	said notice.Notice
+}
+
+func (e *worded) Unwrap() error { return e.httpError }
+
+// refuse makes a refusal of a text of the console and of its English format.
+func refuse(status int, code broker.Code, key, format string, facts ...any) error {
+	n := notice.New(key, format, facts...)
+	return &worded{&httpError{status, code, n.Text}, n}
+}
+
+// bad is refuse for what was asked wrongly.
+func bad(key, format string, facts ...any) error {
+	return refuse(http.StatusBadRequest, broker.CodeBadRequest, key, format, facts...)
+}
 
 func badRequest(detail string) error {
 	return &httpError{http.StatusBadRequest, broker.CodeBadRequest, detail}
@@ -29,6 +49,8 @@ type problem struct {
 	Status int         `json:"status"`
 	Detail string      `json:"detail"`
 	Code   broker.Code `json:"code"`
+
+	said notice.Notice // Detail for other languages, if it is worded for them
 }
 
 // statusOf is the HTTP status of the broker's kinds of errors.
@@ -65,7 +87,11 @@ func problemOf(err error) problem {
 		p.Status, p.Code = statusOf(of.Code), of.Code
 	case errors.As(err, &large):
 		p.Status, p.Code = http.StatusRequestEntityTooLarge, broker.CodeTooLarge
-		p.Detail = "The request is larger than this path takes."
+		p.said = notice.New("error.large", "The request is larger than this path takes.")
+		p.Detail = p.said.Text
+	}
+	if in := (*worded)(nil); errors.As(err, &in) && in.said.Text == p.Detail {
+		p.said = in.said
 	}
 	p.Title = http.StatusText(p.Status)
 	return p

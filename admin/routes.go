@@ -203,11 +203,11 @@ func (s *Server) router() http.Handler {
 		m.Handle(rt.path, s.serve(rt)).Methods(methods...)
 	}
 	m.NotFoundHandler = s.serve(route{handle: func(*Server, http.ResponseWriter, *http.Request) error {
-		return &httpError{http.StatusNotFound, "not-found", "There is nothing at this address."}
+		return refuse(http.StatusNotFound, "not-found", "error.nothing", "There is nothing at this address.")
 	}})
 	m.MethodNotAllowedHandler = s.serve(route{handle: func(_ *Server, w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Allow", strings.Join(methodsAt(m, r), ", "))
-		return &httpError{http.StatusMethodNotAllowed, "method-not-allowed", "This address does not take requests of this method."}
+		return refuse(http.StatusMethodNotAllowed, "method-not-allowed", "error.method", "This address does not take requests of this method.")
 	}})
 	return m
 }
@@ -298,18 +298,20 @@ func readOnly(r *http.Request) *http.Request {
 // forbidden words the refusal of a user who is logged in.
 func (s *Server) forbidden(r *http.Request, need permission) error {
 	u := userOf(r)
-	detail := "The user " + u.Name + " may not do this: it needs the role admin."
+	no := func(key, format string, facts ...any) error {
+		return refuse(http.StatusForbidden, "not-authorized", key, format, facts...)
+	}
+	err := no("error.admin", "The user %s may not do this: it needs the role admin.", u.Name)
 	switch {
 	case !u.may(permView):
-		detail = "The user " + u.Name + " has no role that the console knows. Give it admin, user or viewer in the realm file."
+		err = no("error.norole", "The user %s has no role that the console knows. Give it admin, user or viewer in the realm file.", u.Name)
 	case s.opt.ReadOnly && u.granted(need) && need != permBody:
-		detail = "This console is read-only: console.readOnly is set in the configuration."
+		err = no("error.readonly", "This console is read-only: console.readOnly is set in the configuration.")
 	case slices.Contains(u.lacks, need):
-		detail = "The user " + u.Name + " may not do this with this destination: the authorization rules of the configuration do not allow it."
+		err = no("error.destination", "The user %s may not do this with this destination: the authorization rules of the configuration do not allow it.", u.Name)
 	case need == permSend || need == permBody || need == permReceive || need == permShare:
-		detail = "The user " + u.Name + " may not do this: it needs the role user or admin."
+		err = no("error.user", "The user %s may not do this: it needs the role user or admin.", u.Name)
 	}
-	err := &httpError{http.StatusForbidden, "not-authorized", detail}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		s.audit(r, "refused", r.Method+" "+r.URL.Path, err)
 	}

@@ -101,9 +101,9 @@ func committed(ctx context.Context, done <-chan error) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return &httpError{http.StatusServiceUnavailable, "timeout", "The request was given up before the disk had answered. It may yet be carried out."}
+		return refuse(http.StatusServiceUnavailable, "timeout", "error.givenup", "The request was given up before the disk had answered. It may yet be carried out.")
 	case <-timer.C:
-		return &httpError{http.StatusServiceUnavailable, "timeout", "The disk has not answered for " + commitTimeout.String() + ". It may yet be carried out; look at the log."}
+		return refuse(http.StatusServiceUnavailable, "timeout", "error.timeout", "The disk has not answered for %s. It may yet be carried out; look at the log.", commitTimeout)
 	}
 }
 
@@ -170,7 +170,7 @@ func (o *outgoing) content() ([]byte, broker.BodyKind, broker.MessageFlags, erro
 	}
 	raw, err := base64.StdEncoding.DecodeString(*o.BodyBase64)
 	if err != nil {
-		return nil, 0, 0, badRequest("The body is not base 64: " + err.Error() + ".")
+		return nil, 0, 0, bad("error.base", "The body is not base 64: %s.", err)
 	}
 	return raw, broker.BodyBytes, broker.FlagHasLength, nil
 }
@@ -207,8 +207,8 @@ func (f *sendFields) when(list headerList) (err error) {
 		}
 		return ""
 	})
-	if bad := (*sendheader.BadHeader)(nil); errors.As(err, &bad) {
-		return badRequest("The header " + bad.Error() + ".")
+	if wrong := (*sendheader.BadHeader)(nil); errors.As(err, &wrong) {
+		return badRequest("The header " + wrong.Error() + ".")
 	}
 	return err
 }
@@ -247,7 +247,7 @@ func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err 
 		set, remove, ok := sendheader.IsRetain(h.Value)
 		switch {
 		case !ok:
-			return badRequest("The header " + h.Name + " must be set or remove, not " + strconv.Quote(h.Value) + ".")
+			return bad("error.retain", "The header %s must be set or remove, not %q.", h.Name, h.Value)
 		case set:
 			b.Flags |= broker.FlagRetain
 		case remove:
@@ -265,7 +265,7 @@ func (f *sendFields) header(b *broker.Builder, id sendheader.ID, h header) (err 
 		return broker.Errorf(broker.CodeNotOffered, "this version does not carry out the header %s; the message was not sent", h.Name)
 	}
 	if err != nil {
-		return badRequest("The header " + h.Name + " must be a number, not " + strconv.Quote(h.Value) + ".")
+		return bad("error.number", "The header %s must be a number, not %q.", h.Name, h.Value)
 	}
 	return nil
 }
@@ -283,9 +283,9 @@ func (f *sendFields) override(o *outgoing) error {
 	}
 	switch {
 	case f.priority < 0 || f.priority > 9:
-		return badRequest("The priority is a number from 0 to 9.")
+		return bad("error.priority", "The priority is a number from 0 to 9.")
 	case f.ttl < 0 || f.expiration < 0:
-		return badRequest("The time to live is not negative.")
+		return bad("error.negative", "The time to live is not negative.")
 	}
 	return nil
 }

@@ -159,8 +159,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const contentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
-var errCrossOrigin = &httpError{http.StatusForbidden, "cross-origin",
-	"This change came from another origin than the console's and was refused. If a proxy stands in between, let it pass the Host header on with the port, or set console.trustedOrigins."}
+var errCrossOrigin = refuse(http.StatusForbidden, "cross-origin", "error.origin",
+	"This change came from another origin than the console's and was refused. If a proxy stands in between, let it pass the Host header on with the port, or set console.trustedOrigins.")
 
 // protect puts what holds for every request in front of the router: the path
 // prefix, and the refusal of changes that another site makes a browser send.
@@ -203,6 +203,6 @@ func (s *Server) takeHeavy(ctx context.Context) (release func(), err error) {
 	case s.heavy <- struct{}{}:
 		return func() { <-s.heavy }, nil
 	case <-ctx.Done():
-		return nil, &httpError{http.StatusServiceUnavailable, "busy", "Too many requests that carry messages are under way. Try again."}
+		return nil, refuse(http.StatusServiceUnavailable, "busy", "error.heavy", "Too many requests that carry messages are under way. Try again.")
 	}
 }

@@ -148,7 +148,7 @@ func (s *Server) durableMake(w http.ResponseWriter, r *http.Request) error {
 	v := r.PostForm
 	d := broker.Destination{Kind: broker.DurableSub, Name: v.Get("name")}
 	if _, err := s.b.DurableSubscription(d.Name); err == nil {
-		return &httpError{http.StatusConflict, "in-use", "There is a durable subscription of that name. Choose another one, or delete it first."}
+		return refuse(http.StatusConflict, "in-use", "error.durable", "There is a durable subscription of that name. Choose another one, or delete it first.")
 	}
 	n := newDurable{Topics: strings.Fields(v.Get("topics")), Selector: v.Get("selector"), ClientID: v.Get("clientId")}
 	if err := s.openDurable(r, d, n); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"treadmq/broker"
+	"treadmq/notice"
 )
 
 // Switch is the console of a member of a replicated group. The broker behind it comes
@@ -175,21 +176,21 @@ func (t *term) retire() {
 
 // notMaster words the refusal of what only a master can answer.
 func (s *Server) notMaster() error {
-	detail := "This member of the group is not the master and takes no messages."
-	if s.opt.Cluster != nil {
-		st := s.opt.Cluster.Status()
-		detail = fmt.Sprintf("This member of the group is %s and takes no messages.", st.Role)
-		if m := st.master(); m != nil {
-			detail += " The master is " + m.Name
-			if m.Console != "" {
-				detail += ", with its console at " + m.Console
-			}
-			detail += "."
-		} else {
-			detail += " There is no master at the moment."
-		}
+	no := func(key, format string, facts ...any) error {
+		return refuse(http.StatusServiceUnavailable, broker.CodeNotMaster, key, format, facts...)
 	}
-	return &httpError{http.StatusServiceUnavailable, broker.CodeNotMaster, detail}
+	if s.opt.Cluster == nil {
+		return no("error.notmaster", "This member of the group is not the master and takes no messages.")
+	}
+	st := s.opt.Cluster.Status()
+	role, m := notice.Notice{Code: "cluster.role." + st.Role, Text: st.Role}, st.master()
+	switch {
+	case m == nil:
+		return no("error.nomaster", "This member of the group is %s and takes no messages. There is no master at the moment.", role)
+	case m.Console == "":
+		return no("error.master", "This member of the group is %s and takes no messages. The master is %s.", role, m.Name)
+	}
+	return no("error.masterat", "This member of the group is %s and takes no messages. The master is %s, with its console at %s.", role, m.Name, m.Console)
 }
 
 // withoutBroker reports whether a path is answered by a member that is not the master.

@@ -141,11 +141,11 @@ func (w *tokenWish) check() error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 	switch {
 	case w.Name == "" || len(w.Name) > maxTokenName || strings.Trim(w.Name, letters) != "":
-		return badRequest(fmt.Sprintf("The name of a token has 1 to %d letters, digits, dots, dashes and underscores.", maxTokenName))
+		return bad("error.tokenname", "The name of a token has 1 to %d letters, digits, dots, dashes and underscores.", maxTokenName)
 	case granted(w.Role) == nil:
-		return badRequest("The role of a token is admin, user or viewer.")
+		return bad("error.tokenrole", "The role of a token is admin, user or viewer.")
 	case w.Days < 1 || w.Days > maxTokenDays:
-		return badRequest(fmt.Sprintf("A token expires after 1 to %d days.", maxTokenDays))
+		return bad("error.tokendays", "A token expires after 1 to %d days.", maxTokenDays)
 	}
 	return nil
 }
@@ -160,9 +160,9 @@ func (t *Tokens) make(w tokenWish, by string, now time.Time) (tokenView, string,
 		list = slices.DeleteFunc(list, func(o storedToken) bool { return o.Name == w.Name && !now.Before(o.ExpiresAt) })
 		switch {
 		case slices.ContainsFunc(list, func(o storedToken) bool { return o.Name == w.Name }):
-			return nil, &httpError{409, "in-use", "There is a token of that name. Revoke it first, or choose another name."}
+			return nil, refuse(409, "in-use", "error.tokenthere", "There is a token of that name. Revoke it first, or choose another name.")
 		case len(list) >= maxTokens:
-			return nil, &httpError{409, "limit", fmt.Sprintf("There are %d tokens, the most allowed. Revoke some.", maxTokens)}
+			return nil, refuse(409, "limit", "error.tokens", "There are %d tokens, the most allowed. Revoke some.", maxTokens)
 		}
 		return append(list, x), nil
 	})
@@ -174,7 +174,7 @@ func (t *Tokens) revoke(id string) (name string, err error) {
 	err = t.change(func(list []storedToken) ([]storedToken, error) {
 		i := slices.IndexFunc(list, func(o storedToken) bool { return o.ID == id })
 		if i < 0 {
-			return nil, &httpError{404, "not-found", "There is no such token."}
+			return nil, refuse(404, "not-found", "error.notoken", "There is no such token.")
 		}
 		name = list[i].Name
 		return slices.Delete(list, i, i+1), nil
@@ -185,7 +185,7 @@ func (t *Tokens) revoke(id string) (name string, err error) {
 // change puts a changed list on disk before it counts.
 func (t *Tokens) change(do func([]storedToken) ([]storedToken, error)) error {
 	if t == nil {
-		return &httpError{404, "not-offered", "This broker has no file of tokens."}
+		return refuse(404, "not-offered", "error.tokenfile", "This broker has no file of tokens.")
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

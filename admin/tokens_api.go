@@ -67,7 +67,7 @@ func (s *Server) tokenMake(w http.ResponseWriter, r *http.Request) error {
 	}
 	days, err := strconv.Atoi(r.PostForm.Get("days"))
 	if err != nil {
-		return badRequest("After how many days does the token expire?")
+		return bad("error.days", "After how many days does the token expire?")
 	}
 	made, err := s.makeToken(r, tokenWish{Name: r.PostForm.Get("name"), Role: r.PostForm.Get("role"), Days: days})
 	if err != nil {

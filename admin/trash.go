@@ -90,7 +90,7 @@ func (s *Server) apiTrashDrop(w http.ResponseWriter, r *http.Request) error {
 func trashID(text string) (uint32, error) {
 	id, err := strconv.ParseUint(text, 10, 32)
 	if err != nil {
-		return 0, badRequest("What is in the trash has a number.")
+		return 0, bad("error.trashid", "What is in the trash has a number.")
 	}
 	return uint32(id), nil
 }
@@ -142,7 +142,7 @@ func (s *Server) trashChange(w http.ResponseWriter, r *http.Request) error {
 		http.Redirect(w, r, s.ui.url("/admin/trash"), http.StatusSeeOther)
 		return nil
 	}
-	return badRequest("What is in the trash is restored or dropped.")
+	return bad("error.trash", "What is in the trash is restored or dropped.")
 }
 
 // offerUndo lets the line that tells of a purge or deletion have a button that undoes it.

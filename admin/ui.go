@@ -17,6 +17,8 @@ import (
 	"strings"
 
 	"github.com/gorilla/mux"
+
+	"treadmq/notice"
 )
 
 // ui is what pages are made of: templates, assets and texts.
@@ -281,6 +283,43 @@ func (p *page) Languages() []string { return slices.Sorted(maps.Keys(p.ui.texts)
 // LanguageName is what a language calls itself.
 func (p *page) LanguageName(lang string) string { return p.ui.textIn(lang, "language.name") }
 
+// Say says a notice in the page's language.
+func (p *page) Say(n notice.Notice) string { return p.ui.say(p.Lang, n) }
+
+func (u *ui) say(lang string, n notice.Notice) string {
+	return n.In(func(code string) (string, bool) {
+		text, ok := u.texts[lang][code]
+		return text, ok
+	})
+}
+
+// Doc says what a key of the configuration is for; doc is the same in English.
+func (p *page) Doc(key, doc string) string {
+	if text, ok := p.ui.texts[p.Lang]["settings.doc."+key]; ok {
+		return text
+	}
+	return doc
+}
+
+// wrong is an error as a page says it.
+type wrong struct {
+	Text    string
+	English string // more about it, for which the language has no text
+}
+
+// Wrong says what went wrong. What has no text of its own is told by its code, and the
+// English words of the log come with it.
+func (p *page) Wrong(x *problem) wrong {
+	if !x.said.IsZero() {
+		return wrong{Text: p.Say(x.said)}
+	}
+	text, ok := p.ui.texts[p.Lang]["error.code."+string(x.Code)]
+	if !ok || p.Lang == fallbackLanguage {
+		return wrong{Text: x.Detail}
+	}
+	return wrong{text, x.Detail}
+}
+
 // Why words findings.
 func (p *page) Why(list []finding) []string { return p.ui.whyTexts(p.Lang, list) }
 
@@ -348,7 +387,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, p problem) {
 	ctx, err := s.sessions.Load(r.Context(), "") // an error may come before the session was read
 	if err == nil {
-		err = s.render(w, r.WithContext(ctx), p.Status, "error", "error.title", p)
+		err = s.render(w, r.WithContext(ctx), p.Status, "error", "error.title", &p)
 	}
 	if err != nil {
 		s.log.Error("the page of an error cannot be made", "err", err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"treadmq/broker"
+	"treadmq/notice"
 	"treadmq/store"
 )
 
@@ -189,25 +190,25 @@ type storeView struct {
 }
 
 type overviewView struct {
-	Broker       brokerView   `json:"broker"`
-	Connections  int          `json:"connections"`
-	Queues       int          `json:"queues"`
-	Topics       int          `json:"topics"`
-	Durables     int          `json:"subscriptions"` // durable ones
-	Messages     int64        `json:"messages"`
-	Enqueued     uint64       `json:"enqueued"`
-	Dequeued     uint64       `json:"dequeued"`
-	Published    uint64       `json:"published"`
-	Expired      uint64       `json:"expired"`
-	DeadLettered uint64       `json:"deadLettered"`
-	RateIn       float64      `json:"rateIn"`
-	RateOut      float64      `json:"rateOut"`
-	MemoryBytes  int64        `json:"memoryBytes"`
-	MemoryLimit  int64        `json:"memoryLimit"`
-	StaleAcks    uint64       `json:"staleAcks"`
-	Store        storeView    `json:"store"`
-	History      *historyView `json:"history"`
-	Alarms       []string     `json:"alarms"` // in words, with what to do
+	Broker       brokerView      `json:"broker"`
+	Connections  int             `json:"connections"`
+	Queues       int             `json:"queues"`
+	Topics       int             `json:"topics"`
+	Durables     int             `json:"subscriptions"` // durable ones
+	Messages     int64           `json:"messages"`
+	Enqueued     uint64          `json:"enqueued"`
+	Dequeued     uint64          `json:"dequeued"`
+	Published    uint64          `json:"published"`
+	Expired      uint64          `json:"expired"`
+	DeadLettered uint64          `json:"deadLettered"`
+	RateIn       float64         `json:"rateIn"`
+	RateOut      float64         `json:"rateOut"`
+	MemoryBytes  int64           `json:"memoryBytes"`
+	MemoryLimit  int64           `json:"memoryLimit"`
+	StaleAcks    uint64          `json:"staleAcks"`
+	Store        storeView       `json:"store"`
+	History      *historyView    `json:"history"`
+	Alarms       []notice.Notice `json:"alarms"` // in words, with what to do
 }
 
 func kindName(k broker.Kind) string {
@@ -335,19 +336,20 @@ func (s *Server) overviewView(of int) overviewView {
 const lowDisk = 1 << 30
 
 // alarms are what needs somebody to look, in words.
-func (s *Server) alarms(v *overviewView) []string {
-	list := []string{}
+func (s *Server) alarms(v *overviewView) []notice.Notice {
+	list := []notice.Notice{}
+	say := func(code, format string, facts ...any) { list = append(list, notice.New(code, format, facts...)) }
 	switch {
 	case v.Store.Failed != "":
-		list = append(list, "The store has failed and nothing more is accepted: "+v.Store.Failed+". Look at the disk and the log, then restart the broker.")
+		say("alarm.store.failed", "The store has failed and nothing more is accepted: %s. Look at the disk and the log, then restart the broker.", v.Store.Failed)
 	case v.Store.Full:
-		list = append(list, "The disk is full: persistent messages are refused until there is room. Consume or purge, or make room on the disk.")
+		say("alarm.store.full", "The disk is full: persistent messages are refused until there is room. Consume or purge, or make room on the disk.")
 	case v.Store.FreeDisk >= 0 && v.Store.FreeDisk < lowDisk:
-		list = append(list, "The disk is nearly full: "+formatBytes(float64(v.Store.FreeDisk))+" are left. Make room before messages are refused.")
+		say("alarm.store.low", "The disk is nearly full: %s are left. Make room before messages are refused.", formatBytes(float64(v.Store.FreeDisk)))
 	}
 	if ok, reasons := s.opt.Ready(); !ok {
 		for _, reason := range reasons {
-			list = append(list, "Clients are not taken: "+reason)
+			say("alarm.notready", "Clients are not taken: %s", reason)
 		}
 	}
 	if s.opt.Cluster != nil {

@@ -30,8 +30,19 @@ const (
 	PropReason               = "x-reason"
 )
 
-func exhaustedText(attempts uint32) string {
-	return fmt.Sprintf("it was delivered %d times and never acknowledged", attempts)
+// Causes of death in the words of PropFailureCause, with a colon and the client's own words behind them where it gave some.
+const (
+	CauseRejected  = "the consumer rejected it"
+	CauseExpired   = "it expired"
+	causeExhausted = "it was delivered %d times and never acknowledged"
+)
+
+func exhaustedText(attempts uint32) string { return fmt.Sprintf(causeExhausted, attempts) }
+
+// Exhausted reads the number of deliveries out of a cause; ok is false for other causes.
+func Exhausted(cause string) (attempts uint32, ok bool) {
+	n, err := fmt.Sscanf(cause, causeExhausted, &attempts)
+	return attempts, err == nil && n == 1 && cause == exhaustedText(attempts)
 }
 
 // deadLetter moves an entry to its dead-letter queue, or drops it where the

@@ -47,7 +47,8 @@ type LifeEvent struct {
 	Connection   uint64      // whose, 0: nobody's
 	Remote, User string      // of the connection
 	Subscription uint32
-	Detail       string // in words
+	Position     uint64 // in the journal, of LifeStored; 0: not known
+	Detail       string // what went wrong, in the words of who says so
 }
 
 // Bounds of what is noted, and of tracing.
@@ -179,7 +180,7 @@ func (b *Broker) Life(m *Browsed, d Destination) ([]LifeEvent, error) {
 	if m.Persistent {
 		e := LifeEvent{Kind: LifeStored, Dest: d}
 		if r, err := b.store.Find(store.Ref{Dest: q.id, Lane: m.Lane, Seq: m.Seq}); err == nil {
-			e.Detail = "journal position " + strconv.FormatUint(uint64(r.Pos), 10)
+			e.Position = uint64(r.Pos)
 		}
 		list = append(list, e)
 	}

@@ -31,10 +31,10 @@ func (w *Work) failed(st *settle) {
 	}
 	p := q.policy.Load()
 	kind := st.ack.Kind
-	reason, cause := reasonRejected, "the consumer rejected it"
+	reason, cause := reasonRejected, CauseRejected
 	switch {
 	case e.expiry != 0 && e.expiry <= w.b.now().UnixMilli():
-		kind, reason, cause = AckDeadLetter, reasonExpired, "it expired"
+		kind, reason, cause = AckDeadLetter, reasonExpired, CauseExpired
 	case kind == AckDeadLetter:
 	case p.Redelivery.exhausted(e.attempts) && st.taken && !q.isDeadLetterQueue():
 		kind, reason, cause = AckDeadLetter, reasonExhausted, exhaustedText(e.attempts)

@@ -34,7 +34,7 @@ func TestFullDisk(t *testing.T) {
 	churn(t, m.serving(), 100) // needs new segments
 	eventually(t, "it says that its disk is full", func() bool {
 		for _, a := range x.node.Status().Alarms {
-			if strings.Contains(a.Text, "make room") {
+			if strings.Contains(a.Text.Text, "make room") {
 				return true
 			}
 		}

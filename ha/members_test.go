@@ -132,7 +132,7 @@ func TestRegisterLost(t *testing.T) {
 	for _, x := range g.members {
 		eventually(t, "refusing", func() bool {
 			s := x.node.Status()
-			return s.Role == RoleRefusing && len(s.Alarms) > 0 && strings.Contains(s.Why, "reseed")
+			return s.Role == RoleRefusing && len(s.Alarms) > 0 && strings.Contains(s.Why.Text, "reseed")
 		})
 	}
 	try(t, "reseed", func() (err error) {
@@ -168,7 +168,7 @@ func TestOtherBroker(t *testing.T) {
 	x := g.add("x", 3, service(), func(o *Options) { o.BrokerName, o.Timing.Refuse = "another", time.Millisecond })
 	eventually(t, "refusing", func() bool {
 		s := x.node.Status()
-		return s.Role == RoleRefusing && strings.Contains(s.Why, "brokerName")
+		return s.Role == RoleRefusing && strings.Contains(s.Why.Text, "brokerName")
 	})
 }
 
@@ -275,7 +275,7 @@ func TestDamaged(t *testing.T) {
 			x.start()
 			eventually(t, "it has fetched the store, follows and votes again", func() bool {
 				s := x.node.Status()
-				fetched := slices.ContainsFunc(s.Timeline, func(e Entry) bool { return strings.Contains(e.Text, "the store was installed") })
+				fetched := slices.ContainsFunc(s.Timeline, func(e Entry) bool { return strings.Contains(e.Text.Text, "the store was installed") })
 				return fetched && s.Role == RoleFollower && s.State == "healthy"
 			})
 			if id() != before {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"treadmq/ha/replica"
+	"treadmq/notice"
 	"treadmq/store"
 )
 
@@ -392,5 +393,5 @@ func (n *Node) failed(f replica.Fail) {
 	if f.Assertion {
 		n.failure = fmt.Errorf("the member stops, because the protocol of the group was violated, by a fault of this program or of the disk: %s", f.Text)
 	}
-	n.story.tell(replica.Alarm, 0, n.failure.Error())
+	n.story.tell(replica.Alarm, 0, notice.New("story.failed", "stopped: %s", n.failure))
 }

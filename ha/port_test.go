@@ -172,7 +172,7 @@ func TestFarFromTheGroup(t *testing.T) {
 	x := g.add("x", 3, service(), func(o *Options) { o.Token = []byte("wrong") })
 	eventually(t, "the refusal is an alarm", func() bool {
 		for _, a := range m.node.Status().Alarms {
-			if strings.Contains(a.Text, "the tokens differ") {
+			if strings.Contains(a.Text.Text, "the tokens differ") {
 				return true
 			}
 		}

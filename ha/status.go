@@ -1,11 +1,11 @@
 package ha
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
 	"treadmq/ha/replica"
+	"treadmq/notice"
 	"treadmq/store"
 )
 
@@ -25,16 +25,16 @@ const (
 // Status is what an operator wants to know of a member and of its group, as this
 // member sees it. Positions are bytes of the group's journal.
 type Status struct {
-	Group      string `json:"group"`
-	BrokerName string `json:"brokerName"`
-	Cluster    string `json:"cluster,omitempty"` // identity of the group, made with it
-	ID         string `json:"id"`                // of this member, made with its data folder
-	Name       string `json:"name"`
-	Addr       string `json:"addr"` // of its replication port
-	Role       string `json:"role"`
-	Why        string `json:"why,omitempty"` // the role, where it says little by itself
-	State      string `json:"state"`         // of its data: healthy, suspect, corrupt, full
-	Sync       string `json:"sync"`
+	Group      string        `json:"group"`
+	BrokerName string        `json:"brokerName"`
+	Cluster    string        `json:"cluster,omitempty"` // identity of the group, made with it
+	ID         string        `json:"id"`                // of this member, made with its data folder
+	Name       string        `json:"name"`
+	Addr       string        `json:"addr"` // of its replication port
+	Role       string        `json:"role"`
+	Why        notice.Notice `json:"why,omitzero"` // the role, where it says little by itself
+	State      string        `json:"state"`        // of its data: healthy, suspect, corrupt, full
+	Sync       string        `json:"sync"`
 
 	Epoch    store.Epoch `json:"epoch"`    // of the group, 0 unknown
 	Promised store.Epoch `json:"promised"` // by this member
@@ -97,16 +97,16 @@ type Progress struct {
 
 // Alarm is something an operator should know, with what to do about it.
 type Alarm struct {
-	Severe bool   `json:"severe"` // it stops this member or the group, or soon may
-	Text   string `json:"text"`
+	Severe bool          `json:"severe"` // it stops this member or the group, or soon may
+	Text   notice.Notice `json:"text"`
 }
 
 // Entry of the timeline.
 type Entry struct {
-	Time  time.Time   `json:"time"`
-	Level string      `json:"level"` // info, warning, alarm
-	Epoch store.Epoch `json:"epoch,omitempty"`
-	Text  string      `json:"text"`
+	Time  time.Time     `json:"time"`
+	Level string        `json:"level"` // info, warning, alarm
+	Epoch store.Epoch   `json:"epoch,omitempty"`
+	Text  notice.Notice `json:"text"`
 }
 
 // statusTime bounds how long Status waits for the core.
@@ -180,35 +180,35 @@ func (n *Node) epoch() store.Epoch {
 }
 
 // role says in words what the member does.
-func (n *Node) role(c replica.Status) (role, why string) {
+func (n *Node) role(c replica.Status) (role string, why notice.Notice) {
 	switch c.Role {
 	case replica.Serving:
-		return RoleMaster, ""
+		return RoleMaster, notice.Notice{}
 	case replica.Leading:
-		return RoleWaiting, "for a quorum of voters to follow"
+		return RoleWaiting, notice.New("waits.followers", "for a quorum of voters to follow")
 	case replica.Following:
-		return RoleFollower, ""
+		return RoleFollower, notice.Notice{}
 	case replica.Learning:
-		return RoleLearner, "it has no vote: add it, or wait until it takes a vacant place"
+		return RoleLearner, notice.New("waits.vote", "it has no vote: add it, or wait until it takes a vacant place")
 	case replica.Fetching:
-		return RoleCatchingUp, ""
+		return RoleCatchingUp, notice.Notice{}
 	case replica.Refusing:
 		return RoleRefusing, c.Why
 	case replica.Electing:
 		if !c.Connected {
-			return RoleWaiting, "for the coordination service"
+			return RoleWaiting, notice.New("waits.coordination", "for the coordination service")
 		}
 		if r := c.Register; r != nil {
 			if there := present(r, c.Members); there < r.Quorum() {
-				return RoleWaiting, fmt.Sprintf("for a quorum: %d of %d voters are there, %d are needed", there, r.Replicas, r.Quorum())
+				return RoleWaiting, notice.New("waits.quorum", "for a quorum: %d of %d voters are there, %d are needed", there, r.Replicas, r.Quorum())
 			}
 		}
-		return RoleElecting, ""
+		return RoleElecting, notice.Notice{}
 	}
 	if !c.Connected {
-		return RoleWaiting, "for the coordination service"
+		return RoleWaiting, notice.New("waits.coordination", "for the coordination service")
 	}
-	return RoleStarting, ""
+	return RoleStarting, notice.Notice{}
 }
 
 // present counts the voters that the coordination service shows.

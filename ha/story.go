@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"treadmq/ha/replica"
+	"treadmq/notice"
 	"treadmq/store"
 )
 
@@ -27,11 +28,11 @@ type story struct {
 }
 
 // tell adds to the story. Only the core's goroutine calls it.
-func (s *story) tell(l replica.Level, e store.Epoch, text string) {
+func (s *story) tell(l replica.Level, e store.Epoch, what notice.Notice) {
 	if len(s.timeline) >= maxTimeline {
 		s.timeline = slices.Delete(s.timeline, 0, 1)
 	}
-	s.timeline = append(s.timeline, Entry{Time: time.Now(), Level: levels[l], Epoch: e, Text: text})
+	s.timeline = append(s.timeline, Entry{Time: time.Now(), Level: levels[l], Epoch: e, Text: what})
 	level := slog.LevelInfo
 	switch l {
 	case replica.Warning:
@@ -39,7 +40,7 @@ func (s *story) tell(l replica.Level, e store.Epoch, text string) {
 	case replica.Alarm:
 		level = slog.LevelError
 	}
-	s.log.Log(context.Background(), level, text, "epoch", uint64(e))
+	s.log.Log(context.Background(), level, what.Text, "epoch", uint64(e))
 }
 
 // see tells of a register that changed.
@@ -50,49 +51,48 @@ func (s *story) see(v seen) {
 	}
 	s.epoch, s.master = r.Epoch, r.Master
 	if r.Master == "" {
-		s.tell(replica.Info, r.Epoch, fmt.Sprintf("epoch %d: the group elects a master", r.Epoch))
+		s.tell(replica.Info, r.Epoch, notice.New("story.elects", "epoch %d: the group elects a master", r.Epoch))
 		return
 	}
 	s.tell(replica.Info, r.Epoch, elected(v))
 }
 
 // elected says who is master and why.
-func elected(v seen) string {
+func elected(v seen) notice.Notice {
 	r := v.view.Register
 	name := func(id replica.NodeID) string { return nameOf(v.view, id) }
-	text := fmt.Sprintf("epoch %d: node %s", r.Epoch, name(r.Master))
-	m := v.view.Member(r.Master)
-	if m != nil && m.Promised == r.Epoch {
-		text += fmt.Sprintf(" has the newest log (epoch %d, ends at %d", m.LastEpoch, m.End)
-		for _, o := range r.Voters {
-			if o.ID != r.Master {
-				text += "; " + compared(m, v.view.Member(o.ID), r.Epoch, name(o.ID))
-			}
-		}
-		text += ") and"
-	}
-	text += " is master"
+	var rest notice.List
 	if c := v.cards[r.Master].Clients; len(c) > 0 {
-		text += "; clients at " + strings.Join(c, ", ")
+		rest = append(rest, notice.New("story.clients", "; clients at %s", strings.Join(c, ", ")))
 	}
-	return text
+	m := v.view.Member(r.Master)
+	if m == nil || m.Promised != r.Epoch {
+		return notice.New("story.master", "epoch %d: node %s is master%s", r.Epoch, name(r.Master), rest)
+	}
+	var others notice.List
+	for _, o := range r.Voters {
+		if o.ID != r.Master {
+			others = append(others, compared(m, v.view.Member(o.ID), r.Epoch, name(o.ID)))
+		}
+	}
+	return notice.New("story.newest", "epoch %d: node %s has the newest log (epoch %d, ends at %d%s) and is master%s", r.Epoch, name(r.Master), m.LastEpoch, m.End, others, rest)
 }
 
 // compared says how another member's log compares with the master's.
-func compared(m, o *replica.Member, e store.Epoch, name string) string {
+func compared(m, o *replica.Member, e store.Epoch, name string) notice.Notice {
 	switch {
 	case o == nil:
-		return name + " is not there"
+		return notice.New("story.compared.absent", "; %s is not there", name)
 	case o.Promised != e:
-		return name + " was not waited for"
+		return notice.New("story.compared.late", "; %s was not waited for", name)
 	case o.State == replica.Suspect || o.State == replica.Corrupt:
-		return fmt.Sprintf("%s is %s", name, o.State)
+		return notice.New("story.compared.state", "; %s is %s", name, notice.Notice{Code: "cluster.health." + o.State.String(), Text: o.State.String()})
 	case o.LastEpoch != m.LastEpoch:
-		return fmt.Sprintf("%s is of epoch %d", name, o.LastEpoch)
+		return notice.New("story.compared.epoch", "; %s is of epoch %d", name, o.LastEpoch)
 	case o.End == m.End:
-		return name + " has the same"
+		return notice.New("story.compared.same", "; %s has the same", name)
 	}
-	return fmt.Sprintf("%s ahead of %s", size(uint64(m.End-o.End)), name)
+	return notice.New("story.compared.ahead", "; %s ahead of %s", size(uint64(m.End-o.End)), name)
 }
 
 // nameOf is a member's configured name.
@@ -111,13 +111,17 @@ func nameOf(v *replica.View, id replica.NodeID) string {
 }
 
 // named puts the members' names in the place of their IDs.
-func (n *Node) named(text string) string {
-	if v := n.view.view; v != nil {
+func (n *Node) named(what notice.Notice) notice.Notice {
+	v := n.view.view
+	if v == nil {
+		return what
+	}
+	return what.Map(func(text string) string {
 		for i := range v.Members {
 			text = strings.ReplaceAll(text, string(v.Members[i].ID), nameOf(v, v.Members[i].ID))
 		}
-	}
-	return text
+		return text
+	})
 }
 
 // size is a number of bytes for people.

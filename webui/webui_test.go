@@ -2,14 +2,20 @@ package webui
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"treadmq/conf"
 )
 
 func read(t *testing.T, pattern string) map[string]string {
@@ -46,7 +52,7 @@ func texts(t *testing.T, language string) map[string]string {
 }
 
 // Keys that are put together: the beginning in a template, the rest from a value.
-var built = []string{"act.title.", "action.", "cluster.health.", "cluster.level.", "cluster.role.", "confirm.", "jobs.state.", "may.", "life.", "message.view.", "trash."}
+var built = []string{"act.title.", "action.", "cluster.health.", "cluster.level.", "cluster.role.", "confirm.", "dead.why.", "error.code.", "jobs.state.", "may.", "life.", "message.view.", "settings.doc.", "trash."}
 
 var keyOf = regexp.MustCompile(`"([a-z]+(?:\.[a-z]+)+)"`)
 
@@ -62,11 +68,7 @@ func TestTexts(t *testing.T) {
 			}
 		}
 	}
-	sources, err := filepath.Glob("../admin/*.go")
-	if err != nil || len(sources) == 0 {
-		t.Fatal(sources, err)
-	}
-	for _, name := range sources {
+	for _, name := range sources(t) {
 		raw, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
@@ -87,14 +89,126 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// speakers are the folders of the Go files that say something which pages show.
+var speakers = []string{"admin", "cmd/treadmq", "conf/realm", "ha", "ha/replica"}
+
+// sources are their files, without tests.
+func sources(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, dir := range speakers {
+		names, err := filepath.Glob("../" + dir + "/*.go")
+		if err != nil || len(names) == 0 {
+			t.Fatal(dir, names, err)
+		}
+		for _, name := range names {
+			if !strings.HasSuffix(name, "_test.go") {
+				all = append(all, name)
+			}
+		}
+	}
+	return all
+}
+
+// TestNotices: what the broker, the group, the realm file and the console say in English is
+// what stands in en.json under its code, so that each language has a text for it.
+func TestNotices(t *testing.T) {
+	en := texts(t, "en")
+	found := 0
+	for _, name := range sources(t) {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			for i := 0; i+1 < len(call.Args); i++ {
+				key, ok := literal(call.Args[i])
+				format, two := literal(call.Args[i+1])
+				if !ok || !two || !keyOf.MatchString(strconv.Quote(key)) || !says(call) {
+					continue
+				}
+				if found++; en[key] != format {
+					t.Errorf("%s: %s is %q, in en.json %q", name, key, format, en[key])
+				}
+			}
+			return true
+		})
+	}
+	if found < 180 {
+		t.Errorf("only %d notices were found", found)
+	}
+}
+
+// TestSettings: what each key of the configuration is for is in the texts, in English as in package conf.
+func TestSettings(t *testing.T) {
+	en := texts(t, "en")
+	n := 0
+	for _, k := range conf.Default().Keys() {
+		n++
+		if got := en["settings.doc."+k.Key]; got != k.Doc {
+			t.Errorf("settings.doc.%s is %q instead of %q", k.Key, got, k.Doc)
+		}
+	}
+	for key := range en {
+		if strings.HasPrefix(key, "settings.doc.") {
+			n--
+		}
+	}
+	if n != 0 {
+		t.Errorf("there are %d texts too many", -n)
+	}
+}
+
+// says reports whether a call makes a notice.
+func says(call *ast.CallExpr) bool {
+	name := ""
+	switch f := call.Fun.(type) {
+	case *ast.Ident:
+		name = f.Name
+	case *ast.SelectorExpr:
+		name = f.Sel.Name
+	}
+	return slices.Contains([]string{"New", "report", "add", "say", "no", "refuse", "bad"}, name)
+}
+
+func literal(e ast.Expr) (string, bool) {
+	l, ok := e.(*ast.BasicLit)
+	if !ok || l.Kind != token.STRING {
+		return "", false
+	}
+	text, err := strconv.Unquote(l.Value)
+	return text, err == nil
+}
+
+// verbs are the placeholders of a text in the order of what goes into them.
+func verbs(text string) []string {
+	var list []string
+	for i, m := range regexp.MustCompile(`%(?:\[(\d)\])?([a-z])`).FindAllStringSubmatch(text, -1) {
+		if m[1] != "" {
+			i = int(m[1][0] - '1')
+		}
+		for len(list) <= i {
+			list = append(list, "")
+		}
+		list[i] = m[2]
+	}
+	return list
+}
+
 // TestLanguages: other languages have no keys and no placeholders of their own.
 func TestLanguages(t *testing.T) {
 	en := texts(t, "en")
-	verb := regexp.MustCompile(`%(\[\d\])?[a-z]`)
 	for name := range read(t, "texts/*.json") {
 		for key, text := range texts(t, strings.TrimSuffix(filepath.Base(name), ".json")) {
-			if len(verb.FindAllString(text, -1)) != len(verb.FindAllString(en[key], -1)) {
+			if !slices.Equal(verbs(text), verbs(en[key])) {
 				t.Errorf("%s: %s has other placeholders than in English", name, key)
+			}
+			if name == "texts/zh.json" && strings.Contains(strings.TrimSpace(en[key]), " ") && !regexp.MustCompile(`\p{Han}|^[（；：）%s]+$`).MatchString(text) {
+				t.Errorf("%s: %s is not Chinese: %s", name, key, text)
 			}
 		}
 	}

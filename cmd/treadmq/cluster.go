@@ -116,10 +116,10 @@ master.`,
 
 // reason is what the member says of its role, nil if nothing.
 func (a *clusterAnswer) reason() error {
-	if a.Why == "" {
+	if a.Why.IsZero() {
 		return nil
 	}
-	return errors.New(a.Why)
+	return a.Why
 }
 
 func (a *clusterAnswer) print(cmd *cobra.Command) error {
@@ -141,7 +141,7 @@ func (a *clusterAnswer) print(cmd *cobra.Command) error {
 		return err
 	}
 	for _, text := range a.Alarms {
-		warn(cmd.ErrOrStderr(), "%s", printable(text))
+		warn(cmd.ErrOrStderr(), "%s", printable(text.Text))
 	}
 	return nil
 }
@@ -157,8 +157,8 @@ func (a *clusterAnswer) printFacts(cmd *cobra.Command) error {
 		zookeeper = "not reached"
 	}
 	role := a.Role
-	if a.Why != "" {
-		role += " (" + a.Why + ")"
+	if !a.Why.IsZero() {
+		role += " (" + a.Why.Text + ")"
 	}
 	p := newPrinter(cmd)
 	writeRows(p.w, [][]string{

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"treadmq/admin"
+	"treadmq/notice"
 )
 
 // clusterConsole answers as a member of a group does.
@@ -30,7 +31,7 @@ func newClusterConsole(t *testing.T) *clusterConsole {
 			{ID: "1", Name: "a", Role: admin.MemberFollower, Voter: true, Present: true, Weight: 1, End: &end, Lag: &lag, Health: "healthy"},
 			{ID: "2", Name: "b", Role: admin.MemberMaster, Self: true, Voter: true, Present: true, Clients: []string{"b:61613"}, Console: "http://b:8161/admin/"},
 		},
-		Alarms: []string{"Member c is missing: start it.\x1b[2J"},
+		Alarms: []notice.Notice{notice.English("Member c is missing: start it.\x1b[2J")},
 	}}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -89,7 +90,7 @@ func TestClusterStatus(t *testing.T) {
 		t.Errorf("%q", o.stdout)
 	}
 	c.set(func() {
-		c.status.Master, c.status.Why = "", "one of 3 members is there"
+		c.status.Master, c.status.Why = "", notice.English("one of 3 members is there")
 		c.status.Members = c.status.Members[:1]
 	})
 	for _, command := range []string{"status", "leader"} {

@@ -9,6 +9,7 @@ import (
 
 	"treadmq/admin"
 	"treadmq/broker"
+	"treadmq/notice"
 	"treadmq/webui"
 )
 
@@ -69,20 +70,23 @@ func (n *node) newConsole() (webConsole, error) {
 }
 
 // ready says whether clients are taken.
-func (n *node) ready() (bool, []string) {
+func (n *node) ready() (bool, []notice.Notice) {
+	no := func(code, format string, facts ...any) (bool, []notice.Notice) {
+		return false, []notice.Notice{notice.New(code, format, facts...)}
+	}
 	if n.stopping.Load() {
-		return false, []string{"the broker is stopping"}
+		return no("ready.stopping", "the broker is stopping")
 	}
 	s := n.current.Load()
 	switch {
 	case s == nil && n.cfg.Replicated.Enabled:
-		return false, []string{n.member.whyNotReady()}
+		return false, []notice.Notice{n.member.whyNotReady()}
 	case s == nil:
-		return false, []string{"the broker is starting"}
+		return no("ready.starting", "the broker is starting")
 	case n.cfg.Replicated.Enabled && n.member.holding.Load():
-		return false, []string{"no quorum of the group answers: what is sent waits for its receipt"}
+		return no("ready.quorum", "no quorum of the group answers: what is sent waits for its receipt")
 	case s.store.Stats().Failed != nil:
-		return false, []string{"the store failed: " + s.store.Stats().Failed.Error()}
+		return no("ready.store", "the store failed: %s", s.store.Stats().Failed)
 	}
 	return true, nil
 }

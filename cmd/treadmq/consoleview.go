@@ -4,6 +4,7 @@ import (
 	"treadmq/admin"
 	"treadmq/broker"
 	"treadmq/conf"
+	"treadmq/notice"
 )
 
 // What the console shows of the configuration and the realm, read-only.
@@ -45,7 +46,7 @@ func (n *node) configEntries() []admin.ConfigEntry {
 
 // Users implements admin.UserLister.
 func (u webUsers) Users() []admin.UserInfo {
-	weak := map[string]string{}
+	weak := map[string]notice.Notice{}
 	for _, w := range u.realm.Weak() {
 		weak[w.User] = w.Text
 	}
@@ -61,10 +62,10 @@ func (u webUsers) Users() []admin.UserInfo {
 }
 
 // Problems implements admin.UserLister.
-func (u webUsers) Problems() []string {
-	list := []string{}
+func (u webUsers) Problems() []notice.Notice {
+	list := []notice.Notice{}
 	for _, p := range u.realm.Problems() {
-		list = append(list, p.String())
+		list = append(list, p.Notice())
 	}
 	return list
 }

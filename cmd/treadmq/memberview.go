@@ -11,6 +11,7 @@ import (
 	"treadmq/admin"
 	"treadmq/ha"
 	"treadmq/ha/replica"
+	"treadmq/notice"
 )
 
 // What the console, the commands and the metrics show of the group.
@@ -25,23 +26,23 @@ func (m *member) role() string {
 }
 
 // whyNotReady says why this member takes no clients.
-func (m *member) whyNotReady() string {
+func (m *member) whyNotReady() notice.Notice {
 	node := m.node.Load()
 	if node == nil {
-		return "this member is starting"
+		return notice.New("ready.member", "this member is starting")
 	}
 	st := node.Status()
-	text := "this member is not the master; its role is " + st.Role
-	if st.Why != "" {
-		text += " (" + st.Why + ")"
+	var more notice.List
+	if !st.Why.IsZero() {
+		more = append(more, notice.New("ready.why", " (%s)", st.Why))
 	}
 	if hears(&st) {
-		text += "; the master is " + st.Master.Name
+		more = append(more, notice.New("ready.master", "; the master is %s", st.Master.Name))
 		if len(st.Master.Clients) > 0 {
-			text += ", for clients at " + strings.Join(st.Master.Clients, " and ")
+			more = append(more, notice.New("ready.clients", ", for clients at %s", strings.Join(st.Master.Clients, ", ")))
 		}
 	}
-	return text
+	return notice.New("ready.role", "this member is not the master; its role is %s%s", notice.Notice{Code: "cluster.role." + st.Role, Text: st.Role}, more)
 }
 
 // Status implements admin.Cluster.

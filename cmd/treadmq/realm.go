@@ -152,18 +152,18 @@ func realmEntries(users []realm.User, problems []realm.Problem, weak []realm.Wea
 	for _, u := range users {
 		e := realmEntry{User: u.Name, Status: "ok", Roles: u.Roles}
 		if w, ok := found[u.Name]; ok {
-			e.Status, e.Line, e.Text = "weak", w.Line, w.Text
+			e.Status, e.Line, e.Text = "weak", w.Line, w.Text.Text
 			delete(found, u.Name)
 		}
 		all = append(all, e)
 	}
 	for _, w := range weak {
 		if _, left := found[w.User]; left {
-			all = append(all, realmEntry{User: w.User, Status: "weak", Line: w.Line, Text: w.Text})
+			all = append(all, realmEntry{User: w.User, Status: "weak", Line: w.Line, Text: w.Text.Text})
 		}
 	}
 	for _, p := range problems {
-		all = append(all, realmEntry{User: p.User, Status: "broken", Line: p.Line, Text: p.Text})
+		all = append(all, realmEntry{User: p.User, Status: "broken", Line: p.Line, Text: p.Text.Text})
 	}
 	return all
 }

@@ -100,7 +100,7 @@ func (n *node) weakUsers() []realm.Weakness {
 
 func (n *node) reportWeak() {
 	for _, w := range n.weakUsers() {
-		n.log.Warn("a weak password is in use on an address that others can reach", "user", w.User, "line", w.Line, "why", w.Text)
+		n.log.Warn("a weak password is in use on an address that others can reach", "user", w.User, "line", w.Line, "why", w.Text.Text)
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"treadmq/notice"
 )
 
 // Converted is what became of ActiveMQ's files of users and groups.
@@ -32,14 +34,14 @@ func Convert(users, groups string, rename map[string]string) (c Converted, err e
 		known[user] = true
 		text, problem := entryOf(&p, user, roles[user])
 		if problem != "" {
-			c.Problems = append(c.Problems, Problem{p.line, user, problem})
+			c.Problems = append(c.Problems, Problem{p.line, user, notice.English(problem)})
 			continue
 		}
 		c.Lines = append(c.Lines, text)
 	}
 	for _, user := range sortedKeys(roles) {
 		if !known[user] {
-			c.Problems = append(c.Problems, Problem{0, user, "is in a group and not in the file of users"})
+			c.Problems = append(c.Problems, Problem{0, user, notice.English("is in a group and not in the file of users")})
 		}
 	}
 	return c, nil
@@ -48,8 +50,8 @@ func Convert(users, groups string, rename map[string]string) (c Converted, err e
 // entryOf is a user's entry, or why there is none.
 func entryOf(p *property, user string, roles []string) (text, problem string) {
 	switch {
-	case p.problem != "":
-		return "", p.problem
+	case !p.problem.IsZero():
+		return "", p.problem.Text
 	case strings.HasPrefix(p.value, "ENC(") && strings.HasSuffix(p.value, ")"):
 		return "", "the password is encrypted with a key of ActiveMQ's: give it a new one with treadmq user add"
 	}
@@ -71,8 +73,8 @@ func readGroups(path string, rename map[string]string, c *Converted) (map[string
 	}
 	roles := map[string][]string{}
 	for _, p := range lastOfEach(parseProperties(decodeText(data))) {
-		if p.problem != "" {
-			c.Problems = append(c.Problems, Problem{p.line, p.key, fmt.Sprintf("the group cannot be read: %s", p.problem)})
+		if !p.problem.IsZero() {
+			c.Problems = append(c.Problems, Problem{p.line, p.key, notice.English(fmt.Sprintf("the group cannot be read: %s", p.problem))})
 			continue
 		}
 		role := strings.TrimSpace(p.key)

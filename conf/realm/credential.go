@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"treadmq/notice"
 )
 
 // Kind is the way a password is stored.
@@ -52,7 +54,7 @@ func parseCredential(text string) (credential, error) {
 	prefix, rest, found := strings.Cut(text, ":")
 	switch {
 	case text == "":
-		return credential{}, errors.New("there is no password: write username: password, role")
+		return credential{}, notice.New("realm.nopassword", "there is no password: write username: password, role")
 	case !found:
 		return credential{kind: Plain, stored: []byte(text)}, nil
 	}
@@ -62,7 +64,7 @@ func parseCredential(text string) (credential, error) {
 	case prefixMD5:
 		sum, err := hex.DecodeString(rest)
 		if err != nil || len(sum) != md5.Size {
-			return credential{}, errors.New("MD5: is not followed by 32 hex digits")
+			return credential{}, notice.New("realm.badhash", "MD5: is not followed by 32 hex digits")
 		}
 		return credential{kind: MD5, stored: sum}, nil
 	case prefixOBF:
@@ -71,13 +73,13 @@ func parseCredential(text string) (credential, error) {
 			return credential{}, err
 		}
 		if password == "" {
-			return credential{}, errors.New("OBF: hides an empty password")
+			return credential{}, notice.New("realm.obfempty", "OBF: hides an empty password")
 		}
 		return credential{kind: OBF, stored: []byte(password)}, nil
 	case prefixCrypt:
-		return credential{}, errors.New("CRYPT: (Unix DES crypt) is not supported, as it is broken: make a new one with treadmq realm hash")
+		return credential{}, notice.New("realm.crypt", "CRYPT: (Unix DES crypt) is not supported, as it is broken: make a new one with treadmq realm hash")
 	case prefixMD:
-		return credential{}, errors.New("MD: is not supported: make a new password with treadmq realm hash")
+		return credential{}, notice.New("realm.digest", "MD: is not supported: make a new password with treadmq realm hash")
 	}
 	return credential{kind: Plain, stored: []byte(text)}, nil
 }
@@ -85,10 +87,10 @@ func parseCredential(text string) (credential, error) {
 func parseBCrypt(hash string) (credential, error) {
 	cost, err := bcrypt.Cost([]byte(hash))
 	if err != nil {
-		return credential{}, errors.New("BCRYPT: is not followed by a bcrypt hash such as $2a$10$ and 53 characters")
+		return credential{}, notice.New("realm.bcrypt", "BCRYPT: is not followed by a bcrypt hash such as $2a$10$ and 53 characters")
 	}
 	if cost > maxCost {
-		return credential{}, fmt.Errorf("BCRYPT: has cost %d, which takes too long to check: the most is %d", cost, maxCost)
+		return credential{}, notice.New("realm.cost", "BCRYPT: has cost %d, which takes too long to check: the most is %d", cost, maxCost)
 	}
 	return credential{kind: BCrypt, stored: []byte(hash), cost: cost}, nil
 }
@@ -202,7 +204,7 @@ func base36(n int) string {
 
 // deobfuscate undoes obfuscate.
 func deobfuscate(text string) (string, error) {
-	bad := errors.New("OBF: is not followed by an obfuscated password: make one with treadmq realm hash")
+	bad := notice.New("realm.badobf", "OBF: is not followed by an obfuscated password: make one with treadmq realm hash")
 	var password []byte
 	for text != "" {
 		wide := text[0] == 'U'

@@ -54,7 +54,7 @@ func parseGroups(text string) (map[string][]string, error) {
 	for _, p := range parseProperties(text) {
 		group := strings.TrimSpace(p.key)
 		switch {
-		case p.problem != "":
+		case !p.problem.IsZero():
 			return nil, fmt.Errorf("line %d: %s", p.line, p.problem)
 		case group == "":
 			return nil, fmt.Errorf("line %d: there is no name of a group: write group=user,user", p.line)

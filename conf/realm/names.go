@@ -20,7 +20,7 @@ func ReadNames(path string) (Names, error) {
 		user, dn := strings.TrimSpace(p.key), normalName(p.value)
 		other, twice := names[dn]
 		switch {
-		case p.problem != "":
+		case !p.problem.IsZero():
 			return nil, fmt.Errorf("%s, line %d: %s", path, p.line, p.problem)
 		case user == "" || !strings.Contains(p.value, "="):
 			return nil, fmt.Errorf("%s, line %d: write user=CN=name, OU=unit, O=organization", path, p.line)

@@ -6,13 +6,15 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"treadmq/notice"
 )
 
 // property is an entry of a Java properties file.
 type property struct {
 	line       int // of its first line, from 1
 	key, value string
-	problem    string // why the entry cannot be used; empty if it can
+	problem    notice.Notice // why the entry cannot be used; empty if it can
 }
 
 // decodeText reads bytes as UTF-8 if they are valid UTF-8, else as ISO-8859-1.
@@ -76,7 +78,7 @@ func parseEntry(number int, line string) property {
 		p.value, err = unescape(rest)
 	}
 	if err != nil {
-		p.problem = err.Error()
+		p.problem = notice.Of(err)
 	}
 	return p
 }
@@ -135,7 +137,7 @@ func hexUnit(s string) (uint16, error) {
 	s = s[:min(4, len(s))]
 	n, err := strconv.ParseUint(s, 16, 16)
 	if err != nil || len(s) < 4 {
-		return 0, fmt.Errorf(`\u%s is not a character: \u needs four hex digits, and a plain backslash is written \\`, s)
+		return 0, notice.New("realm.backslash", "\\u%s is not a character: \\u needs four hex digits, and a plain backslash is written \\\\", s)
 	}
 	return uint16(n), nil
 }

@@ -7,33 +7,38 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"treadmq/notice"
 )
+
+var same = cmp.Comparer(func(a, b notice.Notice) bool { return a.Text == b.Text })
 
 // The cases of java.util.Properties.load's documentation, and its corners.
 func TestPropertiesSyntax(t *testing.T) {
+	none := notice.Notice{}
 	for name, test := range map[string]struct {
 		text string
 		want []property
 	}{
 		"separators": {"a:1\nb=2\nc 3\nd : 4\ne\t=\f5\nf==6\ng: :7\nh", []property{
-			{1, "a", "1", ""}, {2, "b", "2", ""}, {3, "c", "3", ""}, {4, "d", "4", ""}, {5, "e", "5", ""},
-			{6, "f", "=6", ""}, {7, "g", ":7", ""}, {8, "h", "", ""}}},
-		"comments and blank lines": {"# a: 1\n  ! b: 2\n\n \t\n#c \\\nd: 4", []property{{6, "d", "4", ""}}},
-		"line ends":                {"a:1\r\nb:2\rc:3", []property{{1, "a", "1", ""}, {2, "b", "2", ""}, {3, "c", "3", ""}}},
+			{1, "a", "1", none}, {2, "b", "2", none}, {3, "c", "3", none}, {4, "d", "4", none}, {5, "e", "5", none},
+			{6, "f", "=6", none}, {7, "g", ":7", none}, {8, "h", "", none}}},
+		"comments and blank lines": {"# a: 1\n  ! b: 2\n\n \t\n#c \\\nd: 4", []property{{6, "d", "4", none}}},
+		"line ends":                {"a:1\r\nb:2\rc:3", []property{{1, "a", "1", none}, {2, "b", "2", none}, {3, "c", "3", none}}},
 		"continuation": {"a: x\\\n   y\\\n\t#z\nb: 1\\\\\nc: 2\\", []property{
-			{1, "a", "xy#z", ""}, {4, "b", `1\`, ""}, {5, "c", "2", ""}}},
-		"a continued key":      {"al\\\n  ice: x", []property{{1, "alice", "x", ""}}},
-		"trailing blanks":      {"a: x y  ", []property{{1, "a", "x y  ", ""}}},
-		"escapes":              {`a\:\=\ \#b: \t\n\r\f\q\\`, []property{{1, "a:= #b", "\t\n\r\fq\\", ""}}},
-		"unicode escapes":      {`\u00e4: \u20AC\uD83D\uDE00\uD83D!`, []property{{1, "ä", "€😀\ufffd!", ""}}},
-		"malformed \\u":        {`a: \u12x4`, []property{{1, "a", "", `\u12x4 is not a character: \u needs four hex digits, and a plain backslash is written \\`}}},
-		"cut off \\u":          {`a: \u12`, []property{{1, "a", "", `\u12 is not a character: \u needs four hex digits, and a plain backslash is written \\`}}},
-		"no key":               {": x", []property{{1, "", "x", ""}}},
+			{1, "a", "xy#z", none}, {4, "b", `1\`, none}, {5, "c", "2", none}}},
+		"a continued key":      {"al\\\n  ice: x", []property{{1, "alice", "x", none}}},
+		"trailing blanks":      {"a: x y  ", []property{{1, "a", "x y  ", none}}},
+		"escapes":              {`a\:\=\ \#b: \t\n\r\f\q\\`, []property{{1, "a:= #b", "\t\n\r\fq\\", none}}},
+		"unicode escapes":      {`\u00e4: \u20AC\uD83D\uDE00\uD83D!`, []property{{1, "ä", "€😀\ufffd!", none}}},
+		"malformed \\u":        {`a: \u12x4`, []property{{1, "a", "", notice.English(`\u12x4 is not a character: \u needs four hex digits, and a plain backslash is written \\`)}}},
+		"cut off \\u":          {`a: \u12`, []property{{1, "a", "", notice.English(`\u12 is not a character: \u needs four hex digits, and a plain backslash is written \\`)}}},
+		"no key":               {": x", []property{{1, "", "x", none}}},
 		"nothing":              {"", nil},
-		"continued to the end": {"a: x\\", []property{{1, "a", "x", ""}}},
+		"continued to the end": {"a: x\\", []property{{1, "a", "x", none}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, parseProperties(test.text), cmp.AllowUnexported(property{})); diff != "" {
+			if diff := cmp.Diff(test.want, parseProperties(test.text), cmp.AllowUnexported(property{}), same); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -61,7 +66,7 @@ func TestEscapeRoundTrip(t *testing.T) {
 		text := rapid.String().Draw(t, "value")
 		got := parseProperties(escape(key, true) + ": " + escape(text, false))
 		want := []property{{line: 1, key: key, value: text}}
-		if diff := cmp.Diff(want, got, cmp.AllowUnexported(property{})); diff != "" {
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(property{}), same); diff != "" {
 			t.Error(diff)
 		}
 	})
@@ -84,7 +89,7 @@ func FuzzProperties(f *testing.F) {
 				t.Fatalf("an entry in line %d comes after one in line %d of %d", p.line, last, lines)
 			}
 			last = p.line
-			if p.problem != "" {
+			if !p.problem.IsZero() {
 				continue
 			}
 			again := parseProperties(escape(p.key, true) + ": " + escape(p.value, false))

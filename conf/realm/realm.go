@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"treadmq/notice"
 )
 
 // maxFile bounds the realm file, in bytes.
@@ -39,17 +41,20 @@ func (u User) Has(role string) bool { return slices.Contains(u.Roles, role) }
 
 // Problem is an entry of the file that does not work.
 type Problem struct {
-	Line int    // from 1
-	User string // may be empty
-	Text string // what is wrong and what to do
+	Line int           // from 1
+	User string        // may be empty
+	Text notice.Notice // what is wrong and what to do
 }
 
 // String names line and user.
-func (p Problem) String() string {
+func (p Problem) String() string { return p.Notice().Text }
+
+// Notice names line and user.
+func (p Problem) Notice() notice.Notice {
 	if p.User == "" {
-		return fmt.Sprintf("line %d: %s", p.Line, p.Text)
+		return notice.New("realm.line", "line %d: %s", p.Line, p.Text)
 	}
-	return fmt.Sprintf("line %d: user %q: %s", p.Line, p.User, p.Text)
+	return notice.New("realm.user", "line %d: user %q: %s", p.Line, p.User, p.Text)
 }
 
 // Weakness is an entry that works but should be changed. Line 0 is the file.
@@ -57,7 +62,7 @@ type Weakness struct {
 	Line int
 	User string
 	Kind Kind
-	Text string
+	Text notice.Notice
 }
 
 // Realm is the users of one file, and their roles by another. Its methods may be called by many goroutines.
@@ -150,7 +155,7 @@ func (r *Realm) take(stat fs.FileInfo, data []byte) {
 		t.entries[name] = e
 	}
 	if stat.Mode().Perm()&0o007 != 0 {
-		t.weak = append(t.weak, Weakness{Text: fmt.Sprintf("the file may be read or written by every user of this machine (mode %04o): chmod 600 it", stat.Mode().Perm())})
+		t.weak = append(t.weak, Weakness{Text: notice.New("realm.mode", "the file may be read or written by every user of this machine (mode %s): chmod 600 it", fmt.Sprintf("%04o", stat.Mode().Perm()))})
 	}
 	r.users.Store(t)
 	r.stat, r.data, r.readAt, r.regrouped = stat, data, time.Now(), false

@@ -236,7 +236,7 @@ func TestFileReadableByAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, _, weak, err := Check(r.path, "")
-	if err != nil || len(weak) != 1 || weak[0].Line != 0 || !strings.Contains(weak[0].Text, "mode 0644") {
+	if err != nil || len(weak) != 1 || weak[0].Line != 0 || !strings.Contains(weak[0].Text.Text, "mode 0644") {
 		t.Errorf("got %v, %v", weak, err)
 	}
 }

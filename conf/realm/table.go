@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"treadmq/notice"
 )
 
 // table is the content of a realm file. It does not change, but for the answers
@@ -50,7 +52,7 @@ func parseTable(text string) *table {
 func (t *table) add(p property, last map[string]int) {
 	name := strings.TrimSpace(p.key)
 	if earlier, twice := last[name]; twice {
-		t.problem(p.line, name, fmt.Sprintf("this entry replaces the one in line %d: take one of them out", earlier))
+		t.problem(p.line, name, notice.New("realm.twice", "this entry replaces the one in line %d: take one of them out", earlier))
 	}
 	last[name] = p.line
 	delete(t.entries, name)
@@ -58,18 +60,18 @@ func (t *table) add(p property, last map[string]int) {
 	password, roles, _ := strings.Cut(p.value, ",")
 	c, err := parseCredential(strings.TrimSpace(password))
 	switch {
-	case p.problem != "":
+	case !p.problem.IsZero():
 		t.problem(p.line, name, p.problem)
 	case name == "":
-		t.problem(p.line, name, "there is no user name: write username: password, role")
+		t.problem(p.line, name, notice.New("realm.noname", "there is no user name: write username: password, role"))
 	case err != nil:
-		t.problem(p.line, name, err.Error())
+		t.problem(p.line, name, notice.Of(err))
 	default:
 		t.entries[name] = entry{p.line, User{Name: name, Roles: splitRoles(roles)}, c}
 	}
 }
 
-func (t *table) problem(line int, user, text string) {
+func (t *table) problem(line int, user string, text notice.Notice) {
 	t.problems = append(t.problems, Problem{line, user, text})
 }
 
@@ -85,21 +87,21 @@ func splitRoles(text string) []string {
 
 // judge notes what is weak about an entry.
 func (t *table) judge(e entry) {
-	why := ""
+	var why notice.Notice
 	switch e.credential.kind {
 	case Plain:
-		why = "the password can be read in the file"
+		why = notice.New("weak.plain", "the password can be read in the file: make a new entry with treadmq realm hash")
 	case OBF:
-		why = "OBF: hides the password only from a glance"
+		why = notice.New("weak.obf", "OBF: hides the password only from a glance: make a new entry with treadmq realm hash")
 	case MD5:
-		why = "MD5 can be reversed in seconds for most passwords"
+		why = notice.New("weak.hash", "MD5 can be reversed in seconds for most passwords: make a new entry with treadmq realm hash")
 	default:
 		return
 	}
 	if e.credential.matches(e.user.Name) {
-		why = "the password is the user name"
+		why = notice.New("weak.name", "the password is the user name: make a new entry with treadmq realm hash")
 	}
-	t.weak = append(t.weak, Weakness{e.line, e.user.Name, e.credential.kind, why + ": make a new entry with treadmq realm hash"})
+	t.weak = append(t.weak, Weakness{e.line, e.user.Name, e.credential.kind, why})
 }
 
 // comparisons is how many bcrypt comparisons may run at a time: half of the

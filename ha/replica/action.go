@@ -1,6 +1,10 @@
 package replica
 
-import "treadmq/ha/coord"
+import (
+	"treadmq/ha/coord"
+
+	"treadmq/notice"
+)
 
 // Action is what the shell must do. It does them in the order given; those on the
 // log one after the other, those on the coordination service one after the other.
@@ -138,7 +142,7 @@ type (
 	// Report tells the story of the group in words, for the log and the console.
 	Report struct {
 		Level Level
-		Text  string
+		Text  notice.Notice
 	}
 	// Fail ends the process with an exit status other than zero, after closing the session
 	// with the coordination service. Nothing follows.

@@ -7,6 +7,7 @@ import (
 
 	"treadmq/ha/coord"
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 	"treadmq/store"
 )
 
@@ -154,7 +155,7 @@ func (c *Core) takeOutside(ev Event) {
 		if ev.Session == c.session {
 			c.session, c.connected, c.view = 0, false, nil
 			c.changed(coord.Unknown, 0)
-			c.report(Warning, "the session with the coordination service has ended")
+			c.report(Warning, "story.session", "the session with the coordination service has ended")
 		}
 	case Suspended:
 		if ev.Session == c.session {
@@ -223,11 +224,8 @@ func (c *Core) nextOp() Op {
 	return c.op
 }
 
-func (c *Core) report(l Level, format string, args ...any) {
-	if len(args) > 0 {
-		format = fmt.Sprintf(format, args...)
-	}
-	c.emit(Report{l, format})
+func (c *Core) report(l Level, code, format string, args ...any) {
+	c.emit(Report{l, notice.New(code, format, args...)})
 }
 
 // assert stops the node when an invariant (numbered as in ha/DESIGN.md) does not
@@ -319,7 +317,7 @@ func (c *Core) diskSpace(full bool) {
 	if !full {
 		return
 	}
-	c.report(Alarm, "the disk is full: make room in the data folder's file system")
+	c.report(Alarm, "story.full", "the disk is full: make room in the data folder's file system")
 	if c.follow.state == streaming {
 		c.emit(Send{c.follow.link, &Refuse{Group: c.cfg.Group, Epoch: c.meta.Promised, Reason: DiskFull}})
 		c.dropFollow()
@@ -337,9 +335,9 @@ func (c *Core) syncFailed(text string) {
 
 // damaged takes the vote from a node that found damage at work.
 func (c *Core) damaged(text string) {
-	c.report(Alarm, "the store is damaged, it is fetched from the master again: %s", text)
+	c.report(Alarm, "story.damaged", "the store is damaged, it is fetched from the master again: %s", text)
 	c.meta.Corrupt = true
-	c.stepDown("the store is damaged")
+	c.stepDown(notice.New("story.down.damaged", "the store is damaged"))
 	c.dropFollow()
 	c.startFence(c.meta.Promised)
 	c.fence.dirty = true

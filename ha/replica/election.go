@@ -6,6 +6,7 @@ import (
 
 	"treadmq/ha/coord"
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 )
 
 // elect is what a node remembers between elections.
@@ -222,7 +223,7 @@ func (c *Core) thinkElection() {
 	case c.fence.on || r.Epoch < c.meta.Promised || c.lead.epoch != 0 && !c.elect.ordered:
 	case r.Master == "" && c.thinkClaim(r):
 	default:
-		if why := c.bumpReason(r); why != "" {
+		if why := c.bumpReason(r); !why.IsZero() {
 			c.bump(r, why)
 		}
 	}
@@ -246,13 +247,13 @@ func (c *Core) thinkClaim(r *Register) bool {
 	}
 	next := *r
 	next.Master, next.Prefer = c.cfg.ID, ""
-	c.report(Info, "epoch %d: this node has the best log of %d voters and claims mastership", r.Epoch, count)
+	c.report(Info, "story.claims", "epoch %d: this node has the best log of %d voters and claims mastership", r.Epoch, count)
 	c.propose(changeClaim, next, &Lease{Node: c.cfg.ID, Addr: c.cfg.Addr})
 	return true
 }
 
-// bumpReason says why a new epoch is needed, "" if it is not.
-func (c *Core) bumpReason(r *Register) string {
+// bumpReason says why a new epoch is needed, nothing if it is not.
+func (c *Core) bumpReason(r *Register) notice.Notice {
 	present, suspecting := 0, 0
 	for i := range r.Voters {
 		m := c.entry(r.Voters[i].ID)
@@ -267,29 +268,29 @@ func (c *Core) bumpReason(r *Register) string {
 	mine := c.suspects(r) == r.Epoch
 	switch {
 	case present < r.Quorum():
-		return ""
+		return notice.Notice{}
 	case c.elect.ordered:
-		return "an operator asked for it"
+		return notice.New("story.because.ordered", "an operator asked for it")
 	case r.Master == c.cfg.ID && c.lead.epoch != r.Epoch:
 		if c.broken.Has(mutate.ResumeEpoch) && c.resumeEpoch(r) {
-			return ""
+			return notice.Notice{}
 		}
-		return "this node is registered as master and is not"
+		return notice.New("story.because.lostmaster", "this node is registered as master and is not")
 	case r.Master != "" && suspecting >= r.Quorum():
-		return "a quorum does not hear the master"
+		return notice.New("story.because.suspects", "a quorum does not hear the master")
 	case r.Master != "" && c.view.Lease == nil && mine:
-		return "the master's lease is gone and it is not heard"
+		return notice.New("story.because.lease", "the master's lease is gone and it is not heard")
 	case r.Master == "" && c.seen.quorumAt != 0 && c.now > c.seen.quorumAt+c.t.ClaimWait+c.t.Unclaimed:
-		return "nobody claims the epoch"
+		return notice.New("story.because.unclaimed", "nobody claims the epoch")
 	}
-	return ""
+	return notice.Notice{}
 }
 
-func (c *Core) bump(r *Register, why string) {
+func (c *Core) bump(r *Register, why notice.Notice) {
 	c.elect.ordered = false
 	next := *r
 	next.Epoch, next.Master, next.Prefer = r.Epoch+1, "", ""
-	c.report(Info, "epoch %d: election, because %s", next.Epoch, why)
+	c.report(Info, "story.election", "epoch %d: election, because %s", next.Epoch, why)
 	c.propose(changeBump, next, nil)
 }
 
@@ -355,7 +356,7 @@ func (c *Core) thinkMark() {
 		c.emit(Unmark{c.pub.mark, c.session})
 		return
 	}
-	c.report(Alarm, "this node died of a failed sync: what was not synced for certain is cut off, and it does not vote until it has caught up")
+	c.report(Alarm, "story.failedsync", "this node died of a failed sync: what was not synced for certain is cut off, and it does not vote until it has caught up")
 	c.dropFollow()
 	c.meta.Suspect = true
 	if c.follow.session == 0 && c.known == c.log.Applied { // else all that is here was written since

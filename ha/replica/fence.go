@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 )
 
 // fence, then measure: a node that sees a higher epoch stops serving or following,
@@ -28,7 +29,7 @@ type saving struct {
 
 // startFence stops whatever this node does in older epochs.
 func (c *Core) startFence(to Epoch) {
-	c.stepDown("a higher epoch is known")
+	c.stepDown(notice.New("story.down.higher", "a higher epoch is known"))
 	if !c.broken.Has(mutate.OldMaster) || c.follow.state != streaming {
 		c.dropFollow()
 	}

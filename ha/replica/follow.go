@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 )
 
 type followState uint8
@@ -71,10 +72,10 @@ func (c *Core) dropFollow() {
 }
 
 // masterLost is a link that ended or fell silent, which is reason to suspect.
-func (c *Core) masterLost(why string) {
+func (c *Core) masterLost(why notice.Notice) {
 	if c.follow.state >= streaming {
 		c.follow.bad = true
-		c.report(Warning, "epoch %d: the master is not heard: %s", c.follow.epoch, why)
+		c.report(Warning, "story.unheard", "epoch %d: the master is not heard: %s", c.follow.epoch, why)
 	} else {
 		c.follow.failures++
 	}
@@ -101,7 +102,7 @@ func (c *Core) thinkFollower() {
 	case r != nil && r.Epoch == c.meta.Promised && r.Master != "" && r.Master != f.node:
 		c.dropFollow()
 	case c.now-f.heard > c.t.Silence:
-		c.masterLost("it is silent")
+		c.masterLost(notice.New("story.lost.silent", "it is silent"))
 	default:
 		c.progress()
 	}
@@ -226,7 +227,7 @@ func (c *Core) fromMaster(m Message) {
 	case *Refuse:
 		c.refused(m.Reason)
 	default:
-		c.masterLost("it sent what only followers send")
+		c.masterLost(notice.New("story.lost.foreign", "it sent what only followers send"))
 	}
 }
 
@@ -240,9 +241,9 @@ func (c *Core) refused(why Reason) {
 		return
 	}
 	if f.failures == 0 {
-		c.report(Warning, "node %s refuses this node: %s", f.node, why)
+		c.report(Warning, "story.refused", "node %s refuses this node: %s", f.node, why.notice())
 	}
-	c.masterLost("it refuses")
+	c.masterLost(notice.New("story.lost.refuses", "it refuses"))
 }
 
 // welcome begins a session: the log is cut to where it parts from the master's. Nothing
@@ -254,7 +255,7 @@ func (c *Core) welcome(w *Welcome) {
 	}
 	switch {
 	case w.Epoch < c.meta.Promised && !c.broken.Has(mutate.OldMaster):
-		c.masterLost("it is of an older epoch")
+		c.masterLost(notice.New("story.lost.older", "it is of an older epoch"))
 		return
 	case w.Epoch > c.meta.Promised:
 		c.startFence(w.Epoch) // durable first; then again
@@ -269,10 +270,10 @@ func (c *Core) welcome(w *Welcome) {
 		c.startFetch(w)
 		return
 	case w.TruncateTo > c.log.End:
-		c.masterLost("it asks for a cut behind the end of the log")
+		c.masterLost(notice.New("story.lost.cutbehind", "it asks for a cut behind the end of the log"))
 		return
 	case w.TruncateTo < c.known && !c.cfg.Sync.Replicated():
-		c.report(Warning, "the master does not have what was acknowledged here (sync is %s): the store is fetched anew", c.cfg.Sync)
+		c.report(Warning, "story.behind", "the master does not have what was acknowledged here (sync is %s): the store is fetched anew", c.cfg.Sync)
 		f.snapshot = true
 		c.dropFollow()
 		return
@@ -304,13 +305,13 @@ func (c *Core) truncated(ev Truncated) {
 		return
 	}
 	if ev.Mismatch {
-		c.report(Alarm, "the log differs from the master's where both should be the same: the store is fetched anew")
+		c.report(Alarm, "story.differs", "the log differs from the master's where both should be the same: the store is fetched anew")
 		f.snapshot = true
 		c.dropFollow()
 		return
 	}
 	f.state, f.bad, f.failures = streaming, false, 0
-	c.report(Info, "epoch %d: this node follows %s from %d", f.epoch, f.node, f.to)
+	c.report(Info, "story.follows", "epoch %d: this node follows %s from %d", f.epoch, f.node, f.to)
 	c.hearCommit(f.commit, f.active)
 	if !c.syncsEach() || c.log.Stable == c.log.End {
 		c.sendAck()
@@ -324,7 +325,7 @@ func (c *Core) data(d *Data) {
 		return
 	}
 	if d.Pos != f.next || d.End <= d.Pos {
-		c.masterLost("it left something out")
+		c.masterLost(notice.New("story.lost.gap", "it left something out"))
 		return
 	}
 	f.next = d.End
@@ -356,7 +357,7 @@ func (c *Core) followerAppended(ev Appended) {
 		c.diskSpace(true)
 	case Mismatched:
 		if f.state == streaming {
-			c.report(Alarm, "the master's batches do not continue the log")
+			c.report(Alarm, "story.gap", "the master's batches do not continue the log")
 			c.dropFollow()
 		}
 	}
@@ -395,6 +396,6 @@ func (c *Core) thinkClear() {
 	}
 	m := c.meta
 	m.Suspect = false
-	c.report(Info, "this node has caught up and votes again")
+	c.report(Info, "story.caughtup", "this node has caught up and votes again")
 	c.save(m)
 }

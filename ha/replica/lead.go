@@ -1,10 +1,10 @@
 package replica
 
 import (
-	"fmt"
 	"time"
 
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 )
 
 // lead is mastership of one epoch.
@@ -42,7 +42,7 @@ func (c *Core) led(ev Led) {
 	c.log.Epochs = c.log.Epochs.Add(c.lead.epoch, ev.Start)
 	c.log.End = ev.End
 	c.lead.end = ev.End
-	c.report(Info, "epoch %d: this node is master and waits for a quorum", c.lead.epoch)
+	c.report(Info, "story.leads", "epoch %d: this node is master and waits for a quorum", c.lead.epoch)
 }
 
 // active says that the epoch's start is committed: the commit position covers
@@ -51,12 +51,12 @@ func (c *Core) active() bool { return c.lead.end != 0 && c.known >= c.lead.end }
 
 // stepDown ends mastership at once. Nothing is cut off: whether the tail counts is
 // for the next election to say.
-func (c *Core) stepDown(why string) {
+func (c *Core) stepDown(why notice.Notice) {
 	l := &c.lead
 	if l.epoch == 0 {
 		return
 	}
-	c.report(Warning, "epoch %d: this node is master no longer: %s", l.epoch, why)
+	c.report(Warning, "story.deposed", "epoch %d: this node is master no longer: %s", l.epoch, why)
 	c.elect.since = c.now
 	if l.serving {
 		c.emit(StopServing{})
@@ -80,7 +80,7 @@ func (c *Core) thinkMaster() {
 		l.register = *r // a vacant place may have been taken
 	}
 	if c.cfg.StopOnLoss && !c.connected && c.session == 0 {
-		c.stepDown("the coordination service is lost")
+		c.stepDown(notice.New("story.down.coordination", "the coordination service is lost"))
 		return
 	}
 	c.advance()
@@ -119,7 +119,7 @@ func (c *Core) advance() {
 	}
 	if !l.serving && (c.active() && c.log.Applied >= l.end || c.broken.Has(mutate.ServeEarly)) {
 		l.serving, c.elect.penalty = true, 0
-		c.report(Info, "epoch %d: this node serves clients", l.epoch)
+		c.report(Info, "story.serves", "epoch %d: this node serves clients", l.epoch)
 		c.emit(Serve{l.epoch})
 	}
 	if l.serving && c.meta.Suspect && c.active() && c.saving.op == 0 && !c.fence.on && !c.marked() {
@@ -134,7 +134,7 @@ func (c *Core) advance() {
 // proves nothing.
 func (c *Core) stoodStill(gap time.Duration) {
 	if l := &c.lead; gap > c.t.Silence && l.epoch != 0 && l.register.Quorum() > 1 {
-		c.stepDown(fmt.Sprintf("this process stood still for %v", gap.Round(time.Millisecond)))
+		c.stepDown(notice.New("story.down.stoodstill", "this process stood still for %s", gap.Round(time.Millisecond)))
 	}
 }
 
@@ -158,9 +158,9 @@ func (c *Core) watchQuorum() {
 	}
 	switch {
 	case !l.serving && gone > c.t.Activate:
-		c.stepDown("no quorum of voters follows")
+		c.stepDown(notice.New("story.down.nofollowers", "no quorum of voters follows"))
 	case gone > c.t.StepDown:
-		c.stepDown("no quorum of voters answers")
+		c.stepDown(notice.New("story.down.noanswers", "no quorum of voters answers"))
 	}
 }
 

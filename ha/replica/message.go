@@ -1,6 +1,10 @@
 package replica
 
-import "treadmq/store"
+import (
+	"treadmq/store"
+
+	"treadmq/notice"
+)
 
 // Message is a frame of the replication link as the core sees it: positions, never
 // bytes of the log. Package wire encodes them; every frame carries the group.
@@ -94,14 +98,25 @@ const (
 	Unready // the master cannot serve this follower yet
 )
 
-func (r Reason) String() string {
-	names := [...]string{"?", "not the master", "another group", "another cluster", "no common protocol version",
-		"format of the group not understood", "a higher epoch is known", "disk full", "not ready"}
-	if int(r) < len(names) {
-		return names[r]
-	}
-	return "unknown reason"
+var reasons = [...]notice.Notice{
+	NotMaster:    notice.New("story.reason.master", "not the master"),
+	OtherGroup:   notice.New("story.reason.group", "another group"),
+	OtherCluster: notice.New("story.reason.cluster", "another cluster"),
+	OtherVersion: notice.New("story.reason.version", "no common protocol version"),
+	TooOld:       notice.New("story.reason.format", "format of the group not understood"),
+	HigherEpoch:  notice.New("story.reason.epoch", "a higher epoch is known"),
+	DiskFull:     notice.New("story.reason.full", "disk full"),
+	Unready:      notice.New("story.reason.unready", "not ready"),
 }
+
+func (r Reason) notice() notice.Notice {
+	if r == 0 || int(r) >= len(reasons) {
+		return notice.New("story.reason.unknown", "unknown reason")
+	}
+	return reasons[r]
+}
+
+func (r Reason) String() string { return r.notice().Text }
 
 // Refuse ends a link in words, either way.
 type Refuse struct {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 	"treadmq/store"
 )
 
@@ -65,7 +66,7 @@ func (c *Core) refuse(id LinkID, why Reason) {
 
 func (c *Core) linkDown(id LinkID) {
 	if id == c.follow.link && c.follow.state != idle {
-		c.masterLost("the link was cut")
+		c.masterLost(notice.New("story.lost.cut", "the link was cut"))
 		return
 	}
 	c.dropPeer(id)
@@ -89,7 +90,7 @@ func (c *Core) received(id LinkID, m Message) {
 		c.ack(p, m)
 	case *Heartbeat:
 		if m.Epoch > c.lead.epoch && c.lead.epoch != 0 {
-			c.stepDown("a follower knows a higher epoch")
+			c.stepDown(notice.New("story.down.followerknows", "a follower knows a higher epoch"))
 		}
 	case *Refuse:
 		c.closePeer(id)
@@ -124,7 +125,7 @@ func (c *Core) hello(p *peer, h *Hello) {
 	if why := c.unfit(h); why != 0 {
 		c.refuse(p.link, why)
 		if why == HigherEpoch {
-			c.stepDown("a follower has promised a higher epoch")
+			c.stepDown(notice.New("story.down.followerpromised", "a follower has promised a higher epoch"))
 		}
 		return
 	}
@@ -170,12 +171,12 @@ func (c *Core) ack(p *peer, a *Ack) {
 	if !c.broken.Has(mutate.AnyAck) {
 		switch {
 		case a.Epoch > c.lead.epoch && c.lead.epoch != 0:
-			c.stepDown("a follower acknowledges a higher epoch")
+			c.stepDown(notice.New("story.down.followeracknowledges", "a follower acknowledges a higher epoch"))
 			return
 		case a.Epoch != c.lead.epoch || p.state != peerStreaming || a.Session != p.session:
 			return
 		case a.Written > c.log.End || a.Stable > a.Written:
-			c.report(Warning, "node %s acknowledges what it was not sent; its link is closed", p.node)
+			c.report(Warning, "story.overacknowledged", "node %s acknowledges what it was not sent; its link is closed", p.node)
 			c.closePeer(p.link)
 			return
 		}

@@ -7,6 +7,7 @@ import (
 
 	"treadmq/ha/coord"
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 )
 
 type planPhase uint8
@@ -210,7 +211,7 @@ func (c *Core) planAnswered(o coord.Outcome, ch change) {
 	}
 	switch {
 	case o == coord.Unknown:
-		c.stepDown("whether the register was changed is not known")
+		c.stepDown(notice.New("story.down.unknown", "whether the register was changed is not known"))
 	case o == coord.Conflict && p.to != "": // a place was taken, say, or the lease is anew: try again with what is seen then
 		p.phase, p.conflict = planWaiting, true
 	case o != coord.Done:
@@ -219,7 +220,7 @@ func (c *Core) planAnswered(o coord.Outcome, ch change) {
 		c.answerOrder(p.order, "")
 		p.order = 0
 		to := ch.epoch
-		c.stepDown("mastership is handed over to " + string(p.to))
+		c.stepDown(notice.New("story.down.handover", "mastership is handed over to %s", p.to))
 		c.startFence(to)
 	default:
 		p.phase = planSaving
@@ -312,7 +313,7 @@ func (c *Core) replaceWiped() {
 			if v.Name == m.Name && v.ID != c.cfg.ID && c.gone(v, m) {
 				*v = Voter{ID: m.ID, Name: m.Name, Addr: m.Addr, Weight: m.Weight}
 				l.since = c.now
-				c.report(Warning, "node %s came back with an empty disk as %s, which takes its place", m.Name, m.ID)
+				c.report(Warning, "story.replaced", "node %s came back with an empty disk as %s, which takes its place", m.Name, m.ID)
 				c.startPlan(0, plan{next: next})
 				return
 			}

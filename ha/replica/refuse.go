@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"treadmq/ha/internal/mutate"
+	"treadmq/notice"
 )
 
 // refusal keeps a node out of a group that is not its own (invariant 20): the register
@@ -13,7 +14,7 @@ import (
 // works goes on, no election and no change happens.
 type refusal struct {
 	on      bool
-	why     string
+	why     notice.Notice
 	since   time.Duration
 	alarmed bool
 }
@@ -23,48 +24,48 @@ func (c *Core) checkRegister() {
 		return
 	}
 	why := c.foreign(c.view)
-	if r := c.view.Register; why != "" && r != nil && c.broken.Has(mutate.IgnoreForeign) {
-		why, c.meta.Promised, c.meta.Cluster, c.fence.to = "", 0, r.Cluster, 0
+	if r := c.view.Register; !why.IsZero() && r != nil && c.broken.Has(mutate.IgnoreForeign) {
+		why, c.meta.Promised, c.meta.Cluster, c.fence.to = notice.Notice{}, 0, r.Cluster, 0
 	}
 	f := &c.refusal
 	switch {
-	case why == "":
+	case why.IsZero():
 		if f.alarmed {
-			c.report(Info, "the register of the group is right again")
+			c.report(Info, "story.right", "the register of the group is right again")
 		}
 		*f = refusal{}
-	case !f.on || f.why != why:
+	case !f.on || f.why.Text != why.Text:
 		*f = refusal{on: true, why: why, since: c.now, alarmed: f.alarmed}
 	case !f.alarmed && c.now >= f.since+c.t.Refuse:
 		f.alarmed = true
-		c.report(Alarm, "this node takes no part in elections: %s", why)
+		c.report(Alarm, "story.refuses", "this node takes no part in elections: %s", why)
 	}
 }
 
 // foreign says why the register is not the one of this node's group.
-func (c *Core) foreign(v *View) string {
+func (c *Core) foreign(v *View) notice.Notice {
 	r := v.Register
 	m := &c.meta
 	switch {
 	case v.Invalid != "":
-		return "the register cannot be read: " + v.Invalid
+		return notice.New("alarm.foreign.unreadable", "the register cannot be read: %s", v.Invalid)
 	case r == nil:
 		if m.Cluster != "" || m.Promised != 0 || c.log.End != 0 {
-			return "the register is missing, though this node holds data: if the coordination service lost its data, reseed the group"
+			return notice.New("alarm.foreign.missing", "the register is missing, though this node holds data: if the coordination service lost its data, reseed the group")
 		}
-		return ""
+		return notice.Notice{}
 	case r.Group != c.cfg.Group || r.BrokerName != c.cfg.BrokerName:
-		return fmt.Sprintf("the register belongs to the group %q of the broker %q: check zkPath and brokerName", r.Group, r.BrokerName)
+		return notice.New("alarm.foreign.group", "the register belongs to the group %q of the broker %q: check zkPath and brokerName", r.Group, r.BrokerName)
 	case m.Cluster != "" && r.Cluster != m.Cluster:
-		return fmt.Sprintf("the register belongs to cluster %s, this node's data to %s: check zkPath and the data folder", r.Cluster, m.Cluster)
+		return notice.New("alarm.foreign.cluster", "the register belongs to cluster %s, this node's data to %s: check zkPath and the data folder", r.Cluster, m.Cluster)
 	case m.Cluster == "" && c.log.End != 0 && r.Voter(c.cfg.ID) == nil: // its own, if a reseed made it
-		return "this node's data belongs to no group: start with an empty folder, or reseed a group from it"
+		return notice.New("alarm.foreign.nogroup", "this node's data belongs to no group: start with an empty folder, or reseed a group from it")
 	case r.Epoch < m.Promised:
-		return "the register is older than what this node has promised: if the coordination service lost its data, reseed the group"
+		return notice.New("alarm.foreign.older", "the register is older than what this node has promised: if the coordination service lost its data, reseed the group")
 	case r.Feature > c.cfg.Feature:
-		return fmt.Sprintf("the group uses format %d, this program knows %d: use a newer program", r.Feature, c.cfg.Feature)
+		return notice.New("alarm.foreign.format", "the group uses format %d, this program knows %d: use a newer program", r.Feature, c.cfg.Feature)
 	}
-	return ""
+	return notice.Notice{}
 }
 
 // found makes the register of a new group, with this node as its only voter; the
@@ -73,7 +74,7 @@ func (c *Core) found() {
 	if c.view.Register != nil || c.meta.Cluster != "" || c.meta.Promised != 0 || c.log.End != 0 || c.fence.on {
 		return
 	}
-	c.report(Info, "there is no register: this node founds the group")
+	c.report(Info, "story.founds", "there is no register: this node founds the group")
 	c.propose(changeFound, c.founding(1), nil)
 }
 
@@ -124,7 +125,7 @@ func (c *Core) reseed(id uint64, lost []NodeID) {
 		c.answerOrder(id, err)
 		return
 	}
-	c.report(Warning, "an operator makes the register anew with epoch %d", next.Epoch)
+	c.report(Warning, "story.reseeds", "an operator makes the register anew with epoch %d", next.Epoch)
 	c.propose(changeReseed, next, nil)
 	c.change.order = id
 }
@@ -144,7 +145,7 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 		r.Replicas = 1 // others are added when this node is master: see remaining
 		return r, ""
 	case v.Register != nil && (v.Register.Cluster == m.Cluster) && v.Register.Epoch >= m.Promised:
-		return Register{}, c.refusal.why
+		return Register{}, c.refusal.why.Text
 	}
 	highest, noted := m.Promised, Noted(m, v)
 	own := false

@@ -1,6 +1,10 @@
 package replica
 
-import "treadmq/ha/internal/mutate"
+import (
+	"treadmq/ha/internal/mutate"
+
+	"treadmq/notice"
+)
 
 // A follower whose log does not reach into its master's fetches a snapshot into a
 // folder beside its store. The store stays as it is, and its vote true, until the
@@ -10,7 +14,7 @@ import "treadmq/ha/internal/mutate"
 func (c *Core) startFetch(w *Welcome) {
 	f := &c.follow
 	f.state, f.offer, f.op, f.staged = fetching, *w.Snapshot, c.nextOp(), false
-	c.report(Info, "epoch %d: this node fetches the store from %s, as of %d", f.epoch, f.node, w.Snapshot.At)
+	c.report(Info, "story.fetches", "epoch %d: this node fetches the store from %s, as of %d", f.epoch, f.node, w.Snapshot.At)
 	c.emit(Fetch{f.op, f.link, f.offer})
 	if c.broken.Has(mutate.InstallEarly) {
 		f.staged, f.stagedEnd = true, max(f.offer.End, f.offer.Commit)
@@ -32,7 +36,7 @@ func (c *Core) thinkInstall() {
 		return
 	}
 	if f.stagedEnd < f.offer.Commit || f.stagedEnd < f.offer.At || f.stagedEnd < c.known {
-		c.masterLost("its snapshot is incomplete")
+		c.masterLost(notice.New("story.lost.snapshot", "its snapshot is incomplete"))
 		return
 	}
 	m := c.meta
@@ -61,7 +65,7 @@ func (c *Core) installed(ev Installed) {
 	c.learn(c.log.Applied)
 	f.snapshot = false
 	if f.state == installing && f.install == ev.Op {
-		c.report(Info, "the store was installed, its log ends at %d", c.log.End)
+		c.report(Info, "story.installed", "the store was installed, its log ends at %d", c.log.End)
 		f.state = waiting
 	}
 }

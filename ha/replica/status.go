@@ -1,6 +1,10 @@
 package replica
 
-import "time"
+import (
+	"time"
+
+	"treadmq/notice"
+)
 
 // Role says what a node is doing.
 type Role uint8
@@ -24,8 +28,8 @@ func (r Role) String() string {
 // Status is a copy of what an operator wants to know.
 type Status struct {
 	Role      Role
-	Why       string // of Refusing
-	Epoch     Epoch  // of the register, 0 unknown
+	Why       notice.Notice // of Refusing
+	Epoch     Epoch         // of the register, 0 unknown
 	Promised  Epoch
 	Master    NodeID
 	State     State

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"treadmq/admin"
+	"treadmq/notice"
 )
 
 // group is a replicated group that a test plays.
@@ -53,11 +54,12 @@ func newGroup() *group {
 				End: at(0), Lag: at(9876543210), CopiedBytes: 3 << 30, CopyBytes: 9 << 30, Console: "http://mq3.example.com:8161/admin/"},
 			{ID: "0d", Name: "dublin-1", Address: "mq4.example.com:61619", Role: admin.MemberAbsent, Voter: true, Weight: 1},
 		},
-		Alarms: []string{"Member dublin-1 has not been seen for 12 min: start it, or give its place to another one."},
+		Alarms: []notice.Notice{notice.New("alarm.missing", "not there: %s; the group survives the loss of %d more", "dublin-1", 0)},
 		Timeline: []admin.ClusterEvent{
-			{Time: begun.Add(3 * time.Second), Epoch: 7, Level: "info", Text: "epoch 7: this node serves clients"},
-			{Time: begun.Add(2 * time.Second), Epoch: 7, Level: "info", Text: "epoch 7: node amsterdam-1 has the newest log (epoch 6, ends at 9876543210; berlin-1 is 1.2 MB behind) and is master; clients at mq1.example.com:61613"},
-			{Time: begun, Epoch: 6, Level: "warning", Text: "epoch 6: the master is not heard: the link was cut"},
+			{Time: begun.Add(3 * time.Second), Epoch: 7, Level: "info", Text: notice.New("story.serves", "epoch %d: this node serves clients", 7)},
+			{Time: begun.Add(2 * time.Second), Epoch: 7, Level: "info", Text: notice.New("story.newest", "epoch %d: node %s has the newest log (epoch %d, ends at %d%s) and is master%s", 7, "amsterdam-1", 6, 9876543210,
+				notice.List{notice.New("story.compared.ahead", "; %s ahead of %s", "1.2 MB", "berlin-1")}, notice.List{notice.New("story.clients", "; clients at %s", "mq1.example.com:61613")})},
+			{Time: begun, Epoch: 6, Level: "warning", Text: notice.New("story.unheard", "epoch %d: the master is not heard: %s", 6, notice.New("story.lost.cut", "the link was cut"))},
 		},
 	}}
 }

@@ -1,8 +1,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -80,6 +83,129 @@ func TestShareAPage(t *testing.T) {
 	b.goTo(u.Path)
 	if got := b.text("main"); !strings.Contains(got, "404") {
 		t.Errorf("a revoked link shows %s", got)
+	}
+}
+
+// share makes a link to a page; ok is false if it cannot be shared.
+func (r *rig) share(page string, bodies bool) (path string, ok bool) {
+	r.t.Helper()
+	body := fmt.Sprintf(`{"page":%q,"bodies":%t}`, page, bodies)
+	req, err := http.NewRequest("POST", r.url+"/api/v1/links", strings.NewReader(body))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	req.SetBasicAuth("alice", "alice-pw")
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var made struct{ Path string }
+	if err := json.NewDecoder(res.Body).Decode(&made); err != nil {
+		r.t.Fatal(err)
+	}
+	return made.Path, res.StatusCode == http.StatusCreated
+}
+
+// Somebody who has a link to a list filters, sorts and turns it over, live; who has one to a queue with bodies searches it.
+// None of it leaves the link.
+func TestUseASharedPage(t *testing.T) {
+	r := newRig(t, withLinks(t))
+	for i := range 150 {
+		if err := r.b.CreateQueue(fmt.Sprintf("stock.%03d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.fill(queue("stock.042"), "apples", "pears", "plums")
+	b := r.open()
+	list, _ := r.share("/admin/queues", false)
+	here := func(of string) {
+		t.Helper()
+		if got := eval[string](b, "location.pathname"); got != of || b.has("input[name=password]") {
+			t.Fatalf("it leads to %s", got)
+		}
+	}
+	b.goTo(list)
+	b.press("a[rel=next]")
+	here(list)
+	if n := eval[int](b, `document.querySelectorAll("tbody tr").length`); n != 50 {
+		t.Errorf("the second page has %d queues", n)
+	}
+	b.press("a[rel=prev]")
+	b.press(`thead a[href*="sort=messages"]`)
+	here(list)
+	if got := b.text("tbody tr td"); !strings.HasPrefix(got, "stock.042") {
+		t.Errorf("the first one is %q", got)
+	}
+	b.set("input[name=filter]", "stock.04")
+	b.press("form.filter button")
+	here(list)
+	if n := eval[int](b, `document.querySelectorAll("tbody tr").length`); n != 10 || b.text("tbody tr td.n") != "3" {
+		t.Errorf("%d queues are left, the first one has %s", n, b.text("tbody tr td.n"))
+	}
+	r.fill(queue("stock.042"), "cherries")
+	b.until(`document.querySelector("tbody tr [data-f=messages]").textContent === "4"`)
+	b.press("form.filter a")
+	here(list)
+
+	one, _ := r.share("/admin/queue?name=stock.042", true)
+	b.goTo(one)
+	b.set("input[name=text]", "pear")
+	b.press("form.search button")
+	here(one)
+	if n := eval[int](b, `document.querySelectorAll("#messages tbody tr").length`); n != 1 || b.text("#messages .preview") != "pears" {
+		t.Errorf("%d messages are found", n)
+	}
+	b.press("form.search a")
+	here(one)
+	b.press(".lately nav a:last-child")
+	here(one)
+	b.press("#messages tbody a")
+	if !b.has("input[name=password]") {
+		t.Error("a message, which is another page, needs no login")
+	}
+}
+
+// Pages of links look as right as those of a login, in both themes, wide and narrow, in both languages.
+func TestEverySharedPageLooksRight(t *testing.T) {
+	r := newRig(t, withLinks(t), func(o *admin.Options) {
+		o.Cluster = newGroup()
+		info := o.Info()
+		info.Role = admin.MemberMaster
+		o.Info = func() admin.BrokerInfo { return info }
+	})
+	r.shop()
+	shared := map[string]string{}
+	for _, p := range r.places() {
+		if path, ok := r.share(p.path, true); ok {
+			shared[p.name] = path
+		}
+	}
+	if len(shared) < 18 {
+		t.Fatalf("only %d pages can be shared", len(shared))
+	}
+	b := r.open("404")
+	lang := "en"
+	for _, l := range looks {
+		if l.picture && os.Getenv("SCREENSHOTS") == "" {
+			continue
+		}
+		b.size(l.width, 900)
+		b.dark(l.dark)
+		if l.lang != lang {
+			b.goTo(shared["overview"])
+			b.press(".languages button[value=" + l.lang + "]")
+			lang = l.lang
+		}
+		for name, path := range shared {
+			b.goTo(path)
+			if !b.has("#link-note") {
+				t.Fatalf("%s is not shown: %s", name, b.text("main"))
+			}
+			b.looksRight("shared "+name, l)
+			b.picture(l.name + "/shared-" + name)
+		}
 	}
 }
 

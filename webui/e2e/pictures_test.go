@@ -142,6 +142,11 @@ func (b *tab) looksRight(what string, l look) {
 	for _, c := range eval[[]string](b, unworded) {
 		b.t.Errorf("%s, %s: has no text for %s", l.name, what, c)
 	}
+	if l.lang == "zh" {
+		for _, c := range eval[[]string](b, englishText) {
+			b.t.Errorf("%s, %s: English: %s", l.name, what, c)
+		}
+	}
 	for _, c := range eval[[]string](b, nameless) {
 		b.t.Errorf("%s, %s: has no name: %s", l.name, what, c)
 	}
@@ -196,6 +201,20 @@ const contrasts = `(() => {
 
 // unworded lists keys of texts that are not there and so are shown themselves.
 const unworded = "[...new Set(document.body.innerText.match(/\\b(may|act\\.title|action|cluster\\.(role|health|level)|confirm|jobs\\.state|life|message\\.view|trash|why)\\.[a-z][a-z-]*\\b/g) || [])]"
+
+// englishText lists what reads like an English sentence, but for data, code and what says that it is English.
+const englishText = `(() => {
+  const found = [];
+  const look = (el, text) => {
+    text = text.replace(/treadmq( [a-z]+)+/g, ""); // commands
+    if (text.includes("timeout of the price service")) return; // what a client of the test says
+    if (/\b[a-z]{2,},? [a-z]{2,},? [a-z]{2,}\b/i.test(text) && !el.closest("code, pre, textarea, .preview, .value, [lang=en]")) found.push(text.trim().slice(0, 80));
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let n; (n = walker.nextNode());) look(n.parentElement, n.data);
+  for (const e of document.querySelectorAll("[title], [aria-label], [placeholder]")) for (const a of ["title", "aria-label", "placeholder"]) look(e, e.getAttribute(a) || "");
+  return found;
+})()`
 
 // nameless lists what can be used but says nothing to those who do not see it.
 const nameless = `[...document.querySelectorAll("a[href], button, input:not([type=hidden]), select, textarea, summary")].filter((e) => e.checkVisibility() &&

@@ -10,6 +10,7 @@ import (
 
 	"treadmq/admin"
 	"treadmq/broker"
+	"treadmq/notice"
 	"treadmq/store/local"
 	"treadmq/store/vfs"
 	"treadmq/webui"
@@ -25,11 +26,11 @@ func (u users) Authenticate(name, password, _ string) (admin.User, bool, time.Du
 
 // Users implements admin.UserLister.
 func (u users) Users() []admin.UserInfo {
-	return []admin.UserInfo{{Name: "alice", Roles: []string{"admin"}}, {Name: "uli", Roles: []string{"user"}, Weak: "plain text"}, {Name: "vera", Roles: []string{"viewer"}}}
+	return []admin.UserInfo{{Name: "alice", Roles: []string{"admin"}}, {Name: "uli", Roles: []string{"user"}, Weak: notice.New("weak.plain", "the password can be read in the file: make a new entry with treadmq realm hash")}, {Name: "vera", Roles: []string{"viewer"}}}
 }
 
 // Problems implements admin.UserLister.
-func (u users) Problems() []string { return nil }
+func (u users) Problems() []notice.Notice { return nil }
 
 // rig is a broker with its console on a port of its own.
 type rig struct {
