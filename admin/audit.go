@@ -1,8 +1,11 @@
 package admin
 
 import (
+	"cmp"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -23,30 +26,66 @@ type auditEntry struct {
 // Problem is what went wrong, nil if nothing did.
 func (e *auditEntry) Problem() *problem { return e.problem }
 
-// maxAudit entries are kept to be shown; the log has all of them.
-const maxAudit = 1000
+// Entries that are kept to be shown; the log has all of them. Logins that failed have room of
+// their own: whoever guesses passwords pushes no change out.
+const (
+	maxAudit  = 1000
+	maxFailed = 200
+	maxWho    = 64 // bytes of the name in a login that failed, which may be anything
+)
 
 // auditLog keeps the latest entries.
 type auditLog struct {
-	mu    sync.Mutex // guards what follows
-	items [maxAudit]auditEntry
-	n     int // entries ever
+	mu      sync.Mutex // guards what follows
+	n       uint64     // entries ever
+	changes latestOf
+	failed  latestOf // logins
+}
+
+// latestOf are the latest entries, up to a number.
+type latestOf struct {
+	items []numberedEntry // a ring when it is full
+	next  int
+}
+
+// numberedEntry has its place among all: clocks may be set back.
+type numberedEntry struct {
+	auditEntry
+	n uint64
+}
+
+func (l *latestOf) add(e numberedEntry, most int) {
+	if len(l.items) < most {
+		l.items = append(l.items, e)
+		return
+	}
+	l.items[l.next] = e
+	l.next = (l.next + 1) % most
 }
 
 func (l *auditLog) add(e auditEntry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.items[l.n%maxAudit] = e
 	l.n++
+	if e.Action == "login" && e.Result != "ok" {
+		if len(e.User) > maxWho {
+			e.User = strings.ToValidUTF8(e.User[:maxWho], "") + "…"
+		}
+		l.failed.add(numberedEntry{e, l.n}, maxFailed)
+		return
+	}
+	l.changes.add(numberedEntry{e, l.n}, maxAudit)
 }
 
 // latest returns up to max entries, the newest first.
 func (l *auditLog) latest(max int) []auditEntry {
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	all := slices.Concat(l.changes.items, l.failed.items)
+	l.mu.Unlock()
+	slices.SortFunc(all, func(a, b numberedEntry) int { return cmp.Compare(b.n, a.n) })
 	list := []auditEntry{}
-	for i := l.n - 1; i >= 0 && i >= l.n-maxAudit && len(list) < max; i-- {
-		list = append(list, l.items[i%maxAudit])
+	for i := range all[:min(max, len(all))] {
+		list = append(list, all[i].auditEntry)
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -295,6 +296,50 @@ func TestAuditIsShown(t *testing.T) {
 	c.get("/api/v1/audit?limit=2").must(t, http.StatusOK).json(t, &log)
 	if len(log.Items) != 2 || log.Items[0].User != "uli" || log.Items[0].Result != "not-authorized" || log.Items[1].Action != "create" {
 		t.Errorf("%+v", log)
+	}
+}
+
+// Whoever guesses passwords pushes no change out of the audit log, nor fills memory with long names; both are shown in their order.
+func TestGuessesPushNoChangeOut(t *testing.T) {
+	r := newRig(t)
+	alice := r.basic("alice")
+	alice.do("PUT", "/api/v1/queues/first", "", "")
+	guess := r.client()
+	for i := range 1100 {
+		name := fmt.Sprint("guess", i, strings.Repeat("é", 500))
+		guess.do("GET", "/api/v1/queues", "", "", "Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":x"))).must(t, http.StatusUnauthorized)
+		if i == 1050 {
+			alice.do("PUT", "/api/v1/queues/between", "", "")
+		}
+	}
+	alice.do("PUT", "/api/v1/queues/last", "", "")
+	var log struct {
+		Items []struct{ User, Action, Target, Result string }
+	}
+	alice.get("/api/v1/audit?limit=1000").must(t, http.StatusOK).json(t, &log)
+	var changes []string
+	guesses := 0
+	for i, e := range log.Items {
+		switch {
+		case e.Action == "create":
+			changes = append(changes, fmt.Sprint(i, e.Target))
+		case e.Action == "login" && e.Result == "not-authorized" && strings.HasPrefix(e.User, "guess") && len(e.User) < 80:
+			guesses++
+		}
+	}
+	if got := fmt.Sprint(changes); guesses != 200 || got != "[0/queue/last 50/queue/between 202/queue/first]" {
+		t.Errorf("%d guesses, changes %s", guesses, got)
+	}
+	for i := range 1100 {
+		alice.do("PUT", fmt.Sprint("/api/v1/queues/q", i), "", "")
+	}
+	alice.get("/api/v1/audit?limit=1000").must(t, http.StatusOK).json(t, &log)
+	if len(log.Items) != 1000 || log.Items[0].Target != "/queue/q1099" || log.Items[999].Target != "/queue/q100" {
+		t.Errorf("%d entries from %+v to %+v", len(log.Items), log.Items[0], log.Items[len(log.Items)-1])
+	}
+	page := r.loggedIn("alice").get("/admin/audit").must(t, http.StatusOK).body
+	if !strings.Contains(page, "q1099") {
+		t.Error("the page shows no changes")
 	}
 }
 
