@@ -85,8 +85,11 @@ func apiError(c *api.Client, what string, err error) error {
 	case errors.Is(err, context.Canceled):
 	case errors.As(err, &no):
 		f.code, f.next = statusCode(no.Status)
-		if no.Code == "in-use" {
+		switch no.Code {
+		case "in-use":
 			f.next = "it is in use; --force does it nevertheless"
+		case "not-master":
+			f.next = "ask the master: give its console's address with --console or " + envConsole
 		}
 	case errors.Is(err, api.ErrNoAPI):
 		f.code, f.next = exitUnreachable, fmt.Sprintf("is %s the console's address? set it with --console or %s", c.URL(), envConsole)

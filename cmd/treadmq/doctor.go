@@ -187,17 +187,22 @@ func (d *doctor) clock() {
 	d.say("clock", healthy, "", "%s", now.Format(time.RFC3339))
 }
 
-// ports is whether the addresses can be listened on, or a broker of ours does.
+// ports is whether the addresses can be listened on, or a broker of ours does. Members of a
+// group that follow do not listen for clients.
 func (d *doctor) ports() {
-	addrs := []string{}
+	role := ""
+	if d.running != nil && d.running.Replication != "" {
+		_, role, _ = askReady(d.running)
+	}
 	for _, l := range d.cfg.Listeners() {
-		addrs = append(addrs, l.Address)
+		if following(role) {
+			d.say("port", healthy, "", "%s is open while this member is master; it is %s", l.Address, role)
+			continue
+		}
+		d.port(l.Address)
 	}
 	if d.cfg.Console.Listen != "" {
-		addrs = append(addrs, d.cfg.Console.Listen)
-	}
-	for _, addr := range addrs {
-		d.port(addr)
+		d.port(d.cfg.Console.Listen)
 	}
 }
 

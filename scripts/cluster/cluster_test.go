@@ -103,8 +103,13 @@ func TestWhatTheOperatorSees(t *testing.T) {
 	if err != nil || resp.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "the master is "+first.Name) || !strings.Contains(string(body), first.Stomp) {
 		t.Errorf("readyz of a follower: %d %s %v", resp.StatusCode, body, err)
 	}
-	if o := r.at(follower, "queue", "ls").want(t, 75); !strings.Contains(o.stderr, "The master is "+first.Name) || !strings.Contains(o.stderr, first.Console) {
+	if o := r.at(follower, "queue", "ls").want(t, 75); !strings.Contains(o.stderr, "The master is "+first.Name) || !strings.Contains(o.stderr, first.Console) || !strings.Contains(o.stderr, "with --console") {
 		t.Errorf("a follower asked for queues: %s", o.stderr)
+	}
+	for _, m := range []*group.Member{first, follower} {
+		if o := r.run("doctor", "--config", filepath.Join(m.Dir, "treadmq.toml"), "-o", "csv"); strings.Contains(o.stdout, "port,problem") {
+			t.Errorf("doctor at %s: %s", m.Name, o.stdout)
+		}
 	}
 	r.at(first, "queue", "create", "made").want(t, 0)
 	r.at(first, "queue", "pause", "made").want(t, 0)
