@@ -42,6 +42,14 @@ func TestSendForm(t *testing.T) {
 	if *x.Body != "one\ntwo\n" || x.Headers["colour"] != "deep: blue" || x.Headers["spaced"] != "x" || x.Priority != 5 || x.Expires != x.Timestamp+1500 || x.Headers["reply-to"] != "/topic/r" {
 		t.Errorf("%+v", x)
 	}
+	for _, sent := range [][]string{
+		{"1", "Sent as ID-"}, {"1", "The broker had this message already (as ID-"}, {"3", "Messages sent: 3. Of them the broker had already, and left out: 3."},
+	} {
+		c.post("/admin/queue/send?name=once", "priority", "4", "body", "x", "headers", "x-dedup-id: 1", "repeat", sent[0]).must(t, http.StatusSeeOther)
+		if got := c.get("/admin/queue?name=once").body; !strings.Contains(got, sent[1]) || !strings.Contains(got, `data-f="messages" data-k="num">1</b>`) {
+			t.Errorf("%v: %s", sent, got)
+		}
+	}
 	for _, bad := range [][]string{
 		{"headers", "no colon"}, {"priority", "x"}, {"ttl", "soon"}, {"encoding", "base64", "body", "***"}, {"headers", "x-delay: 1"},
 	} {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -86,7 +87,7 @@ func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Desti
 	}
 	f := readSendForm(r.PostForm)
 	o, err := f.outgoing()
-	id, n := "", 1
+	id, n, repeats := "", 1, 0
 	if err == nil {
 		n, err = f.times()
 	}
@@ -94,14 +95,24 @@ func (s *Server) formSend(w http.ResponseWriter, r *http.Request, d broker.Desti
 		if err != nil {
 			break
 		}
-		id, _, err = s.send(r, d, o)
+		var repeat bool
+		if id, repeat, err = s.send(r, d, o); repeat {
+			repeats++
+		}
 	}
 	if err != nil {
 		p := problemOf(err)
 		f.Error = &p
 		return s.sendPage(w, r, p.Status, d, f)
 	}
-	s.flash(r, "flash.sent", id)
+	switch {
+	case repeats == 0:
+		s.flash(r, "flash.sent", id)
+	case n > 1:
+		s.flash(r, "flash.repeats", formatNumber(n), formatNumber(repeats))
+	default:
+		s.flash(r, "flash.repeat", cmp.Or(id, "–"))
+	}
 	if !s.exists(d) { // the message is to come later, and makes it then
 		http.Redirect(w, r, s.ui.url("/admin/schedules"), http.StatusSeeOther)
 		return nil

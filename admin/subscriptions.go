@@ -154,7 +154,7 @@ func (s *Server) durableMake(w http.ResponseWriter, r *http.Request) error {
 	if err := s.openDurable(r, d, n); err != nil {
 		return err
 	}
-	s.flash(r, "flash.created")
+	s.flash(r, "flash.subscribed")
 	http.Redirect(w, r, s.ui.url("/admin/queue", "name", d.Name, "kind", kindName(d.Kind)), http.StatusSeeOther)
 	return nil
 }

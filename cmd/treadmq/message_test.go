@@ -91,6 +91,17 @@ func TestSendLines(t *testing.T) {
 	b.run(t, "", "send", "lines", "--lines").want(t, 0).says(t, "sent 0 messages")
 }
 
+// Who sends a message with an id that the broker knows is told that it was left out.
+func TestSendTellsRepeats(t *testing.T) {
+	b := theBroker(t)
+	if o := b.run(t, "", "send", "repeats", "-b", "x", "-H", "x-dedup-id=4711").want(t, 0); strings.Contains(o.stderr, "already") {
+		t.Error(o.stderr)
+	}
+	b.run(t, "", "send", "repeats", "-b", "x", "-H", "x-dedup-id=4711").want(t, 0).says(t, "sent 1 message to /queue/repeats; the broker had it already, as "+b.receive(t, "repeats", 1)[0].ID+", and left it out")
+	b.run(t, "", "send", "repeats", "-b", "x", "-n", "3", "-H", "x-dedup-id=4712").want(t, 0).says(t, "sent 3 messages to /queue/repeats; the broker had 2 of them already and left them out")
+	b.receive(t, "repeats", 1)
+}
+
 func TestHeadersOfSend(t *testing.T) {
 	b := theBroker(t)
 	before := time.Now()

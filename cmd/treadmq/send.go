@@ -43,7 +43,8 @@ as STOMP spells it ("/queue/orders", "/topic/prices").
 
 A message counts as sent when the broker has confirmed it; a persistent one is then on
 its disk. With a failover: address the command outlives the loss of a broker, and what
-was not confirmed is sent again. The exit code is 0 only if all messages were confirmed.`,
+was not confirmed is sent again. The exit code is 0 only if all messages were confirmed.
+With -H x-dedup-id=... it says when the broker had the message already and left it out.`,
 		Example: `  treadmq send orders --body hello
   treadmq send orders order.json --content-type application/json -H region=eu
   treadmq send orders --body x --count 1000 --rate 100

@@ -31,11 +31,17 @@ type sender struct {
 	open      sync.WaitGroup // messages without outcome
 	sent      int64
 	confirmed atomic.Int64
+	repeats   atomic.Int64
+	first     atomic.Pointer[string] // id of what the last repeat was one of
 }
 
 func newSender(ctx context.Context, c *failover.Conn, destination string, o *sendOptions, opts []failover.SendOpt) *sender {
 	s := &sender{conn: c, destination: destination, contentType: o.contentType, opts: opts, pace: pacer{rate: o.rate}}
 	s.ctx, s.stop = context.WithCancelCause(ctx)
+	s.opts = append(s.opts[:len(s.opts):len(s.opts)], failover.OnRepeat(func(first string) {
+		s.repeats.Add(1)
+		s.first.Store(&first)
+	}))
 	return s
 }
 
@@ -68,8 +74,22 @@ func (s *sender) run(cmd *cobra.Command, next func(context.Context) ([]byte, err
 	if err := s.conn.Disconnect(ctx); err != nil {
 		talk(cmd, "all was confirmed, but the goodbye failed: %v", err)
 	}
-	talk(cmd, "sent %s to %s", s.did(), s.destination)
+	talk(cmd, "sent %s to %s%s", s.did(), s.destination, s.left())
 	return nil
+}
+
+// left says what the broker had already and did not store again.
+func (s *sender) left() string {
+	n := s.repeats.Load()
+	switch {
+	case n == 0:
+		return ""
+	case s.confirmed.Load() > 1:
+		return fmt.Sprintf("; the broker had %d of them already and left them out", n)
+	case *s.first.Load() == "":
+		return "; the broker had it already and left it out"
+	}
+	return fmt.Sprintf("; the broker had it already, as %s, and left it out", *s.first.Load())
 }
 
 func (s *sender) did() string { return plural(int(s.confirmed.Load()), "message") }

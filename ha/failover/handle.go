@@ -17,7 +17,7 @@ func (c *Conn) handle(s *session, f *frame.Frame) error {
 	case frame.MESSAGE:
 		return c.deliver(s, f)
 	case frame.RECEIPT:
-		c.confirm(s, f.Header.Get(frame.ReceiptId))
+		c.confirm(s, f.Header)
 		return nil
 	case frame.ERROR:
 		return c.refused(s, newServerError(f))
@@ -25,11 +25,15 @@ func (c *Conn) handle(s *session, f *frame.Frame) error {
 	return protocolError("unexpected %q", shorten(f.Command))
 }
 
-func (c *Conn) confirm(s *session, receipt string) {
+func (c *Conn) confirm(s *session, h *frame.Header) {
 	c.mu.Lock()
 	var o outcome
-	if it := c.out.waiting[receipt]; it != nil && it.sentIn == s.epoch {
+	if it := c.out.waiting[h.Get(frame.ReceiptId)]; it != nil && it.sentIn == s.epoch {
 		o = c.finish(it, nil)
+		if it.repeat != nil && !it.again && h.Get("x-duplicate") == "true" {
+			first := h.Get("x-message-id")
+			o.repeat = func() { it.repeat(first) }
+		}
 		s.useful = true
 	}
 	c.mu.Unlock()

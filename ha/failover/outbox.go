@@ -15,7 +15,9 @@ type item struct {
 	message bool   // counts against the window
 	size    int    // bytes that count against the window
 
-	done     func(error) // told the outcome once, without the lock; may be nil
+	done     func(error)        // told the outcome once, without the lock; may be nil
+	repeat   func(first string) // told of a repeat; may be nil
+	again    bool               // it was written more than once
 	finished bool
 	sentIn   uint64      // epoch of the connection it was last written to, 0 none
 	strikes  int         // unattributed ERRORs that may have been meant for it
@@ -26,12 +28,16 @@ type item struct {
 
 // outcome is a call to make after the lock was released.
 type outcome struct {
-	done func(error)
-	err  error
+	done   func(error)
+	err    error
+	repeat func() // before done; may be nil
 }
 
 func report(outcomes ...outcome) {
 	for _, o := range outcomes {
+		if o.repeat != nil {
+			o.repeat()
+		}
 		if o.done != nil {
 			o.done(o.err)
 		}
@@ -92,7 +98,7 @@ func (o *outbox) finish(it *item, err error) outcome {
 		it.timer.Stop()
 	}
 	o.trim()
-	return outcome{it.done, err}
+	return outcome{done: it.done, err: err}
 }
 
 // trim drops finished items at the front and gives memory back.
@@ -122,6 +128,7 @@ func (o *outbox) take(epoch uint64, frames []*frame.Frame, limit int) ([]*frame.
 		if it.finished {
 			continue
 		}
+		it.again = it.again || it.sentIn != 0
 		it.sentIn = epoch
 		frames = append(frames, it.frame)
 		if it.receipt == "" {

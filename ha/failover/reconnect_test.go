@@ -40,17 +40,19 @@ func TestUnreceiptedAreResentInOrderAtTheNextBroker(t *testing.T) {
 	o.DedupID = true
 	c, p := dial(t, a, failoverTo("", a, b), o)
 	ctx := testContext(t)
+	var repeats []string // read after the outcomes
 	results := make([]chan error, 5)
 	for i := range results {
 		results[i] = make(chan error, 1)
-		c.SendAsync(ctx, "/queue/q", "text/plain", []byte(strconv.Itoa(i)), func(err error) { results[i] <- err }, H("n", fmt.Sprint(i)))
+		c.SendAsync(ctx, "/queue/q", "text/plain", []byte(strconv.Itoa(i)), func(err error) { results[i] <- err }, H("n", fmt.Sprint(i)),
+			OnRepeat(func(first string) { repeats = append(repeats, fmt.Sprint(i, " of ", first)) }))
 	}
 	var first []*frame.Frame
 	for i := range results {
 		first = append(first, p.expectSend(strconv.Itoa(i)))
 	}
 	// The second and the first are confirmed, out of order; the rest is not.
-	p.receipt(first[1])
+	p.write(frame.RECEIPT, frame.ReceiptId, first[1].Header.Get(frame.Receipt), "x-duplicate", "true", "x-message-id", "ID-b-1")
 	p.receipt(first[0])
 	must(t, <-results[1])
 	must(t, <-results[0])
@@ -67,8 +69,11 @@ func TestUnreceiptedAreResentInOrderAtTheNextBroker(t *testing.T) {
 		if again.Header.Get("x-dedup-id") == "" {
 			t.Error("no x-dedup-id")
 		}
-		q.receipt(again)
+		q.write(frame.RECEIPT, frame.ReceiptId, again.Header.Get(frame.Receipt), "x-duplicate", "true") // the first broker had it stored
 		must(t, <-results[i])
+	}
+	if got := fmt.Sprint(repeats); got != "[1 of ID-b-1]" {
+		t.Errorf("repeats are %s: what was sent again is none", got)
 	}
 	wait := background(func() error { return c.Disconnect(ctx) })
 	q.goodbye()

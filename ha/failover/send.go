@@ -27,6 +27,7 @@ type sendConfig struct {
 	headers   []Header
 	noReceipt bool
 	noLength  bool
+	repeat    func(first string)
 }
 
 func (h Header) apply(s *sendConfig) { s.headers = append(s.headers, h) }
@@ -39,6 +40,13 @@ func (f sendOptFunc) apply(s *sendConfig) { f(s) }
 // message is on its way and a message lost with its connection stays lost,
 // unless the address says trackMessages=true.
 func NoReceipt() SendOpt { return sendOptFunc(func(s *sendConfig) { s.noReceipt = true }) }
+
+// OnRepeat calls told before the outcome of a message that the broker had already and left out,
+// by its x-dedup-id or the like, with the id of the first one, "" if that is not known. What
+// this connection itself sent again is no repeat. told must not block.
+func OnRepeat(told func(first string)) SendOpt {
+	return sendOptFunc(func(s *sendConfig) { s.repeat = told })
+}
 
 // NoContentLength leaves out content-length, by which ActiveMQ's clients tell
 // text from bytes. The body must not hold NUL.
@@ -103,7 +111,7 @@ func (c *Conn) enqueueSend(ctx context.Context, tx *Tx, destination, contentType
 	if err := config.check(destination, contentType, body); err != nil {
 		return nil, err
 	}
-	it := &item{message: true, size: len(body), done: done, resend: tx == nil, tx: tx}
+	it := &item{message: true, size: len(body), done: done, resend: tx == nil, tx: tx, repeat: config.repeat}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.waitForRoom(ctx, it); err != nil {
