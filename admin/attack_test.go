@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -367,10 +368,68 @@ func TestDurableSubscriptionByForm(t *testing.T) {
 	if err != nil || strings.Join(info.Topics, ",") != "orders,prices.>" || info.Selector != "a = 1" || info.ClientID != "c1" {
 		t.Errorf("%+v %v", info, err)
 	}
-	c.post("/admin/subscriptions", "name", "late shift", "topics", "other").must(t, http.StatusConflict)
-	c.post("/admin/subscriptions", "name", "x", "topics", " ").must(t, http.StatusBadRequest)
-	c.post("/admin/subscriptions", "name", "x", "topics", "a", "selector", "a =").must(t, http.StatusBadRequest)
+	// The page that it leads to says so once, and shows it; the list has all of it.
+	page := c.get(a.header.Get("Location")).must(t, http.StatusOK).body
+	if !strings.Contains(page, `<h1 class="name">late shift</h1>`) || !strings.Contains(page, "durable subscription") || !strings.Contains(page, `role="status">The durable subscription is there.`) {
+		t.Error(page)
+	}
+	list := c.get("/admin/subscriptions").must(t, http.StatusOK).body
+	row, _, _ := strings.Cut(list[strings.Index(list, `data-row="subscription:late shift"`):], "</tr>")
+	for _, want := range []string{"name=late&#43;shift", ">orders prices.&gt; <", "<code>a = 1</code>"} {
+		if !strings.Contains(row, want) {
+			t.Errorf("the row lacks %s: %s", want, row)
+		}
+	}
+	// It keeps what its selector takes of its topics, and nothing else; a client with its id gets that.
+	for topic, k := range map[string]string{"prices.eur.gold": "1", "orders": "1", "prices": "2", "other": "1"} {
+		c.send("/api/v1/topics/"+topic+"/messages", `{"headers":{"a":"`+k+`"},"body":"`+topic+`"}`)
+	}
+	var kept messagesJSON
+	c.get("/api/v1/subscriptions/late%20shift/messages?body=true").must(t, http.StatusOK).json(t, &kept)
+	var bodies []string
+	for _, m := range kept.Items {
+		bodies = append(bodies, *m.Body)
+	}
+	slices.Sort(bodies)
+	if strings.Join(bodies, ",") != "orders,prices.eur.gold" {
+		t.Errorf("it keeps %v", bodies)
+	}
+	// What is refused makes nothing and changes nothing, and the page says why.
+	for _, x := range []struct {
+		fields []string
+		status int
+		says   string
+	}{
+		{[]string{"name", "late shift", "topics", "other"}, http.StatusConflict, "There is a durable subscription of that name."},
+		{[]string{"name", "x", "topics", " "}, http.StatusBadRequest, "topic"},
+		{[]string{"name", "x", "topics", "a", "selector", "a ="}, http.StatusBadRequest, "selector"},
+		{[]string{"name", "", "topics", "a"}, http.StatusBadRequest, "name"},
+		{[]string{"name", "x", "topics", "a\x07b"}, http.StatusBadRequest, "control character"},
+	} {
+		if a := c.post("/admin/subscriptions", x.fields...).must(t, x.status); !strings.Contains(a.body, x.says) {
+			t.Errorf("%v: the page does not say %q: %s", x.fields, x.says, a.body)
+		}
+	}
 	r.loggedIn("uli").post("/admin/subscriptions", "name", "x", "topics", "a").must(t, http.StatusForbidden)
+	if n := len(r.b.DurableSubscriptions(func(broker.Destination) bool { return true })); n != 1 {
+		t.Errorf("there are %d subscriptions", n)
+	}
+	if again, err := r.b.DurableSubscription("late shift"); err != nil || strings.Join(again.Topics, ",") != "orders,prices.>" || again.Selector != "a = 1" || again.Messages != 2 {
+		t.Errorf("it is %+v %v", again, err)
+	}
+	var log struct {
+		Items []struct{ User, Action, Target, Result string }
+	}
+	c.get("/api/v1/audit").must(t, http.StatusOK).json(t, &log)
+	results := map[string]int{}
+	for _, e := range log.Items {
+		if e.Action == "create" && e.User == "alice" && strings.HasPrefix(e.Target, "/dsub/") {
+			results[e.Target+" "+e.Result]++
+		}
+	}
+	if results["/dsub/late shift ok"] != 1 || results["/dsub/x bad-selector"] != 1 {
+		t.Errorf("the audit log has %v", results)
+	}
 	if !strings.Contains(r.audit.String(), `action=create target="/dsub/late shift"`) {
 		t.Error(r.audit)
 	}
