@@ -5,11 +5,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"treadmq/store"
 	"treadmq/store/journal"
+	"treadmq/store/vfs"
 )
 
 // group is what one sync covers.
@@ -162,8 +162,9 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 	base := b.Seq(0)
 	if len(g.chunks) == 0 {
 		g.pad = s.pad
-		g.buf = slices.Grow(g.buf[:0], g.pad+size)[:g.pad]
+		g.buf = grow(g.buf[:0], g.pad)[:g.pad]
 	}
+	g.buf = grow(g.buf, size+2*journal.TrailerSize+journal.HeaderSize)
 	if len(g.chunks) == 0 || len(g.buf)-g.chunks[len(g.chunks)-1].off+size > chunkSize {
 		g.closeChunk()
 		g.chunks = append(g.chunks, chunk{off: len(g.buf), base: base})
@@ -206,6 +207,14 @@ func (s *Store) encode(g *group, b *store.Batch, size int) {
 	g.batches = append(g.batches, b)
 	c.batches, c.known = len(g.batches), len(g.known)
 	s.pending += int64(len(g.buf) - before)
+}
+
+// grow makes room for n more bytes.
+func grow(buf []byte, n int) []byte {
+	if cap(buf)-len(buf) >= n {
+		return buf
+	}
+	return append(vfs.Buffer(max(len(buf)+n, cap(buf)+cap(buf)/2)), buf...)
 }
 
 // closeChunk makes room for the last chunk's trailer.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"sync"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,19 +45,14 @@ const (
 
 // bounces holds *[]byte of bounceSize, aligned.
 var bounces = sync.Pool{New: func() any {
-	b := aligned(bounceSize)
+	b := Buffer(bounceSize)[:bounceSize]
 	return &b
 }}
 
 // aligned returns n bytes that begin at an aligned address.
 func aligned(n int) []byte {
 	b := make([]byte, n+directAlign)
-	return b[-misaligned(b)&(directAlign-1):][:n]
-}
-
-// misaligned is how many bytes of b's page of memory come before b.
-func misaligned(b []byte) int {
-	return int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (directAlign - 1))
+	return b[-misaligned(b, directAlign)&(directAlign-1):][:n]
 }
 
 // Append implements File.
@@ -128,7 +122,7 @@ func (f *osFile) appendDirect(d *os.File, p []byte, off int64, sync bool) error 
 			return err
 		}
 	}
-	if misaligned(p) == int(off&(directAlign-1)) {
+	if misaligned(p, directAlign) == int(off&(directAlign-1)) {
 		return f.writePages(d, p, off, sync)
 	}
 	bounce := bounces.Get().(*[]byte)

@@ -7,6 +7,7 @@ import (
 	"math/rand"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -130,10 +131,28 @@ func TestAppendFails(t *testing.T) {
 }
 
 // BenchmarkAppend measures an append that is synced, against writing through the cache and then syncing.
+func TestBuffer(t *testing.T) {
+	for _, n := range []int{1, 1000, hugeMin - 1, hugeMin, hugeMin + 1, hugePage, 3*hugePage + 1} {
+		b := Buffer(n)
+		if len(b) != 0 || cap(b) < n || cap(b) > n+hugePage {
+			t.Errorf("Buffer(%d) has %d bytes and room for %d", n, len(b), cap(b))
+		}
+		if b = b[:n]; n >= hugeMin && misaligned(b, hugePage) != 0 {
+			t.Errorf("Buffer(%d) begins %d bytes behind the start of a huge page", n, misaligned(b, hugePage))
+		}
+		if i := slices.IndexFunc(b, func(c byte) bool { return c != 0 }); i >= 0 {
+			t.Errorf("Buffer(%d) has something at %d", n, i)
+		}
+	}
+}
+
 func BenchmarkAppend(b *testing.B) {
 	for _, n := range []int{1000, 20_000, 1_000_000} {
-		memory := make([]byte, n+4096)
-		for _, way := range []string{"append", "write, sync"} {
+		for _, way := range []string{"append", "append from small pages", "write, sync"} {
+			memory := Buffer(n + 4096)[:n+4096]
+			if way != "append" {
+				memory = make([]byte, n+4096)
+			}
 			b.Run(fmt.Sprintf("%d bytes, %s", n, way), func(b *testing.B) {
 				f, err := OS{}.OpenFile(filepath.Join(b.TempDir(), "f"), os.O_RDWR|os.O_CREATE, 0o600)
 				if err != nil {
@@ -148,7 +167,7 @@ func BenchmarkAppend(b *testing.B) {
 				for i := range b.N {
 					off := i * n
 					p := memory[off%4096:][:n]
-					if way == "append" {
+					if way != "write, sync" {
 						err = f.Append(p, int64(off), true)
 					} else if _, err = f.WriteAt(p, int64(off)); err == nil {
 						err = f.Sync()
