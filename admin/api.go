@@ -39,6 +39,40 @@ func answer(w http.ResponseWriter, r *http.Request, find func(url.Values) (any, 
 	return writeJSON(w, http.StatusOK, v)
 }
 
+// listOf is the page of a list that a query asks for. tell adds the past of an entry, as far as that was asked for.
+func listOf[T sortable](v url.Values, page func(listQuery) (listPage[T], error), tell func(*T, past)) (any, error) {
+	q, err := parseListQuery(v)
+	if err != nil {
+		return nil, err
+	}
+	past, err := pastOf(v)
+	if err != nil {
+		return nil, err
+	}
+	p, err := page(q)
+	for i := range p.Items {
+		tell(&p.Items[i], past)
+	}
+	return p, err
+}
+
+// answerDetail writes all there is to say about the destination that a request names.
+func answerDetail[T any](w http.ResponseWriter, r *http.Request, dest func(*http.Request) (broker.Destination, error), detail func(broker.Destination, int) (T, error)) error {
+	d, err := dest(r)
+	if err != nil {
+		return err
+	}
+	of, err := spanOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	v, err := detail(d, of)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, v)
+}
+
 func (s *Server) apiQueueSend(w http.ResponseWriter, r *http.Request) error {
 	d, err := s.apiQueueDest(r)
 	if err != nil {

@@ -76,20 +76,7 @@ func (s *Server) queuePageOf(q listQuery) (listPage[queueView], error) {
 
 // queueList is the list of queues that a query asks for.
 func (s *Server) queueList(v url.Values) (any, error) {
-	q, err := parseListQuery(v)
-	if err != nil {
-		return nil, err
-	}
-	past, err := pastOf(v)
-	if err != nil {
-		return nil, err
-	}
-	page, err := s.queuePageOf(q)
-	for i := range page.Items {
-		x := &page.Items[i]
-		x.History, x.Spark = s.past(past, x.dest, ofMessages)
-	}
-	return page, err
+	return listOf(v, s.queuePageOf, func(x *queueView, p past) { x.History, x.Spark = s.past(p, x.dest, ofMessages) })
 }
 
 func (s *Server) apiQueues(w http.ResponseWriter, r *http.Request) error {
@@ -123,19 +110,7 @@ func (s *Server) queueDetail(d broker.Destination, of int) (queueDetail, error) 
 }
 
 func (s *Server) apiQueue(w http.ResponseWriter, r *http.Request) error {
-	d, err := s.apiQueueDest(r)
-	if err != nil {
-		return err
-	}
-	of, err := spanOf(r.URL.Query())
-	if err != nil {
-		return err
-	}
-	v, err := s.queueDetail(d, of)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, v)
+	return answerDetail(w, r, s.apiQueueDest, s.queueDetail)
 }
 
 func (s *Server) apiQueueCreate(w http.ResponseWriter, r *http.Request) error {

@@ -44,20 +44,7 @@ func (s *Server) apiDurables(w http.ResponseWriter, r *http.Request) error {
 
 // durableList is the list of durable subscriptions that a query asks for.
 func (s *Server) durableList(v url.Values) (any, error) {
-	q, err := parseListQuery(v)
-	if err != nil {
-		return nil, err
-	}
-	past, err := pastOf(v)
-	if err != nil {
-		return nil, err
-	}
-	page, err := s.durablePage(q)
-	for i := range page.Items {
-		x := &page.Items[i]
-		x.History, x.Spark = s.past(past, x.dest, ofMessages)
-	}
-	return page, err
+	return listOf(v, s.durablePage, func(x *durableView, p past) { x.History, x.Spark = s.past(p, x.dest, ofMessages) })
 }
 
 // durablePage is one page of the list of durable subscriptions.
@@ -75,28 +62,21 @@ func durableDest(r *http.Request) (broker.Destination, error) {
 	return broker.Destination{Kind: broker.DurableSub, Name: name}, err
 }
 
-func (s *Server) apiDurable(w http.ResponseWriter, r *http.Request) error {
-	d, err := durableDest(r)
-	if err != nil {
-		return err
-	}
-	of, err := spanOf(r.URL.Query())
-	if err != nil {
-		return err
-	}
+func (s *Server) durableDetail(d broker.Destination, of int) (durableDetail, error) {
 	info, err := s.b.DurableSubscription(d.Name)
 	if err != nil {
-		return err
+		return durableDetail{}, err
 	}
 	v := durableDetail{durableView: s.durableView(&info), ConsumersList: subscriptionViews(s.b.Consumers(d)), Policy: s.policyView(d)}
 	v.History = s.historyView(s.rates.trace(d, of), of)
 	if v.Messages > 0 {
 		v.OldestAgeSeconds, err = s.oldestAge(d)
 	}
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, v)
+	return v, err
+}
+
+func (s *Server) apiDurable(w http.ResponseWriter, r *http.Request) error {
+	return answerDetail(w, r, durableDest, s.durableDetail)
 }
 
 // newDurable is what a durable subscription is made of.

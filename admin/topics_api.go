@@ -32,20 +32,7 @@ func (s *Server) topicPageOf(q listQuery) (listPage[topicView], error) {
 
 // topicList is the list of topics that a query asks for.
 func (s *Server) topicList(v url.Values) (any, error) {
-	q, err := parseListQuery(v)
-	if err != nil {
-		return nil, err
-	}
-	past, err := pastOf(v)
-	if err != nil {
-		return nil, err
-	}
-	page, err := s.topicPageOf(q)
-	for i := range page.Items {
-		x := &page.Items[i]
-		x.History, x.Spark = s.past(past, x.dest, ofRateIn)
-	}
-	return page, err
+	return listOf(v, s.topicPageOf, func(x *topicView, p past) { x.History, x.Spark = s.past(p, x.dest, ofRateIn) })
 }
 
 func (s *Server) apiTopics(w http.ResponseWriter, r *http.Request) error {
@@ -71,19 +58,7 @@ func (s *Server) topicDetail(d broker.Destination, of int) (topicDetail, error) 
 }
 
 func (s *Server) apiTopic(w http.ResponseWriter, r *http.Request) error {
-	d, err := s.apiTopicDest(r)
-	if err != nil {
-		return err
-	}
-	of, err := spanOf(r.URL.Query())
-	if err != nil {
-		return err
-	}
-	v, err := s.topicDetail(d, of)
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, v)
+	return answerDetail(w, r, s.apiTopicDest, s.topicDetail)
 }
 
 func (s *Server) apiTopicDelete(w http.ResponseWriter, r *http.Request) error {
