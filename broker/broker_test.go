@@ -185,10 +185,15 @@ func (c *client) Kill(err error) {
 
 func (r *rig) connect() *client {
 	r.t.Helper()
+	return r.connectAs("")
+}
+
+func (r *rig) connectAs(user string) *client {
+	r.t.Helper()
 	c := &client{r: r, done: make(chan struct{})}
 	c.cond = sync.NewCond(&c.mu)
 	var err error
-	c.Conn, err = r.b.Connect(broker.ConnOptions{Protocol: "test", Sink: c})
+	c.Conn, err = r.b.Connect(broker.ConnOptions{Protocol: "test", User: user, Sink: c})
 	if err != nil {
 		r.t.Fatal(err)
 	}

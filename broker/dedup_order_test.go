@@ -1,7 +1,9 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -162,6 +164,12 @@ func (s *slowAppend) Append(b *store.Batch) error {
 	return s.Store.Append(b)
 }
 
+// flushing is how many goroutines append a message with an id, or wait to do so.
+func flushing() int {
+	stacks := make([]byte, 4<<20)
+	return bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte(".(*Work).flushOnce("))
+}
+
 // A message that comes while the first one is claimed and not yet appended is decided when that is: it is a repeat,
 // or takes its place if the store refused it.
 func TestDedupBeforeTheFirstIsAppended(t *testing.T) {
@@ -187,6 +195,10 @@ func TestDedupBeforeTheFirstIsAppended(t *testing.T) {
 			}
 			done := make(chan error, 1)
 			go w.Flush(func(err error) { done <- err })
+			until(t, "the second one waits for the first", func() bool { return len(done) > 0 || flushing() > 1 })
+			if len(done) > 0 {
+				t.Fatal("the second one is answered before the first one is appended")
+			}
 			slow.verdict <- verdict
 			if verdict != nil {
 				select {
@@ -241,4 +253,99 @@ func TestDedupRefused(t *testing.T) {
 	c.mustOnce(true, 0, a, withID("1"))
 	c.mustOnce(true, 0, a, numbered("p", 2))
 	c.mustOnce(true, 0, a, numbered("new", 6))
+}
+
+// A transaction keeps a message whose first one is not appended yet, and sends it if that was refused. What it left out
+// is counted.
+func TestDedupTransactionBeforeTheFirstIsAppended(t *testing.T) {
+	slow := &slowAppend{entered: make(chan struct{}), verdict: make(chan error)}
+	r := newRig(t, withRecent(1), func(r *rig) { r.wrap = func(s store.Store) store.Store { slow.Store = s; return slow } })
+	q := queueNamed("a")
+	a := []broker.Destination{q}
+	one, two := r.connect(), r.connect()
+	old := one.mustOnce(false, 0, a, withID("old"))
+	tx, err := two.Begin("t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(id string) *broker.Dedup {
+		t.Helper()
+		m, d := message(q, id), withID(id)
+		m.SetDedup(d)
+		if err := tx.Send(a, m); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if of, is := add("old").Duplicate(); !is || of != old {
+		t.Errorf("repeat %t of %d, want %d", is, of, old)
+	}
+	first := make(chan sent, 1)
+	go func() { first <- one.once(a, "first", withID("slow")) }()
+	<-slow.entered
+	d := add("slow")
+	if _, is := d.Duplicate(); is {
+		t.Error("it is called a repeat of what is not appended yet")
+	}
+	slow.verdict <- store.ErrFull
+	if got := <-first; got.err == nil {
+		t.Fatal("the first one was taken")
+	}
+	w, done := two.NewWork(), make(chan error, 1)
+	if err := w.Commit(tx); err != nil {
+		t.Fatal(err)
+	}
+	go w.Flush(func(err error) { done <- err })
+	<-slow.entered
+	slow.verdict <- nil
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if _, is := d.Duplicate(); is || r.depth(q) != 2 || r.queue(q).Duplicates != 1 {
+		t.Errorf("repeat %t, %d messages, %d repeats are counted", is, r.depth(q), r.queue(q).Duplicates)
+	}
+}
+
+// The same for an id that may have been forgotten, which is looked up again while the first one is being appended.
+func TestDedupLookedUpBeforeTheFirstIsAppended(t *testing.T) {
+	slow, tr := &slowAppend{entered: make(chan struct{}), verdict: make(chan error)}, &trap{}
+	r := newRig(t, withRecent(1), func(r *rig) {
+		r.wrap = func(s store.Store) store.Store { slow.Store, tr.Store = s, slow; return tr }
+	})
+	q := queueNamed("a")
+	a := []broker.Destination{q}
+	one, two := r.connect(), r.connect()
+	one.mustOnce(false, 0, a, withID("makes the window"))
+	w, d := two.NewWork(), withID("slow")
+	sendOnce(t, w, q, d)
+	sendOnce(t, w, q, withID("is looked up next"))
+	for i := range 3 {
+		one.mustOnce(false, 0, a, withID(fmt.Sprint(i)))
+	}
+	first := make(chan sent, 1)
+	go func() { first <- one.once(a, "first", withID("slow")) }()
+	<-slow.entered
+	next := make(chan struct{})
+	var once sync.Once
+	tr.setFind(func(id string) error {
+		if id == "is looked up next" {
+			once.Do(func() { close(next) })
+		}
+		return nil
+	})
+	done := make(chan error, 1)
+	go w.Flush(func(err error) { done <- err })
+	<-next
+	slow.verdict <- store.ErrFull
+	<-slow.entered
+	slow.verdict <- nil
+	if got := <-first; got.err == nil {
+		t.Fatal("the first one was taken")
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if _, is := d.Duplicate(); is || r.depth(q) != 6 {
+		t.Errorf("repeat %t, %d messages", is, r.depth(q))
+	}
 }

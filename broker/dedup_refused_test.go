@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -177,6 +178,8 @@ func TestDedupSlowLookupHoldsUpNobody(t *testing.T) {
 		other.mustOnce(false, 0, a, withID(fmt.Sprint(i)))
 	}
 	asked, answer := make(chan struct{}), make(chan struct{})
+	goOn := sync.OnceFunc(func() { close(answer) })
+	defer goOn()
 	var slow atomic.Bool
 	tr.setFind(func(string) error {
 		if !slow.Swap(true) {
@@ -194,7 +197,7 @@ func TestDedupSlowLookupHoldsUpNobody(t *testing.T) {
 	<-asked
 	other.mustOnce(false, 0, a, withID("meanwhile"))
 	other.mustOnce(false, 0, both[1:], withID("meanwhile"))
-	close(answer)
+	goOn()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
