@@ -310,7 +310,7 @@ func TestDedupTransactionBeforeTheFirstIsAppended(t *testing.T) {
 func TestDedupLookedUpBeforeTheFirstIsAppended(t *testing.T) {
 	slow, tr := &slowAppend{entered: make(chan struct{}), verdict: make(chan error)}, &trap{}
 	r := newRig(t, withRecent(1), func(r *rig) {
-		r.wrap = func(s store.Store) store.Store { slow.Store, tr.Store = s, slow; return tr }
+		r.wrap = func(s store.Store) store.Store { slow.Store = s; return &trapped{slow, tr} }
 	})
 	q := queueNamed("a")
 	a := []broker.Destination{q}

@@ -10,21 +10,23 @@ import (
 	"treadmq/store"
 )
 
-// trap is a store that a test can make refuse, or interrupt.
+// trap lets a test make a store refuse, or interrupt it.
 type trap struct {
-	store.Store
 	mu     sync.Mutex
 	refuse func(*store.Batch) error // asked before each Append
 	find   func(key string) error   // asked before each FindKey
 	loaded func()                   // called once, after the next Load has read
 }
 
+// trapped is a store with a trap. Each start of a broker has one of its own, as the last one's may still be in use.
+type trapped struct {
+	store.Store
+	*trap
+}
+
 func withTrap(tr *trap) func(*rig) {
 	return func(r *rig) {
-		r.wrap = func(st store.Store) store.Store {
-			tr.Store = st
-			return tr
-		}
+		r.wrap = func(st store.Store) store.Store { return &trapped{st, tr} }
 	}
 }
 
@@ -34,7 +36,7 @@ func (tr *trap) set(refuse func(*store.Batch) error) {
 	tr.mu.Unlock()
 }
 
-func (tr *trap) Append(b *store.Batch) error {
+func (tr *trapped) Append(b *store.Batch) error {
 	tr.mu.Lock()
 	refuse := tr.refuse
 	tr.mu.Unlock()
@@ -46,7 +48,7 @@ func (tr *trap) Append(b *store.Batch) error {
 	return tr.Store.Append(b)
 }
 
-func (tr *trap) Load(dst []store.Stored, d store.DestID, l store.Lane, after store.Seq, max, maxBytes int) ([]store.Stored, bool, error) {
+func (tr *trapped) Load(dst []store.Stored, d store.DestID, l store.Lane, after store.Seq, max, maxBytes int) ([]store.Stored, bool, error) {
 	dst, more, err := tr.Store.Load(dst, d, l, after, max, maxBytes)
 	tr.mu.Lock()
 	fn := tr.loaded
@@ -64,7 +66,7 @@ func (tr *trap) setFind(find func(key string) error) {
 	tr.mu.Unlock()
 }
 
-func (tr *trap) FindKey(d store.DestID, l store.Lane, key string) (store.Stored, error) {
+func (tr *trapped) FindKey(d store.DestID, l store.Lane, key string) (store.Stored, error) {
 	tr.mu.Lock()
 	find := tr.find
 	tr.mu.Unlock()

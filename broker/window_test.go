@@ -92,7 +92,7 @@ func TestFullTemporaryStoreRefusesWhatIsOnlyInMemory(t *testing.T) {
 			tr := &trap{}
 			r := newRig(t, func(r *rig) {
 				r.memory = 10_000
-				r.wrapTemp = func(st store.Store) store.Store { tr.Store = st; return tr }
+				r.wrapTemp = func(st store.Store) store.Store { return &trapped{st, tr} }
 			})
 			tr.set(full)
 			c, q, opts := r.connect(), queueNamed("a"), []msgOption{volatile}
