@@ -161,6 +161,8 @@ type client struct {
 	t  testing.TB
 	nc net.Conn
 	r  *bufio.Reader
+	// early are messages that came before the receipt of what this client sent itself; read gives them first.
+	early []got
 }
 
 func (r *rig) dial() *client {
@@ -227,6 +229,15 @@ func (g got) String() string {
 
 // read reads a frame and skips heart-beats.
 func (c *client) read() (got, error) {
+	if len(c.early) > 0 {
+		g := c.early[0]
+		c.early = c.early[1:]
+		return g, nil
+	}
+	return c.readFrame()
+}
+
+func (c *client) readFrame() (got, error) {
 	var g got
 	for g.command == "" {
 		line, err := c.r.ReadString('\n')
