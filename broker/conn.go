@@ -57,7 +57,8 @@ type Conn struct {
 	serial  uint64
 	opt     ConnOptions
 	since   time.Time
-	auto    *Work // writer's: acknowledgements of auto mode
+	auto    *Work                // writer's: acknowledgements of auto mode
+	spare   atomic.Pointer[Work] // the one before, when it is done
 	lastDst Destination
 	lastQ   *queue      // reader's: what lastDst was resolved to
 	topics  topicPolicy // reader's
@@ -257,8 +258,10 @@ func (c *Conn) Written(ds []Delivery) {
 		return
 	}
 	w.lazy = true
-	c.auto = c.NewWork()
-	w.Flush(nil)
+	if c.auto = c.spare.Swap(nil); c.auto == nil {
+		c.auto = c.NewWork()
+	}
+	w.Flush(func(error) { c.spare.Store(w) })
 }
 
 // CreateTemp makes a temporary destination that belongs to the connection. Reader only.

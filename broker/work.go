@@ -39,9 +39,9 @@ type settle struct {
 	e        *entry
 	ack      Ack
 	taken    bool          // it may have reached the client: counts as a delivery
+	outdated bool          // a last value for which there is a newer one
 	why      string        // reason of the dead letter
 	owed     *Subscription // has not got its credit back
-	outdated bool          // a last value for which there is a newer one
 }
 
 // target is one reference that a Work creates.
