@@ -39,6 +39,7 @@ type rig struct {
 	wrapTemp func(store.Store) store.Store // the same for the temporary store
 	wrap     func(store.Store) store.Store // puts something between broker and store
 	options  func(*broker.Options)         // nil = leaves them as they are
+	writing  sync.RWMutex                  // held by the clients' writers while they write
 }
 
 func newRig(t testing.TB, change ...func(*rig)) *rig {
@@ -104,6 +105,8 @@ func (r *rig) close() {
 	}
 	r.b.Close(0)
 	r.b = nil
+	r.writing.Lock() // a front end lets its writers end before it closes the store
+	r.writing.Unlock()
 	if err := r.st.Close(); err != nil {
 		r.t.Error(err)
 	}
@@ -223,12 +226,14 @@ func (c *client) write() {
 		}
 		c.wake = false
 		c.mu.Unlock()
+		c.r.writing.RLock()
 		ds := c.Output(nil)
 		c.mu.Lock()
 		c.got = append(c.got, ds...)
 		c.cond.Broadcast()
 		c.mu.Unlock()
 		c.Written(ds)
+		c.r.writing.RUnlock()
 		c.mu.Lock()
 	}
 }
