@@ -186,9 +186,9 @@ func (c *Conn) Subscribe(o SubscribeOptions) (*Subscription, error) {
 		return nil, err
 	}
 	c.mu.Lock()
-	gone := s.closed
+	gone, watched := s.closed, s.ackTimeout > 0 && !s.auto // a changed policy may set it from now on
 	c.mu.Unlock()
-	if s.ackTimeout > 0 && !s.auto {
+	if watched {
 		c.b.watch(s)
 	}
 	if gone { // with its connection, perhaps before it was listed everywhere
