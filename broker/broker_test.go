@@ -106,7 +106,7 @@ func (r *rig) close() {
 	r.b.Close(0)
 	r.b = nil
 	r.writing.Lock() // a front end lets its writers end before it closes the store
-	r.writing.Unlock()
+	defer r.writing.Unlock()
 	if err := r.st.Close(); err != nil {
 		r.t.Error(err)
 	}
