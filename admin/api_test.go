@@ -268,6 +268,8 @@ func TestSendRefusals(t *testing.T) {
 		{"queues/q", `{"headers":{"x-on-full":"fail"}}`, 400, "not-offered", "x-on-full"},
 		{"queues/q", `{"headers":{"x-dedup-id":"1","x-producer-seq":"1"}}`, 400, "bad-request", "one of them"},
 		{"queues/a.*", "{}", 400, "bad-destination", "wildcard"},
+		{"queues/ActiveMQ.orders", "{}", 400, "bad-destination", "the broker's own"},
+		{"topics/ActiveMQ.Advisory.Queue", "{}", 403, "not-authorized", "nobody else"},
 		{"queues/q?kind=temp-queue", "{}", 404, "unknown-destination", "gone"},
 		{"queues/q?kind=topic", "{}", 400, "bad-request", "kind is"},
 		{"topics/t?kind=temp-topic", "{}", 404, "unknown-destination", "gone"},

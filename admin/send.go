@@ -312,5 +312,11 @@ func checkTarget(b *broker.Broker, d broker.Destination) error {
 	if strings.Contains(d.Name, ",") && !b.Exists(d) {
 		return broker.Errorf(broker.CodeBadDestination, "the name %q has a comma, which separates names", d.Name)
 	}
-	return d.Check(false)
+	if err := d.Check(false); err != nil {
+		return err
+	}
+	if _, err := broker.SendTarget(d); err != nil {
+		return err
+	}
+	return b.MayName(d)
 }

@@ -67,6 +67,11 @@ func (b *Broker) ActNaming(d Destination, places []Cursor, kind Action, to Desti
 	case kind == ActMove && to == d:
 		return Acted{}, Errorf(CodeBadRequest, "the messages are in the queue %q already", d.Name)
 	}
+	if kind == ActMove || kind == ActCopy {
+		if err := b.MayName(to); err != nil {
+			return Acted{}, err
+		}
+	}
 	a := act{b: b, q: q, w: b.internalWork(), kind: kind, to: to, bin: bin, left: left}
 	if bin != nil {
 		if err := b.roomInTrash(d, int64(len(places)), 0); err != nil {

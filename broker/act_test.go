@@ -202,6 +202,9 @@ func TestActLeavesAloneWhatItCannotHave(t *testing.T) {
 	if _, err := r.b.Act(q, at, broker.ActMove, q, nil); err == nil {
 		t.Error("moved onto itself")
 	}
+	if got, err := r.b.Act(q, at, broker.ActMove, queueNamed("ActiveMQ.own"), nil); err == nil || got.Done > 0 {
+		t.Errorf("moved to where nobody makes queues: %+v", got)
+	}
 }
 
 // Consumers and somebody who moves everything away: each message is seen once.

@@ -187,6 +187,9 @@ func (b *Broker) checkSubscribe(c *Conn, o *SubscribeOptions) error {
 			if err := CheckName(d.Name, true); err != nil {
 				return err
 			}
+			if err := b.MayName(d); err != nil {
+				return err
+			}
 		case TempQueue, TempTopic:
 			owner, ok := b.TempOwner(d)
 			if !ok {

@@ -64,6 +64,9 @@ func (b *Broker) Declare(d Destination, h Hints) error {
 	if h.DeadLetterQueue != "" && (CheckName(h.DeadLetterQueue, false) != nil || h.DeadLetterQueue == d.Name) {
 		h.DeadLetterQueue = ""
 	}
+	if err := b.MayName(d); err != nil {
+		return err
+	}
 	_, err := b.createQueue(d, h)
 	return err
 }

@@ -51,7 +51,11 @@ func (b *Broker) CreateQueue(name string) error {
 	if strings.Contains(name, ",") {
 		return Errorf(CodeBadDestination, "the queue's name %q has a comma, which separates names", name)
 	}
-	_, err := b.queueFor(Destination{Queue, name}, nil)
+	d := Destination{Queue, name}
+	if err := b.MayName(d); err != nil {
+		return err
+	}
+	_, err := b.queueFor(d, nil)
 	return err
 }
 

@@ -28,7 +28,7 @@ const maxAnswers = 10_000
 // advisories are the broker's own to send.
 func SendTarget(d Destination) (Destination, error) {
 	switch {
-	case d.Kind != Queue && d.Kind != Topic || !hasPrefixFold(d.Name, "ActiveMQ."):
+	case d.Kind != Queue && d.Kind != Topic || !hasPrefixFold(d.Name, ownPrefix):
 		return d, nil
 	case isAdvisory(d):
 		return d, Errorf(CodeNotAuthorized, "%s is a topic on which the broker tells what happens; nobody else sends there", d.Name)
@@ -38,10 +38,25 @@ func SendTarget(d Destination) (Destination, error) {
 	return d, nil
 }
 
+// ownPrefix begins the names that are the broker's own.
+const ownPrefix = "ActiveMQ."
+
+// MayName says why clients and operators may not name d, or nil: it would be made, and names that begin with
+// ActiveMQ. are the broker's own. It makes dead-letter queues there by itself, whose consumers may come first.
+func (b *Broker) MayName(d Destination) error {
+	switch {
+	case !strings.HasPrefix(d.Name, ownPrefix) || d.IsPattern(), d.Kind != Queue && d.Kind != Topic, isAdvisory(d):
+		return nil
+	case d.Kind == Queue && strings.HasPrefix(d.Name, ownPrefix+"DLQ"), b.Exists(d):
+		return nil
+	}
+	return Errorf(CodeBadDestination, "there is no %s %s, and nobody may make it: names that begin with %s are the broker's own; choose another name", d.Kind, d.Name, ownPrefix)
+}
+
 // serve answers a request for statistics. Without a reply-to it is ignored.
 func (b *Broker) serve(d Destination, m *Message) {
 	reply, ok := m.ReplyTo()
-	if !ok || reply.Kind == 0 || hasPrefixFold(reply.Name, statisticsPrefix) || isAdvisory(reply) {
+	if !ok || reply.Kind == 0 || hasPrefixFold(reply.Name, statisticsPrefix) || isAdvisory(reply) || b.MayName(reply) != nil {
 		return
 	}
 	kind, name := Queue, strings.TrimPrefix(d.Name, "queue://")

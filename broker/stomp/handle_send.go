@@ -156,6 +156,11 @@ func (s *session) sendDests(h *sendHeaders) ([]broker.Destination, error) {
 	if err := s.mustExist(parsed.present); err != nil {
 		return nil, err
 	}
+	for _, d := range parsed.dests {
+		if err := s.srv.opts.Broker.MayName(d); err != nil {
+			return nil, err
+		}
+	}
 	if slices.ContainsFunc(parsed.dests, func(d broker.Destination) bool { return d.Kind == broker.Service }) {
 		s.flush() // the answer knows of what came before
 		s.out.drained()

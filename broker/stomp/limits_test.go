@@ -33,6 +33,43 @@ func TestNamesAreBounded(t *testing.T) {
 	c.expectError("limit")
 }
 
+// Names that begin with ActiveMQ. are the broker's own, but for those that it makes itself.
+func TestReservedNames(t *testing.T) {
+	r := newRig(t)
+	if err := r.b.SetRouting(broker.Routing{Forwards: []broker.Forward{{From: queueNamed("in"), To: []broker.Destination{queueNamed("ActiveMQ.mine")}}}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string]string{
+		"SEND":                "SEND\ndestination:/queue/ActiveMQ.orders\nreceipt:r\n\nx\x00",
+		"SEND to a topic":     "SEND\ndestination:/topic/ActiveMQ.DLQ.orders\nreceipt:r\n\nx\x00",
+		"SUBSCRIBE":           "SUBSCRIBE\nid:1\ndestination:/queue/ActiveMQ.orders\nreceipt:r\n\n\x00",
+		"SUBSCRIBE to a list": "SUBSCRIBE\nid:1\ndestination:/queue/a,/topic/ActiveMQ.news\nreceipt:r\n\n\x00",
+		"SUBSCRIBE, hints":    "SUBSCRIBE\nid:1\ndestination:/queue/ActiveMQ.orders\nauto-delete:true\nreceipt:r\n\n\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.connected("")
+			c.send(in)
+			c.expectError("bad-destination")
+		})
+	}
+	c := r.connected("")
+	c.send("SEND\ndestination:/queue/in\n\nforwarded\x00")
+	for i, dest := range []string{"/queue/ActiveMQ.mine", "/queue/ActiveMQ.DLQ", "/queue/ActiveMQ.DLQ.Queue.a", "/queue/activemq.orders", "/topic/ActiveMQ.orders.>"} {
+		receipt := fmt.Sprint("s", i)
+		c.send(fmt.Sprintf("SUBSCRIBE\nid:%d\ndestination:%s\nreceipt:%s\n\n\x00", i, dest, receipt))
+		c.expectReceipt(receipt)
+		if i == 0 {
+			if m := c.expect("MESSAGE"); m.body != "forwarded" {
+				t.Errorf("%v", m)
+			}
+		}
+	}
+	c.send("SEND\ndestination:/queue/ActiveMQ.mine\n\nsent\x00")
+	if m := c.expect("MESSAGE"); m.body != "sent" {
+		t.Errorf("%v", m)
+	}
+}
+
 func TestSubscriptionsTakeBoundedMemory(t *testing.T) {
 	r := newRig(t)
 	c := r.connected("")
