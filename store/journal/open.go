@@ -42,6 +42,24 @@ func Open(fs vfs.FS, dir string, opts Options) (*Journal, error) {
 	return &Journal{fs: fs, dir: dir, opts: opts, segs: segs}, nil
 }
 
+// Continued reports whether the journal went on behind the last segment that is there. A
+// segment is cut to its last batch, whose last byte is never 0, once the next one has been made; until then it has room, which is zeros.
+// Recover makes room again, so ask before. A power cut may have undone the cut, and an exactly full segment looks cut.
+func (j *Journal) Continued() (bool, error) {
+	if len(j.segs) == 0 {
+		return false, nil
+	}
+	s := j.segs[len(j.segs)-1]
+	if s.size == 0 {
+		return false, nil
+	}
+	var last [1]byte
+	if _, err := s.file.ReadAt(last[:], s.size-1); err != nil {
+		return false, fmt.Errorf("read %s: %w", s.path, err)
+	}
+	return last[0] != 0, nil
+}
+
 // Recover finds the end of the journal, calls fn for each batch from r.From on, and
 // makes the journal ready for writing.
 //

@@ -109,6 +109,9 @@ func Check(fsys vfs.FS, dir string, w io.Writer) (Report, error) {
 	c := &checking{w: w, journal: j, index: x}
 	c.say("folder %s, format %d, node %s, promised epoch %d, closed properly: %t", dir, m.Format, m.Node, m.Promised, m.Clean)
 	end := c.segments(&m)
+	if x == nil || x.Fresh() {
+		c.lastSegment(&m, end)
+	}
 	if x == nil {
 		c.problem("index: %v; it is made again from the journal at the next start", indexErr)
 	} else {
@@ -161,6 +164,18 @@ func (c *checking) segments(m *meta) store.Position {
 		c.problem("the journal ends at %d, it was closed at %d", end, m.End)
 	}
 	return end
+}
+
+// lastSegment looks whether the segment is there in which the journal ended; an index knows that itself.
+func (c *checking) lastSegment(m *meta, end store.Position) {
+	switch went, err := c.journal.Continued(); {
+	case err != nil:
+		c.problem("%v", err)
+	case went && !m.Clean:
+		c.problem("the journal went on at position %d in a segment that is not there: what was sent and acknowledged in it is lost; restore the file if you have it", end)
+	case len(c.journal.Segments()) == 0 && m.Promised > 0:
+		c.problem("the folder was in use before, but holds no journal: restore the files if you have them")
+	}
 }
 
 func checkRecord(r *journal.Record) error {

@@ -25,9 +25,8 @@ func (s *Store) openIndex() error {
 			return err
 		}
 	}
-	_, err := s.opts.FS.Stat(filepath.Join(s.data(), rebuildName))
-	marked := err == nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	marked, err := s.readMark()
+	if err != nil {
 		return err
 	}
 	x, err := s.tryIndex(dir)
@@ -65,16 +64,34 @@ func (s *Store) useIndex(x *index.Index) error {
 	return nil
 }
 
+// endlessMark is what the mark of a rebuild says when the journal's end is gone, which the journal tells only once.
+const endlessMark = "the journal's last segment is not there\n"
+
 // markRebuild makes sure that the next start rebuilds the index if this one does not finish.
 func (s *Store) markRebuild() error {
 	f, err := s.opts.FS.OpenFile(filepath.Join(s.data(), rebuildName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("mark the index for a rebuild: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return err
+	if s.endless {
+		if _, err = f.WriteAt([]byte(endlessMark), 0); err == nil {
+			err = f.Sync()
+		}
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("mark the index for a rebuild: %w", err)
 	}
 	return s.opts.FS.SyncDir(s.data())
+}
+
+// readMark reports whether the folder is marked for a rebuild, and takes over what the mark says.
+func (s *Store) readMark() (marked bool, err error) {
+	b, err := readSmall(s.opts.FS, filepath.Join(s.data(), rebuildName), maxMeta)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	s.endless = string(b) == endlessMark
+	return err == nil, err
 }
 
 // replayRecord applies one record. Called with tail.mu held.
@@ -168,6 +185,11 @@ const flagChunk = 10_000
 
 // finishRebuild flags what may be a repeat and takes the mark away.
 func (s *Store) finishRebuild() error {
+	if s.endless {
+		s.holeSeq = s.tail.nextSeq
+		s.log.Warn("the journal went on in a segment that is not there: what was sent and acknowledged behind this position is lost, restore the file if you have it",
+			"dir", s.data(), "pos", s.journal.End())
+	}
 	live, flagged := 0, 0
 	var after store.Ref
 	for more := true; more; {

@@ -19,7 +19,7 @@ func (s *Store) recover() error {
 	s.journal = j
 	rebuild := s.index.Fresh() && len(j.Segments()) > 0
 	if rebuild {
-		if err := s.markRebuild(); err != nil {
+		if err := s.lookForEnd(); err != nil {
 			return err
 		}
 	}
@@ -32,10 +32,23 @@ func (s *Store) recover() error {
 	if err := s.replayAll(rebuild); err != nil {
 		return err
 	}
-	if rebuild {
+	switch {
+	case rebuild:
 		return s.finishRebuild()
+	case len(j.Segments()) == 0 && s.meta.Promised > 0:
+		s.log.Warn("the folder was in use before, but holds no journal: the store begins empty", "dir", s.data())
 	}
 	return nil
+}
+
+// lookForEnd marks the folder for a rebuild, and notes whether the journal's end is in a segment that is gone.
+func (s *Store) lookForEnd() error {
+	went, err := s.journal.Continued()
+	if err != nil {
+		return err
+	}
+	s.endless = s.endless || went && !s.meta.Clean
+	return s.markRebuild()
 }
 
 // missingSegments demands a file for each segment in which something is alive.

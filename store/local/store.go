@@ -55,6 +55,7 @@ type Store struct {
 	failure error // first and final
 	appends uint64
 	holeSeq store.Seq // during Open: references below may be repeats, acknowledged in segments that are gone
+	endless bool      // during Open: the journal's last segment is one of those
 
 	wake          chan struct{} // something for the sync loop
 	commits       groupQueue
