@@ -17,7 +17,7 @@ type actData struct {
 	All        bool // all that match, not only those named
 	Count      int64
 	More       bool // there are more: counting took too long
-	First      []messageRow
+	First      []messageView
 	Wrong      bool // the name typed was another
 }
 
@@ -117,7 +117,7 @@ func (s *Server) preview(r *http.Request, b *bulk, data *actData) error {
 		data.Count = int64(len(b.at))
 		for _, at := range data.Bulk.At[:min(len(data.Bulk.At), previewRows)] {
 			if m, err := s.one(b.queue, at); err == nil {
-				data.First = append(data.First, messageRow{messageView: s.messageView(m, false)})
+				data.First = append(data.First, s.messageView(m, false))
 			}
 		}
 		return nil
@@ -126,9 +126,7 @@ func (s *Server) preview(r *http.Request, b *bulk, data *actData) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range page.Items {
-		data.First = append(data.First, messageRow{messageView: m})
-	}
+	data.First = page.Items
 	dry := *b
 	dry.DryRun, dry.Rate = true, 0
 	ctx, cancel := context.WithTimeout(r.Context(), countPatience)

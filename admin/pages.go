@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"html/template"
 	"net/http"
 	"strconv"
 
@@ -162,9 +163,11 @@ type queueData struct {
 }
 
 type messageRow struct {
-	messageView
-	Preview string
-	Deaths  string // why it is a dead letter
+	ID         string
+	Cursor     string
+	Persistent bool
+	Deaths     string        // why it is a dead letter
+	Cells      template.HTML // the others
 }
 
 func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
@@ -196,9 +199,7 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 		Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d, of), Search: q, Looked: list.Looked, Why: detail.findings,
 		Depth: depthChart(detail.History, of), Rates: rateChart(detail.History, of), Ranges: s.rangeLinks(of, s.own(r, "/admin/queue"), "name", d.Name, "kind", kindName(d.Kind)),
 	}
-	for _, m := range list.Items {
-		data.Messages = append(data.Messages, messageRow{m, preview(m.raw), m.Headers.get(broker.PropDeathReason)})
-	}
+	data.Messages = messageRows(list.Items, userOf(r).may(permBody), s.texts(r))
 	return s.render(w, r, http.StatusOK, "queue", "queue.title", data)
 }
 

@@ -104,7 +104,7 @@ func newSessions(o *Options, failed func(http.ResponseWriter, *http.Request, err
 		IdleTimeout:      o.SessionIdle,
 		Lifetime:         o.SessionMax,
 		Store:            newSessionStore(o.MaxSessions),
-		Codec:            scs.GobCodec{},
+		Codec:            sessionCodec{},
 		ErrorFunc:        failed,
 		HashTokenInStore: true,
 		Cookie: scs.SessionCookie{

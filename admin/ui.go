@@ -8,13 +8,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"io"
 	"io/fs"
 	"maps"
 	"net/http"
 	"net/url"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gorilla/mux"
 
@@ -24,8 +27,8 @@ import (
 // ui is what pages are made of: templates, assets and texts.
 type ui struct {
 	prefix string
-	pages  map[string]*template.Template
-	texts  map[string]map[string]string // language -> key -> text
+	pages  map[string]map[string]*template.Template // language -> name -> page
+	texts  map[string]map[string]string             // language -> key -> text
 	assets map[string]asset
 }
 
@@ -44,7 +47,7 @@ const fallbackLanguage = "en"
 
 // loadUI reads everything and so finds every mistake at the start.
 func loadUI(files fs.FS, prefix string) (*ui, error) {
-	u := &ui{prefix: prefix, pages: map[string]*template.Template{}, texts: map[string]map[string]string{}, assets: map[string]asset{}}
+	u := &ui{prefix: prefix, pages: map[string]map[string]*template.Template{}, texts: map[string]map[string]string{}, assets: map[string]asset{}}
 	for _, load := range []func(fs.FS) error{u.loadTexts, u.loadAssets, u.loadPages} {
 		if err := load(files); err != nil {
 			return nil, fmt.Errorf("load the user interface: %w", err)
@@ -91,7 +94,7 @@ func (u *ui) loadAssets(files fs.FS) error {
 			return err
 		}
 		sum := sha256.Sum256(content)
-		u.assets[e.Name()] = asset{kind, content, compressed(content), hex.EncodeToString(sum[:6])}
+		u.assets[e.Name()] = asset{kind, content, compressed(content, &packers), hex.EncodeToString(sum[:6])}
 	}
 	return nil
 }
@@ -111,15 +114,19 @@ func (u *ui) loadPages(files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if name == "templates/layout.html" {
-			continue
+	for lang := range u.texts {
+		u.pages[lang] = map[string]*template.Template{}
+		for _, name := range names {
+			if name == "templates/layout.html" {
+				continue
+			}
+			page, err := template.Must(base.Clone()).ParseFS(files, name)
+			if err != nil {
+				return err
+			}
+			u.translate(page, lang)
+			u.pages[lang][strings.TrimSuffix(path.Base(name), ".html")] = page
 		}
-		page, err := template.Must(base.Clone()).ParseFS(files, name)
-		if err != nil {
-			return err
-		}
-		u.pages[strings.TrimSuffix(path.Base(name), ".html")] = page
 	}
 	return nil
 }
@@ -208,9 +215,17 @@ func takesGzip(r *http.Request) bool {
 	return false
 }
 
-func compressed(content []byte) []byte {
+// Compressors that can be used again: each has most of a megabyte. A page is compressed each time, an asset once.
+var (
+	packers      = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+	quickPackers = sync.Pool{New: func() any { z, _ := gzip.NewWriterLevel(nil, gzip.BestSpeed); return z }}
+)
+
+func compressed(content []byte, packers *sync.Pool) []byte {
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z := packers.Get().(*gzip.Writer)
+	defer packers.Put(z)
+	z.Reset(&b)
 	_, _ = z.Write(content) // to memory
 	_ = z.Close()
 	return b.Bytes()
@@ -365,7 +380,7 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 		p.Undo = s.sessions.PopString(r.Context(), sessionUndo)
 	}
 	var b bytes.Buffer
-	if err := s.ui.pages[name].ExecuteTemplate(&b, "layout", p); err != nil {
+	if err := s.ui.pages[p.Lang][name].ExecuteTemplate(&yielding{w: &b}, "layout", p); err != nil {
 		return fmt.Errorf("make the page %s: %w", name, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -376,11 +391,27 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 	}
 	if len(content) > minCompressed && takesGzip(r) { // a page repeats nothing that the asker chose beside a secret
 		w.Header().Set("Content-Encoding", "gzip")
-		content = compressed(content)
+		content = compressed(content, &quickPackers)
 	}
 	w.WriteHeader(status)
 	_, _ = w.Write(content) // the client may be gone
 	return nil
+}
+
+// yielding lets others run each time that some of a page was written: messages do not wait for a page to be ready.
+type yielding struct {
+	w    io.Writer
+	left int
+}
+
+const pagePiece = 2 << 10 // bytes
+
+func (y *yielding) Write(p []byte) (int, error) {
+	if y.left -= len(p); y.left < 0 {
+		y.left = pagePiece
+		runtime.Gosched()
+	}
+	return y.w.Write(p)
 }
 
 // errorPage tells a person what went wrong.

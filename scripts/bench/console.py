@@ -2,7 +2,7 @@
 """Measures what people who look at the console cost the messages: a broker is under load
 twice in turn, alone and while every page of its console is asked for, again and again.
 
-    scripts/bench/console.py [--rate 50] [--seconds 60] [--rounds 3] [--queues 100]
+    scripts/bench/console.py [--rate 50] [--seconds 60] [--rounds 4] [--queues 100]
 
 It prints messages a second of both, the ratio, the pages' times and the broker's memory at
 the beginning and the end of the pages.
@@ -160,7 +160,7 @@ class Client:
 
 
 def load(server, seconds):
-    out = subprocess.run([BIN, "-q", "bench", "--producers", "2", "--consumers", "2", "--duration", f"{seconds}s", "--url", "tcp://" + server.addr,
+    out = subprocess.run([BIN, "-q", "bench", "--producers", "4", "--window", "200", "--consumers", "4", "--duration", f"{seconds}s", "--url", "tcp://" + server.addr,
                           "-o", "json", "--idle", "30s"], stdout=subprocess.PIPE, text=True)
     if not out.stdout:
         raise SystemExit(f"treadmq bench failed with {out.returncode}")
@@ -174,7 +174,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--rate", type=float, default=50)
     p.add_argument("--seconds", type=int, default=60)
-    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--rounds", type=int, default=4)
     p.add_argument("--queues", type=int, default=100)
     o = p.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -201,28 +201,34 @@ def main():
             server.end()
 
 
+def beside(o, server, console, pages, cookie, auth):
+    """Messages a second while the pages are asked for, and how that went."""
+    visitors = [Visitor(console, pages, cookie, auth, o.rate / 4, n * 4) for n in range(4)]
+    for v in visitors:
+        v.start()
+    rate = load(server, o.seconds)
+    for v in visitors:
+        v.over.set()
+    for v in visitors:
+        v.join()
+    failures = [f for v in visitors for f in v.failures]
+    if failures:
+        raise SystemExit(f"{len(failures)} pages failed: {failures[:3]}")
+    return rate, sorted(t for v in visitors for t in v.times)
+
+
 def measure(o, server, console, pages, cookie, auth):
     ratios = []
     load(server, 3)
     for i in range(o.rounds):
-        alone = load(server, o.seconds)
+        alone = load(server, o.seconds) if i % 2 == 0 else 0  # the order changes: what drifts on the machine is nobody's
         before = server.memory()
-        visitors = [Visitor(console, pages, cookie, auth, o.rate / 4, n * 4) for n in range(4)]
-        for v in visitors:
-            v.start()
-        beside = load(server, o.seconds)
-        for v in visitors:
-            v.over.set()
-        for v in visitors:
-            v.join()
-        asked = sorted(t for v in visitors for t in v.times)
-        times = [t for t, _ in asked]
-        failures = [f for v in visitors for f in v.failures]
-        if failures:
-            raise SystemExit(f"{len(failures)} pages failed: {failures[:3]}")
-        ratios.append(beside / alone)
-        print(f"round {i + 1}: alone {alone:,.0f}/s, beside {len(times) / o.seconds:.0f} pages/s {beside:,.0f}/s, ratio {beside / alone:.3f}; "
-              f"page median {statistics.median(times) * 1000:.1f} ms, worst {times[-1] * 1000:.0f} ms; memory {before:.0f} -> {server.memory():.0f} MiB; slowest {asked[-1][1]}", flush=True)
+        rate, asked = beside(o, server, console, pages, cookie, auth)
+        after = server.memory()
+        alone = alone or load(server, o.seconds)
+        ratios.append(rate / alone)
+        print(f"round {i + 1}: alone {alone:,.0f}/s, beside {len(asked) / o.seconds:.0f} pages/s {rate:,.0f}/s, ratio {rate / alone:.3f}; page median "
+              f"{statistics.median(t for t, _ in asked) * 1000:.1f} ms, worst {asked[-1][0] * 1000:.0f} ms; memory {before:.0f} -> {after:.0f} MiB; slowest {asked[-1][1]}", flush=True)
     print(f"median ratio {statistics.median(ratios):.3f}")
 
 
