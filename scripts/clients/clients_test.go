@@ -77,13 +77,13 @@ func clients(bin string) []client {
 			name: "php-stomp", command: []string{"php", "php/client.php"},
 			needs:   []string{"php"},
 			modules: map[string][]string{"stomp (PHP extension)": {"php", "-r", "exit(extension_loaded('stomp') ? 0 : 1);"}},
-			steps:   slices.Concat(activeMQ, []string{"prefetch"}),
+			steps:   slices.Concat(stomp11, activeMQ, []string{"prefetch"}),
 		},
 		{
 			name: "Net-Stomp", command: []string{"perl", "perl/client.pl"},
 			needs:   []string{"perl"},
 			modules: map[string][]string{"Net::Stomp": {"perl", "-MNet::Stomp", "-e", "1"}},
-			steps:   []string{"ack-individual", "nack", "send-transactional"},
+			steps:   slices.Concat(stomp11, []string{"send-transactional"}),
 		},
 		{
 			name: "netcat", command: []string{"bash", "nc/client.sh"},
@@ -94,6 +94,11 @@ func clients(bin string) []client {
 			name: "stompjms", command: java("StompJms"),
 			needs: javaNeeds,
 			steps: []string{"priority", "idle", "selector", "rollback"},
+		},
+		{
+			name: "stompjms-client", command: java("StompClient"), // its JMS has no NACK and no heart-beats
+			needs: javaNeeds,
+			only:  stomp11,
 		},
 		{
 			name: "stompjms-activemq", command: append(java("StompJmsServers"), "activemq"),

@@ -1,12 +1,14 @@
 #!/usr/bin/perl
 # Net::Stomp against TreadMQ: see ../doc.go for how it talks to the test. It
 # escapes nothing and trims what it reads; by what it is given to CONNECT it
-# speaks 1.0 or, here, whatever the headers of its frames add up to.
+# speaks 1.0 or, here, whatever the headers of its frames add up to. It sends no
+# heart-beats by itself, but gives programs its socket.
 
 use strict;
 use warnings;
 use utf8;
 use Encode qw(encode);
+use IO::Select;
 use Net::Stomp;
 
 my $patience = 30;    # seconds before a step that hangs gives up
@@ -173,6 +175,21 @@ my @steps = (
         equal( 'message-id', $second->headers->{'message-id'}, $first->headers->{'message-id'} );
         ack( $stomp, $second, subscription => 'sub' );
         ask('count perl.nack 0');
+    },
+    # Beats are line ends, which Net::Stomp drops before frames.
+    'heart-beat' => sub {
+        my $stomp = connected( 'accept-version' => '1.1', 'heart-beat' => '1000,1000' );
+        subscribe( $stomp, '/queue/perl.beat' );
+        my $ready = IO::Select->new( $stomp->socket );
+        for ( 1 .. 6 ) {    # the idle pause
+            $stomp->socket->syswrite("\n");
+            $ready->can_read($patience) or die "a heart-beat is missing\n";
+            $stomp->socket->sysread( my $beat, 1 );
+            equal( 'beat', $beat, "\n" );
+        }
+        transmit( connected(), '/queue/perl.beat', 'still here' );
+        message( $stomp, 'still here' );
+        equal( 'what the silent get', frame( $stomp, 'ERROR' )->headers->{'x-code'}, 'timeout' );
     },
     'transaction-commit' => sub {
         my $stomp = connected();

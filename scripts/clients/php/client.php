@@ -1,6 +1,6 @@
 <?php
-// PHP's stomp extension, which speaks STOMP 1.0, against TreadMQ: see ../doc.go for how it talks to the test.
-// 1.0 has no NACK and no heart-beats, and headers are not escaped.
+// PHP's stomp extension against TreadMQ: see ../doc.go for how it talks to the test. It speaks STOMP 1.0, and escapes
+// nothing; given the headers of 1.1 it can NACK, and be sent heart-beats. It sends none of its own accord.
 
 declare(strict_types=1);
 
@@ -69,6 +69,14 @@ function three(Stomp $stomp, string $queue): array
         equal('body', $frame->body, $body);
     }
     return $list;
+}
+
+/** A connection that speaks 1.1, with a subscription that acknowledges each message by itself. */
+function individual(string $queue, array $headers = []): Stomp
+{
+    $stomp = connect(null, ['accept-version' => '1.1'] + $headers);
+    subscribe($stomp, $queue, 'client-individual', ['id' => '1']);
+    return $stomp;
 }
 
 /** Consumes from one queue and sends to another in a transaction; the message that is consumed. */
@@ -151,6 +159,67 @@ $steps = [
         equal('message', [$frame->body, $frame->headers['redelivered'] ?? null], ['three', 'true']);
         ack($stomp, $frame);
         ask('count php.client 0');
+    },
+    'ack-individual' => function (): void {
+        $stomp = individual('/queue/php.individual');
+        $sender = connect();
+        foreach (['one', 'two', 'three'] as $body) {
+            send($sender, '/queue/php.individual', $body);
+        }
+        $frames = [message($stomp), message($stomp), message($stomp)];
+        ack($stomp, $frames[1], ['subscription' => '1']);
+        unset($stomp);
+        ask('count php.individual 2');
+        $stomp = individual('/queue/php.individual');
+        foreach (['one', 'three'] as $body) {
+            $frame = message($stomp);
+            equal('message', [$frame->body, $frame->headers['redelivered'] ?? null], [$body, 'true']);
+            ack($stomp, $frame, ['subscription' => '1']);
+        }
+        ask('count php.individual 0');
+    },
+    'nack' => function (): void {
+        $stomp = individual('/queue/php.nack');
+        send(connect(), '/queue/php.nack', 'again');
+        $first = message($stomp);
+        equal('receipt of NACK', $stomp->nack($first, ['subscription' => '1', 'receipt' => 'nacked']), true);
+        $second = message($stomp);
+        equal(
+            'message',
+            [$second->body, $second->headers['message-id'], $second->headers['redelivered'] ?? null],
+            ['again', $first->headers['message-id'], 'true'],
+        );
+        ack($stomp, $second, ['subscription' => '1']);
+        ask('count php.nack 0');
+    },
+    // A beat is something to read that is no frame. Every frame counts as one of ours.
+    'heart-beat' => function (): void {
+        $stomp = individual('/queue/php.beat', ['heart-beat' => '1000,1000']);
+        $stomp->setReadTimeout(2);
+        for ($beats = 0; $beats < 6; $beats++) { // the idle pause
+            $began = microtime(true);
+            while (!$stomp->hasFrame()) {
+                equal('beat within the patience', microtime(true) - $began < PATIENCE, true);
+                usleep(20000);
+            }
+            equal('frame in the pause', $stomp->readFrame(), false);
+            $stomp->send('/topic/php.nobody', 'beat');
+        }
+        send(connect(), '/queue/php.beat', 'still here');
+        while (($frame = $stomp->readFrame()) === false) {
+            equal('error', $stomp->error(), false);
+        }
+        equal('body', $frame->body, 'still here');
+        $stomp->setReadTimeout(PATIENCE);
+        ack($stomp, $frame, ['subscription' => '1']);
+        try {
+            while ($stomp->readFrame() === false) { // beats, and nothing more from us
+            }
+        } catch (StompException $failure) {
+            equal('what the silent get', $failure->getMessage(), 'no heart-beat');
+            return;
+        }
+        throw new RuntimeException('a frame came for the silent, and no ERROR');
     },
     // PHP programs ask for one message at a time.
     'prefetch' => function (): void {

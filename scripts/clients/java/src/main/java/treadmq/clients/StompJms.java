@@ -23,7 +23,7 @@ import org.fusesource.stomp.jms.StompJmsConnectionFactory;
 
 /**
  * JMS 1.1 over STOMP with stompjms, against TreadMQ. There is no step for what JMS has in the place of
- * NACK: recover() of stompjms does nothing. Nor for temporary queues:
+ * NACK: recover() of stompjms does nothing; {@link StompClient} has it. Nor for temporary queues:
  * stompjms consumes and sends over different STOMP connections, whose names of them are not the same.
  */
 public final class StompJms {
