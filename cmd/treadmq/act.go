@@ -91,8 +91,13 @@ func runAction(cmd *cobra.Command, c *api.Client, queue string, a api.Action) (a
 		return job, err
 	}
 	id := job.Text("id")
+	bar := newProgress(cmd, job.Int("total"), a.Action+" "+queue)
+	defer bar.end()
 	for job.Text("state") == "running" {
-		talk(cmd, "%s of %s messages looked at, %s done", job.Text("looked"), job.Text("total"), job.Text("done"))
+		if bar == nil {
+			talk(cmd, "%s of %s messages looked at, %s done", job.Text("looked"), job.Text("total"), job.Text("done"))
+		}
+		bar.set(job.Int("looked"))
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -131,16 +131,16 @@ func storeCheck(cmd *cobra.Command, f *storeFlags, args []string) error {
 	var found strings.Builder
 	var w io.Writer = &found
 	table := outputFormat(cmd) == formatTable
+	disk := watchDisk(cmd, dir, "checking", true)
 	if table {
-		w = cmd.OutOrStdout()
+		w = disk.bar.over(cmd.OutOrStdout())
 	}
-	bar := newProgress(cmd, -1, "checking")
 	var r local.Report
 	err = interruptible(cmd.Context(), func() (err error) {
-		r, err = local.Check(vfs.OS{}, dir, w)
+		r, err = local.Check(disk, dir, w)
 		return err
 	})
-	bar.end()
+	disk.end()
 	if err != nil {
 		f := storeError("the store cannot be checked", err)
 		if f.code == exitData {
@@ -249,7 +249,7 @@ func newStoreStatsCommand() *cobra.Command {
 repairs that a start makes.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return storeFigures(cmd, f, args, "the store's figures cannot be read", func(o local.Options) (store.Stats, error) {
+			return storeFigures(cmd, f, args, storeJob{"opening", "the store's figures cannot be read", false}, func(o local.Options) (store.Stats, error) {
 				return local.StatsOf(o)
 			})
 		},
@@ -265,7 +265,7 @@ func newStoreCompactCommand() *cobra.Command {
 		Use: "compact [FOLDER]", Short: "Give back the disk space of what is no longer needed",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return storeFigures(cmd, f, args, "the store cannot be compacted", func(o local.Options) (store.Stats, error) {
+			return storeFigures(cmd, f, args, storeJob{"compacting", "the store cannot be compacted", false}, func(o local.Options) (store.Stats, error) {
 				before, after, err := local.Compact(o)
 				if err == nil {
 					talk(cmd, "%d bytes on disk before, %d after, %d of them live", before.DiskBytes, after.DiskBytes, after.LiveBytes)
@@ -285,7 +285,7 @@ func newStoreRebuildCommand() *cobra.Command {
 		Use: "rebuild [FOLDER]", Short: "Make the index of a store again from its journal",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return storeFigures(cmd, f, args, "the index cannot be made again", func(o local.Options) (store.Stats, error) {
+			return storeFigures(cmd, f, args, storeJob{"rebuilding", "the index cannot be made again", true}, func(o local.Options) (store.Stats, error) {
 				return local.Rebuild(o)
 			})
 		},
@@ -311,15 +311,24 @@ type storeStats struct {
 	Full       bool   `json:"full"`
 }
 
+// storeJob is what a command does to a store, in words.
+type storeJob struct {
+	label  string // of its progress bar
+	failed string
+	whole  bool // it reads the whole journal
+}
+
 // storeFigures does something to a store and prints its figures afterwards.
-func storeFigures(cmd *cobra.Command, f *storeFlags, args []string, failed string, do func(local.Options) (store.Stats, error)) error {
+func storeFigures(cmd *cobra.Command, f *storeFlags, args []string, job storeJob, do func(local.Options) (store.Stats, error)) error {
 	dir, err := f.folder(args)
 	if err != nil {
 		return err
 	}
-	s, err := do(local.Options{Dir: dir, Logger: clientLogger(cmd)})
+	disk := watchDisk(cmd, dir, job.label, job.whole)
+	s, err := do(local.Options{FS: disk, Dir: dir, Logger: clientLogger(cmd)})
+	disk.end()
 	if err != nil {
-		return storeError(failed, err)
+		return storeError(job.failed, err)
 	}
 	v := storeStats{dir, uint64(s.Epoch), uint64(s.Start), uint64(s.End), uint64(s.Commit), uint64(s.Applied),
 		s.Segments, s.DiskBytes, s.LiveBytes, s.IndexBytes, s.FreeDisk, s.Full}

@@ -30,23 +30,53 @@ func colored(cmd *cobra.Command, w any) bool {
 // called on nil.
 type progress struct{ bar *progressbar.ProgressBar }
 
-// newProgress begins to show a job of total steps, -1 when that is not known.
+// newProgress begins to show a job of total messages, 0 or less when that is not known.
 func newProgress(cmd *cobra.Command, total int64, label string) *progress {
+	return showProgress(cmd, total, label, progressbar.OptionShowIts(), progressbar.OptionSetItsString("msg"))
+}
+
+// newByteProgress begins to show a job that reads total bytes, 0 or less when that is not known.
+func newByteProgress(cmd *cobra.Command, total int64, label string) *progress {
+	return showProgress(cmd, total, label, progressbar.OptionShowBytes(true))
+}
+
+func showProgress(cmd *cobra.Command, total int64, label string, unit ...progressbar.Option) *progress {
 	w := cmd.ErrOrStderr()
 	if quiet, _ := cmd.Flags().GetBool("quiet"); quiet || !colored(cmd, w) {
 		return nil
 	}
-	return &progress{progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(label),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("msg"),
+	if total <= 0 {
+		total = -1 // at 0 it would never be drawn
+	}
+	return &progress{progressbar.NewOptions64(total, append(unit,
+		progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(label), progressbar.OptionShowCount(),
 		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish(),
-		progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))}
+		progressbar.OptionSetWidth(30), progressbar.OptionSetPredictTime(true))...)}
 }
 
 func (p *progress) set(n int64) {
 	if p != nil {
 		p.bar.Set64(n)
 	}
+}
+
+// over returns a writer to the same screen, whose lines take the bar's place until it is drawn again below them.
+func (p *progress) over(w io.Writer) io.Writer {
+	if p == nil {
+		return w
+	}
+	return overBar{p, w}
+}
+
+type overBar struct {
+	p *progress
+	w io.Writer
+}
+
+// Write is that of io.Writer.
+func (o overBar) Write(b []byte) (int, error) {
+	o.p.bar.Clear()
+	return o.w.Write(b)
 }
 
 // end removes the bar from the screen.

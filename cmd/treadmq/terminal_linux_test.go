@@ -163,6 +163,25 @@ func TestProgressOnlyOnATerminal(t *testing.T) {
 	}
 }
 
+// What takes long shows how far it is: loads that end after a time, actions on many messages, and the commands that read a store.
+func TestProgressOfLongJobs(t *testing.T) {
+	b := ownBroker(t)
+	b.run(t, "", "send", "many", "-b", "x", "-n", "3000").want(t, 0)
+	look := func(bar string, args ...string) {
+		t.Helper()
+		p := atTerminal(t, call{args: args, env: append(b.env(), "TERM=xterm")})
+		if code, screen := p.end(); code != 0 || !strings.Contains(screen, bar) {
+			t.Errorf("%v: exit code %d, no %q on the screen: %q", args, code, bar, screen)
+		}
+	}
+	look("bench (", "bench", "short", "--duration", "500ms")
+	b.run(t, "", "stop", "--data", b.state.Data).want(t, 0)
+	look("checking  ", "store", "check", b.state.Data)
+	look("compacting (", "store", "compact", b.state.Data)
+	look("opening (", "store", "stats", b.state.Data)
+	look("rebuilding  ", "store", "rebuild", b.state.Data)
+}
+
 func TestErrorsAreColouredOnATerminalOnly(t *testing.T) {
 	for _, env := range [][]string{{"TERM=xterm"}, {"TERM=xterm", "NO_COLOR=1"}} {
 		_, screen := atTerminal(t, call{args: []string{"nonsense"}, env: env}).end()
