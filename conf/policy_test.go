@@ -116,6 +116,10 @@ onFull = "explode"
 backOffMultiplier = 0.5
 [policy.redelivery.deep]
 [[policy]]
+topic = "t"
+subscriptionRecoveryPolicy = "lastImage"
+dedup = 5
+[[policy]]
 queue = "a"
 inactiveTimoutBeforeGC = 5000
 inactiveTimeoutBeforeGC = 5000
@@ -133,9 +137,10 @@ topic = "b"
 		`treadmq.toml:13:1: onFull: "explode" is not one of block, fail, drop-oldest, dlq, discard`,
 		`treadmq.toml:15:1: redelivery.backOffMultiplier: 0.5 is out of range: the least is 1, the most is 1000`,
 		`treadmq.toml:16:20: unknown policy key redelivery.deep`,
-		`treadmq.toml:17:3: queue = "a" has a policy already, at treadmq.toml:6:3: put the keys together`,
-		`treadmq.toml:19:1: inactiveTimeoutBeforeGC is set twice, in two spellings`,
-		`treadmq.toml:21:3: a policy needs either queue = "pattern" or topic = "pattern" or durable = "pattern"`,
+		`treadmq.toml:20:1: dedup is a group of keys and has no value of its own: write them below [policy.dedup]`,
+		`treadmq.toml:21:3: queue = "a" has a policy already, at treadmq.toml:6:3: put the keys together`,
+		`treadmq.toml:23:1: inactiveTimeoutBeforeGC is set twice, in two spellings`,
+		`treadmq.toml:25:3: a policy needs either queue = "pattern" or topic = "pattern" or durable = "pattern"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

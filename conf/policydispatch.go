@@ -105,9 +105,10 @@ func topicKeys() []policyKey {
 			func(p *Policy) value { return fraction(&p.PendingPrefetchRate, 0.01, 10_000) }},
 		{"alwaysRetroactive", Topic, "", "Every new subscriber gets what the topic keeps, not only those with activemq.retroactive:true.",
 			func(p *Policy) value { return truth(&p.AlwaysRetroactive) }},
-		{"subscriptionRecoveryPolicy.kind", Topic, "", "What a topic keeps in memory for retroactive subscribers: none, lastImage (the last message), fixedCount (the last count), fixedSize (as many as bytes allows) or timed (those of recoverDuration). bytes bounds all of them.",
+		{"subscriptionRecoveryPolicy.kind", Topic, "subscriptionRecoveryPolicy", "What a topic keeps in memory for retroactive subscribers: none, lastImage (the last message), fixedCount (the last count), fixedSize (as many as bytes allows) or timed (those of recoverDuration). bytes bounds all of them. subscriptionRecoveryPolicy alone is accepted too, and ActiveMQ's names, as lastImageSubscriptionRecoveryPolicy.",
 			func(p *Policy) value {
-				return word(&p.Recovery.Kind, "none", "lastImage", "fixedCount", "fixedSize", "timed")
+				return word(&p.Recovery.Kind, "none", "lastImage", "fixedCount", "fixedSize", "timed", "noSubscriptionRecoveryPolicy",
+					"lastImageSubscriptionRecoveryPolicy", "fixedCountSubscriptionRecoveryPolicy", "fixedSizedSubscriptionRecoveryPolicy", "timedSubscriptionRecoveryPolicy")
 			}},
 		{"subscriptionRecoveryPolicy.count", Topic, "subscriptionRecoveryPolicy.maximumSize", "Messages of fixedCount.",
 			func(p *Policy) value { return whole(&p.Recovery.Count, 1, most) }},

@@ -64,7 +64,7 @@ func (l *loader) ruleTable(d document, path, prefix string, fields map[string]an
 		sub, isTable := v.(map[string]any)
 		switch {
 		case name == string(Queue), name == string(Topic), name == string(Durable):
-		case isTable && slices.ContainsFunc(policyTables(), func(s section) bool { return s.name == name }):
+		case isTable && isPolicyTable(name):
 			l.ruleTable(d, here, name, sub, r)
 		default:
 			l.ruleKey(d.where(here), name, v, r)
@@ -72,8 +72,16 @@ func (l *loader) ruleTable(d document, path, prefix string, fields map[string]an
 	}
 }
 
+func isPolicyTable(name string) bool {
+	return slices.ContainsFunc(policyTables(), func(s section) bool { return s.name == name })
+}
+
 func (l *loader) ruleKey(where, name string, v any, r *Rule) {
 	i := slices.IndexFunc(policyKeys(), func(k policyKey) bool { return k.name == name || k.alias == name && name != "" })
+	if i < 0 && isPolicyTable(name) {
+		l.problem(where, "%s is a group of keys and has no value of its own: write them below [policy.%s]", name, name)
+		return
+	}
 	if i < 0 {
 		l.problem(where, "unknown policy key %s%s", name, suggest(name, policyNames()))
 		return

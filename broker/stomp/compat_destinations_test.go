@@ -174,6 +174,28 @@ func TestCompatDestination_Wildcards(t *testing.T) {
 }
 
 // ?consumer.X=Y in the name of a destination does what the header of that name does.
+// In every dialect: RabbitMQ's own exchanges are topics and queues, so that a client of it needs no dialect for them.
+func TestCompatDestination_Exchanges(t *testing.T) {
+	r := newRig(t)
+	c := r.connected("")
+	c.subscribe("/exchange/amq.topic/price.*", "")
+	c.publish("/topic/price.oil", "", "to the topic")
+	c.take("to the topic")
+	c.publish("/exchange/amq.topic/price.gas", "", "by the exchange")
+	if got := c.take("by the exchange")[0].get("destination"); got != "/topic/price.gas" {
+		t.Errorf("the destination is %q", got)
+	}
+	c.publish("/exchange/amq.direct/k", "", "by amq.direct")
+	c.publish("/exchange//k", "", "by the default exchange")
+	if got := depth(r, "/queue/k"); got != 2 {
+		t.Fatalf("the queue has %d messages, not 2", got)
+	}
+	c.bye()
+	c = r.connected("")
+	c.subscribe("/exchange//k", "")
+	c.take("by amq.direct", "by the default exchange")
+}
+
 func TestCompatDestination_Options(t *testing.T) {
 	r := newRig(t)
 	c := r.connected("")
@@ -186,6 +208,11 @@ func TestCompatDestination_Options(t *testing.T) {
 	if depth(r, "/queue/a") != 5 {
 		t.Fatal("the options became part of the name")
 	}
+	c.bye()
+	c = r.connected("")
+	c.subscribe("/queue/a?consumer.selector=n%20IN%20('1'%2C'3')&consumer.prefetchSize=9", "")
+	c.take("1", "3")
+	c.nothing()
 	c.bye()
 	c = r.connected("")
 	c.publish("/queue/what?", "", "a question mark is a character like others")

@@ -1,6 +1,7 @@
 package stomp
 
 import (
+	"net/url"
 	"strings"
 
 	"treadmq/broker"
@@ -41,7 +42,7 @@ var plainPrefixes = [...]struct {
 
 // notOffered are prefixes that mean something this broker does not do.
 var notOffered = [...]struct{ prefix, hint string }{
-	{prefixExchange, "exchanges are offered in the dialect rabbitmq only; use /queue/NAME or /topic/NAME"},
+	{prefixExchange, "exchanges but amq.topic and amq.direct are offered in the dialect rabbitmq only; use /queue/NAME or /topic/NAME"},
 	{"/broker/", "names under /broker/ are reserved"},
 }
 
@@ -134,7 +135,8 @@ func parsePrefixed(text string, t temps) (d broker.Destination, ok bool, err err
 	return broker.Destination{}, false, nil
 }
 
-// cutOptions takes ?consumer.X=Y&... from the end of a name. Any other question mark is part of the name.
+// cutOptions takes ?consumer.X=Y&... from the end of a name. Any other question mark is part of the name. Values are
+// escaped as in a URL, so that one may hold & or a comma; what is no escape stays as it stands.
 func cutOptions(text string, options []destOption) (string, []destOption) {
 	name, query, found := strings.Cut(text, "?")
 	if !found || !strings.HasPrefix(query, "consumer.") {
@@ -143,6 +145,9 @@ func cutOptions(text string, options []destOption) (string, []destOption) {
 	for part := range strings.SplitSeq(query, "&") {
 		key, value, _ := strings.Cut(part, "=")
 		if key, found := strings.CutPrefix(key, "consumer."); found {
+			if plain, err := url.PathUnescape(value); err == nil {
+				value = plain
+			}
 			options = append(options, destOption{key, value})
 		}
 	}

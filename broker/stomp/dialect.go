@@ -57,11 +57,12 @@ func (r destRules) split(text string) []string {
 	return strings.SplitN(text, ",", maxComposite+1)
 }
 
-// exchange reads RabbitMQ's /exchange/E/K as well as a broker without exchanges can: the keys of amq.topic are topics,
-// those of amq.direct and of the default exchange are queues, and those of any other are topics below its name.
+// exchange reads RabbitMQ's /exchange/E/K as well as a broker without exchanges can: the keys of amq.topic are topics, and
+// those of amq.direct and of the default exchange are queues. In dialect rabbitmq those of any other are topics below
+// its name: it means too little to be taken for that everywhere.
 func (r destRules) exchange(text string) (d broker.Destination, ok bool) {
 	rest, found := strings.CutPrefix(text, prefixExchange)
-	if !found || r.dialect != DialectRabbitMQ {
+	if !found {
 		return d, false
 	}
 	name, key, keyed := strings.Cut(rest, "/")
@@ -70,6 +71,8 @@ func (r destRules) exchange(text string) (d broker.Destination, ok bool) {
 		return broker.Destination{Kind: broker.Topic, Name: key}, true
 	case name == "amq.direct" || name == "" && keyed:
 		return broker.Destination{Kind: broker.Queue, Name: key}, true
+	case r.dialect != DialectRabbitMQ:
+		return d, false
 	case keyed && key != "":
 		return broker.Destination{Kind: broker.Topic, Name: r.name(name) + "." + key}, true
 	}

@@ -114,7 +114,10 @@ var (
 	evict = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect, "spill": broker.EvictSpill,
 		"lowest-priority": broker.EvictLowestPriority, "key": broker.EvictOlderOfKey}
 	recovery = map[string]broker.RecoveryKind{"none": broker.RecoverNothing, "lastImage": broker.RecoverLastImage,
-		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed}
+		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed,
+		"noSubscriptionRecoveryPolicy": broker.RecoverNothing, "lastImageSubscriptionRecoveryPolicy": broker.RecoverLastImage,
+		"fixedCountSubscriptionRecoveryPolicy": broker.RecoverCount, "fixedSizedSubscriptionRecoveryPolicy": broker.RecoverBytes,
+		"timedSubscriptionRecoveryPolicy": broker.RecoverTimed}
 	conflict   = map[string]broker.Conflict{"probe": broker.ConflictProbe, "reject": broker.ConflictReject, "steal": broker.ConflictSteal}
 	overdue    = map[string]broker.Overdue{"requeue": broker.OverdueRequeue, "notify": broker.OverdueNotify, "close": broker.OverdueClose}
 	deadLetter = map[string]broker.DeadLetterStrategy{"shared": broker.DeadLetterShared,

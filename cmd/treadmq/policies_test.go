@@ -175,3 +175,20 @@ func TestDeadLetterStrategyNames(t *testing.T) {
 		}
 	}
 }
+
+// The key may stand without a table, with ActiveMQ's words or ours.
+func TestRecoveryPolicyNames(t *testing.T) {
+	for word, want := range map[string]broker.RecoveryKind{
+		"none": broker.RecoverNothing, "lastImage": broker.RecoverLastImage, "timed": broker.RecoverTimed,
+		"noSubscriptionRecoveryPolicy": broker.RecoverNothing, "lastImageSubscriptionRecoveryPolicy": broker.RecoverLastImage,
+		"fixedCountSubscriptionRecoveryPolicy": broker.RecoverCount, "fixedSizedSubscriptionRecoveryPolicy": broker.RecoverBytes,
+		"timedSubscriptionRecoveryPolicy": broker.RecoverTimed,
+	} {
+		for _, rule := range []string{"subscriptionRecoveryPolicy = \"" + word + "\"", "[policy.subscriptionRecoveryPolicy]\nkind = \"" + word + "\""} {
+			p := policies(loadPolicies(t, "[[policy]]\ntopic = \"a\"\n"+rule+"\n"))(broker.Destination{Kind: broker.Topic, Name: "a"})
+			if p.Recovery.Kind != want {
+				t.Errorf("%s: %v, want %v", rule, p.Recovery.Kind, want)
+			}
+		}
+	}
+}
