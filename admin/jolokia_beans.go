@@ -177,14 +177,14 @@ func (s *Server) healthBean() map[string]any {
 	return map[string]any{"CurrentStatus": status}
 }
 
-// queueBean has the attributes of QueueViewMBean. How long messages stay is not measured,
-// so AverageEnqueueTime and the like are missing.
+// queueBean has the attributes of QueueViewMBean.
 func (s *Server) queueBean(i *broker.QueueInfo) map[string]any {
 	a := map[string]any{
 		"Name": i.Destination.Name, "QueueSize": i.Messages, "EnqueueCount": i.Enqueued, "DequeueCount": i.Dequeued, "DispatchCount": i.Dispatched,
 		"InFlightCount": i.InFlight, "ExpiredCount": i.Expired, "ConsumerCount": i.Consumers, "ProducerCount": i.Producers, "Paused": i.Paused,
 		"MemoryUsageByteCount": i.MemoryBytes, "StoreMessageSize": i.Bytes, "AverageMessageSize": int64(0), "BlockedSends": i.Parked,
 		"DLQ": s.isDead(i.Destination.Name), "Subscriptions": s.subscriptionNames(i.Destination),
+		"AverageEnqueueTime": i.Waits.Average(), "MinEnqueueTime": i.Waits.Min, "MaxEnqueueTime": i.Waits.Max,
 	}
 	if i.Messages > 0 {
 		a["AverageMessageSize"] = i.Bytes / i.Messages

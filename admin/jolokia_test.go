@@ -96,7 +96,7 @@ func TestJolokiaAsMetricbeatAndTelegraf(t *testing.T) {
 	}
 	q := list[1].object(t)
 	orders := q["org.apache.activemq:brokerName=testbroker,destinationName=orders,destinationType=Queue,type=Broker"].(map[string]any)
-	if len(q) != 2 || orders["Name"] != "orders" || orders["QueueSize"] != 2.0 || orders["EnqueueCount"] != 2.0 || len(orders) != 11 {
+	if len(q) != 2 || orders["Name"] != "orders" || orders["QueueSize"] != 2.0 || orders["EnqueueCount"] != 2.0 || len(orders) != 14 {
 		t.Errorf("%v", q)
 	}
 	if n := list[2].object(t); len(n) != 1 {

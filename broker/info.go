@@ -33,6 +33,7 @@ type QueueInfo struct {
 	DeadLettered uint64
 	Dropped      uint64
 	Duplicates   uint64    // repeats that were left out
+	Waits        WaitTimes // of deliveries since the start
 	TraceUntil   time.Time // zero: it is not traced
 }
 
@@ -174,6 +175,7 @@ func (q *queue) info() QueueInfo {
 		Parked: len(q.parked), Paused: q.paused, Hints: q.hints,
 		Enqueued: q.stats.enqueued, Dequeued: q.stats.dequeued, Dispatched: q.stats.dispatched,
 		Redelivered: q.stats.redelivered, Expired: q.stats.expired, DeadLettered: q.stats.deadLettered, Dropped: q.stats.dropped,
+		Waits: q.stats.waits,
 	}
 	i.Ready, i.Duplicates = i.Messages-i.InFlight-i.Delayed, q.duplicates.Load()
 	if q.owner != nil {

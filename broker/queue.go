@@ -90,6 +90,8 @@ type queue struct {
 // queueStats count since the start; guarded by queue.mu.
 type queueStats struct {
 	enqueued, dequeued, dispatched, redelivered, expired, deadLettered, dropped uint64
+
+	waits WaitTimes
 }
 
 func (b *Broker) newQueue(d Destination, id store.DestID) *queue {
@@ -280,7 +282,7 @@ func (q *queue) dispatch(k *wakes) {
 		}
 		q.takeOff(e)
 		ln.ready.pop()
-		q.stats.dispatched++
+		q.dispatched(e)
 		if e.src == durable && e.seq+markLead/2 > ln.asked {
 			q.askMark(ln, e.seq)
 		}

@@ -148,6 +148,15 @@ type statisticsCounts struct {
 	ProducerCount      int     `json:"producerCount"`
 }
 
+// statisticsWaits are of queues: a topic's messages do not wait.
+type statisticsWaits struct {
+	Average float64 `json:"averageEnqueueTime"`
+	Min     int64   `json:"minEnqueueTime"`
+	Max     int64   `json:"maxEnqueueTime"`
+}
+
+func (w *WaitTimes) statistics() statisticsWaits { return statisticsWaits{w.Average(), w.Min, w.Max} }
+
 func (b *Broker) statisticsHead() statisticsHead { return statisticsHead{b.node, b.node} }
 
 func percent(part, whole int64) int64 {
@@ -180,9 +189,11 @@ func (i *TopicInfo) statistics() statisticsCounts {
 // statistics are the figures of the whole broker.
 func (b *Broker) statistics() any {
 	var sum statisticsCounts
+	var waits WaitTimes
 	var bytes int64
 	for _, i := range b.Queues(nil) {
 		bytes += i.Bytes
+		waits.merge(i.Waits)
 		sum.add(i.statistics(0))
 	}
 	for _, i := range b.Topics(nil) {
@@ -196,10 +207,11 @@ func (b *Broker) statistics() any {
 	return struct {
 		statisticsHead
 		statisticsCounts
+		statisticsWaits
 		StorePercentUsage int64 `json:"storePercentUsage"`
 		StoreUsage        int64 `json:"storeUsage"`
 		StoreLimit        int64 `json:"storeLimit"`
-	}{b.statisticsHead(), sum, percent(used, limit), used, limit}
+	}{b.statisticsHead(), sum, waits.statistics(), percent(used, limit), used, limit}
 }
 
 // StoreUsage is what of the store counts as used and how much it may be: the bytes on disk and all that the disk has, or the
@@ -229,6 +241,10 @@ func (b *Broker) destinationStatistics(query Destination) (all []any) {
 		DestinationName string `json:"destinationName"`
 		statisticsCounts
 	}
+	type waiting struct {
+		figures
+		statisticsWaits
+	}
 	wanted := func(d Destination) bool {
 		return d.Kind == query.Kind && (d.Name == query.Name || query.IsPattern() && query.Covers(d.Name))
 	}
@@ -239,7 +255,8 @@ func (b *Broker) destinationStatistics(query Destination) (all []any) {
 		return all
 	}
 	for _, i := range b.Queues(wanted) {
-		all = append(all, figures{b.statisticsHead(), i.Destination.String(), i.statistics(b.policyOf(i.Destination).MemoryLimit)})
+		f := figures{b.statisticsHead(), i.Destination.String(), i.statistics(b.policyOf(i.Destination).MemoryLimit)}
+		all = append(all, waiting{f, i.Waits.statistics()})
 	}
 	return all
 }

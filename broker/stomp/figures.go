@@ -123,7 +123,7 @@ func readFigures(body []byte) (all []figure, ok bool) {
 // javaNumber returns the Java type that ActiveMQ's statistics have for a number, and the number as that is written.
 func javaNumber(name, v string) (kind, text string) {
 	switch {
-	case strings.HasPrefix(name, "average") || strings.ContainsAny(v, ".eE"):
+	case strings.HasPrefix(name, "average") || strings.HasSuffix(name, "EnqueueTime") || strings.ContainsAny(v, ".eE"):
 		if !strings.ContainsAny(v, ".eE") {
 			v += ".0"
 		}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
+	"treadmq/broker"
 	"treadmq/store"
 )
 
@@ -70,6 +72,11 @@ func TestStatistics(t *testing.T) {
 			t.Errorf("%s: %q, want %q", x.destination, got, x.want)
 		}
 	}
+	for _, name := range []string{"averageEnqueueTime", "minEnqueueTime", "maxEnqueueTime"} {
+		if s[name] != 0.0 {
+			t.Errorf("%s is %v before the first delivery", name, s[name])
+		}
+	}
 	s = c.ask("/queue/ActiveMQ.Statistics.Subscription", "", 1)[0]
 	if s["clientId"] != "monitor" || s["prefetchSize"] != 100.0 || s["exclusive"] != false {
 		t.Errorf("%v", s)
@@ -120,5 +127,43 @@ func TestStatisticsAfterCommit(t *testing.T) {
 	var s map[string]any
 	if g := c.expect("MESSAGE"); json.Unmarshal([]byte(g.body), &s) != nil || s["size"] != 2.0 {
 		t.Fatal(g)
+	}
+}
+
+// How long messages waited is measured on the first deliveries and then on one in 64.
+func TestStatistics_EnqueueTimes(t *testing.T) {
+	r := newRig(t, queuePolicy(func(p *broker.Policy) { p.TrustTimestamp = true }))
+	c := r.connected("")
+	c.subscribe("/temp-queue/stats", "")
+	consumer := r.connected("")
+	consumer.subscribe("/queue/a", "activemq.prefetchSize:1000\n")
+	const hour = 3_600_000
+	deliver := func(n int, age int64) {
+		t.Helper()
+		for i := range n {
+			body := fmt.Sprint(i)
+			c.publish("/queue/a", fmt.Sprintf("timestamp:%d\n", time.Now().UnixMilli()-age), body)
+			consumer.take(body)
+		}
+	}
+	times := func(destination string) (least, average, most float64) {
+		s := c.ask(destination, "", 1)[0]
+		return s["minEnqueueTime"].(float64), s["averageEnqueueTime"].(float64), s["maxEnqueueTime"].(float64)
+	}
+	deliver(1, 5*hour)
+	deliver(1, 3*hour)
+	for _, destination := range []string{"/queue/ActiveMQ.Statistics.Destination.a", "ActiveMQ.Statistics.Broker"} {
+		if least, average, most := times(destination); destination[0] == '/' && (least < 3*hour || least > 4*hour) || average < 2*hour || average > 5*hour || most < 5*hour {
+			t.Errorf("%s: %v, %v, %v", destination, least, average, most)
+		}
+	}
+	deliver(62, -hour)    // to 64: all are measured, and none waited less than no time
+	deliver(63, 100*hour) // to 127: none is
+	if least, average, most := times("/queue/ActiveMQ.Statistics.Destination.a"); least != 0 || average < hour/8 || average > hour/6 || most > 6*hour {
+		t.Errorf("after 127: %v, %v, %v", least, average, most)
+	}
+	deliver(1, 100*hour)
+	if _, _, most := times("/queue/ActiveMQ.Statistics.Destination.a"); most < 100*hour {
+		t.Errorf("after 128: at most %v", most)
 	}
 }
