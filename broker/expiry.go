@@ -22,6 +22,17 @@ func (q *queue) expireLater(e *entry) {
 	}
 }
 
+// cameTooLate gives up, at once, a message that had expired when it came. The search for expired ones finds those for which
+// there is no room in memory, and a last value, which is a key's newest all the same. q.mu is held.
+func (q *queue) cameTooLate(e *entry) bool {
+	if e.expiry == 0 || q.last != nil || len(q.expiring) >= maxExpiring || e.expiry > q.b.now().UnixMilli() {
+		return false
+	}
+	q.takeOff(e)
+	q.expireLater(e)
+	return true
+}
+
 func (q *queue) expireTaken() {
 	q.mu.Lock()
 	list := q.expiring

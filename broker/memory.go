@@ -45,6 +45,9 @@ func (q *queue) arriveTransient(t *target, k *wakes) {
 	if q.isTraced() {
 		q.traced(e.id, LifeEvent{Kind: LifeReceived}.from(t.conn))
 	}
+	if q.cameTooLate(e) {
+		return
+	}
 	q.charge(e)
 	q.enlist(e)
 	ln.ready.insert(e)

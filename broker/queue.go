@@ -215,6 +215,9 @@ func (q *queue) admit(e *entry) {
 		}
 		return
 	}
+	if q.cameTooLate(e) {
+		return
+	}
 	q.charge(e)
 	q.enlist(e)
 	ln.ready.insert(e)

@@ -188,6 +188,34 @@ func TestCompatRedelivery_ExpiryInTheMiddle(t *testing.T) {
 	}
 }
 
+// What has expired when it comes is a dead letter at once: here nobody looks for expired messages, and nobody consumes.
+func TestCompatRedelivery_ExpiredBeforeItCame(t *testing.T) {
+	r := newRig(t, queuePolicy(func(p *broker.Policy) { p.ExpirePeriod = 0 }))
+	c, dead := r.connected("client-id:c\n"), r.connected("")
+	dead.subscribe("/queue/ActiveMQ.DLQ", "")
+	c.subscribe("/topic/t", "activemq.subscriptionName:d\n")
+	c.send("UNSUBSCRIBE\nid:s\nreceipt:u\n\n\x00")
+	c.expectReceipt("u")
+	late := func(destination, headers, from string) {
+		t.Helper()
+		c.publish(destination, "expires:1000000000000\n"+headers, destination+headers)
+		m := dead.take(destination + headers)[0]
+		if m.get("x-first-death-reason") != "expired" || m.get("originalExpiration") != "1000000000000" || m.get("original-destination") != from {
+			t.Errorf("%v", m)
+		}
+	}
+	late("/queue/a", "", "/queue/a")
+	late("/queue/a", "persistent:false\n", "/queue/a")
+	late("/queue/a", "JMSXGroupID:g\n", "/queue/a")
+	late("/topic/t", "", "/dsub/c.d")
+	c.publish("/queue/a", "", "in time")
+	if got := depth(r, "/queue/a"); got != 1 {
+		t.Errorf("the queue has %d messages", got)
+	}
+	c.subscribe("/queue/a", "")
+	c.take("in time")
+}
+
 // A failed message waits longer each time while others pass it; with redeliveryBlocks they wait, too.
 func TestCompatRedelivery_BackOff(t *testing.T) {
 	for _, blocks := range []bool{false, true} {
