@@ -51,7 +51,7 @@ func threeMembers(self string) *group {
 	g := &group{status: admin.ClusterStatus{
 		Group: "default", BrokerName: "shop", Member: self, Role: admin.MemberFollower, Epoch: 7, Promised: 7, Master: "b", Replicas: 3, Quorum: 2,
 		Sync: "quorum_disk", ZooKeeper: true, End: 123456, Committed: 123400, Applied: 120000,
-		Alarms:   []notice.Notice{notice.New("alarm.missing", "not there: %s; the group survives the loss of %d more", "c", 0)},
+		Alarms:   []notice.Notice{notice.New("alarm.missing", "Not there: %s. The group survives the loss of %d more. Start what is missing, or see in its log why it is not there.", "c", 0)},
 		Timeline: []admin.ClusterEvent{{Time: time.UnixMilli(1700000000000), Epoch: 7, Level: "info", Text: notice.New("story.master", "epoch %d: node %s is master%s", 7, "b", notice.List(nil))}},
 	}}
 	if self == "b" {
@@ -109,7 +109,7 @@ func TestAFollowerShowsTheGroupAndRefusesTheRest(t *testing.T) {
 		t.Errorf("the overview leads to %s", a.header.Get("Location"))
 	}
 	page := c.get("/admin/cluster").must(t, http.StatusOK).body
-	for _, want := range []string{"follower", "http://b:8161/admin/", "absent", "456 B", "123,000", "b is master", "not there: c"} {
+	for _, want := range []string{"follower", "http://b:8161/admin/", "absent", "456 B", "123,000", "b is master", "Not there: c"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}
@@ -147,8 +147,21 @@ func TestABrokerComesAndGoes(t *testing.T) {
 	}
 	r.basic("alice").send("/api/v1/queues/q/messages", `{"body":"x"}`)
 	overview := c.get("/admin/").must(t, http.StatusOK).body
-	if !strings.Contains(overview, `href="/admin/cluster"`) || !strings.Contains(overview, "not there: c") {
+	if !strings.Contains(overview, `href="/admin/cluster"`) || !strings.Contains(overview, "Not there: c") {
 		t.Error("the overview lacks the role or the alarm of the group")
+	}
+	if !strings.Contains(overview, `data-f="members.0.lag" data-k="bytes">456 B`) || !strings.Contains(overview, "absent") {
+		t.Errorf("the overview lacks the members and how far they are behind:\n%s", overview)
+	}
+	var view struct {
+		Members []struct {
+			Name, Role string
+			Lag        *uint64
+		}
+	}
+	c.get("/api/v1/overview").must(t, http.StatusOK).json(t, &view)
+	if m := view.Members; len(m) != 3 || m[0].Name != "a" || *m[0].Lag != 456 || m[2].Role != admin.MemberAbsent || m[2].Lag != nil {
+		t.Errorf("members %+v", m)
 	}
 	c.get("/admin/queues").must(t, http.StatusOK)
 	stream, err := http.NewRequest("GET", r.url+"/api/v1/events?of=queues", nil)

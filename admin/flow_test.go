@@ -119,7 +119,7 @@ func (r *rig) deadLetter(queue, reason string) {
 	t := r.t
 	t.Helper()
 	in := inbox{make(chan struct{}, 1)}
-	conn, err := r.b.Connect(broker.ConnOptions{Sink: in})
+	conn, err := r.b.Connect(broker.ConnOptions{Sink: in, User: "worker", Remote: "192.0.2.9:4711"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +155,9 @@ func TestDeadLetter(t *testing.T) {
 	}
 	if page := c.get("/admin/queue?name=ActiveMQ.DLQ").body; !strings.Contains(page, `<span class="tag bad">rejected</span>`) {
 		t.Errorf("the page does not say why:\n%s", page)
+	}
+	if page := c.get("/admin/deadletters").body; !strings.Contains(page, "last consumer: worker 192.0.2.9:4711") {
+		t.Errorf("the page does not say who had it:\n%s", page)
 	}
 }
 

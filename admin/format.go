@@ -51,6 +51,14 @@ func formatRate(v float64) string {
 	return formatNumber(int64(v+0.5)) + "/s"
 }
 
+// formatMilliSpan is a span of time given in milliseconds.
+func formatMilliSpan(ms int64) string {
+	if ms%1000 != 0 && ms < 10_000 {
+		return strconv.FormatInt(ms, 10) + " ms"
+	}
+	return formatSpan(ms / 1000)
+}
+
 // formatSpan writes a time span in its two largest units.
 func formatSpan(seconds int64) string {
 	parts := []struct {

@@ -131,14 +131,6 @@ type linksData struct {
 	Offered bool // there can be links
 }
 
-// Command is the command line that makes the link.
-func (d *linksData) Command() string {
-	if d.Page == "" {
-		return commandLine("link", "ls")
-	}
-	return commandLine("link", "create", d.Page)
-}
-
 func (s *Server) linksPage(w http.ResponseWriter, r *http.Request) error {
 	return s.renderLinks(w, r, nil)
 }

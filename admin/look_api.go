@@ -217,6 +217,9 @@ type deadGroup struct {
 	Oldest   int64  `json:"oldest"` // ms since 1970
 	Latest   int64  `json:"latest"`
 	Cause    string `json:"cause"` // of the latest, in words
+	// Consumer is who had the latest last, user and address, as far as it is remembered.
+	Consumer string `json:"consumer,omitempty"`
+	latest   uint64 // id
 }
 
 // deadView is what lies in dead-letter queues.
@@ -228,6 +231,9 @@ type deadView struct {
 
 // maxDeadGroups bounds the groups that are told apart.
 const maxDeadGroups = 1000
+
+// deadConsumers is for how many groups the last consumer is looked up.
+const deadConsumers = 100
 
 // deadQueues are the queues that dead letters go to, as far as they exist.
 func (s *Server) deadQueues() []broker.QueueInfo {
@@ -269,7 +275,20 @@ func (s *Server) dead(r *http.Request) (deadView, error) {
 	slices.SortFunc(v.Items, func(a, b deadGroup) int {
 		return cmp.Or(-cmp.Compare(a.Messages, b.Messages), strings.Compare(a.Queue, b.Queue), strings.Compare(a.Origin, b.Origin), strings.Compare(a.Reason, b.Reason))
 	})
+	for i := range v.Items[:min(len(v.Items), deadConsumers)] {
+		v.Items[i].Consumer = s.lastConsumer(v.Items[i].latest)
+	}
 	return v, nil
+}
+
+// lastConsumer is who had a message last, as far as it is remembered.
+func (s *Server) lastConsumer(id uint64) string {
+	for _, e := range slices.Backward(s.b.Noted(id)) {
+		if e.Connection != 0 && e.Remote != "" {
+			return strings.TrimSpace(e.User + " " + e.Remote)
+		}
+	}
+	return ""
 }
 
 func groupDead(groups map[[3]string]*deadGroup, m *broker.Browsed) {
@@ -309,7 +328,7 @@ func groupDead(groups map[[3]string]*deadGroup, m *broker.Browsed) {
 	old.Messages++
 	old.Oldest = min(old.Oldest, at)
 	if at >= old.Latest {
-		old.Latest, old.Cause = at, g.Cause
+		old.Latest, old.Cause, old.latest = at, g.Cause, m.Message.ID()
 	}
 }
 

@@ -24,30 +24,6 @@ type actData struct {
 // Sure reports whether the name has to be typed.
 func (d *actData) Sure() bool { return d.Bulk.Action == "delete" && (d.All || len(d.Bulk.At) > 1) }
 
-// Command is the command line that does the same; single messages have none.
-func (d *actData) Command() string {
-	if !d.All {
-		return ""
-	}
-	b := &d.Bulk
-	words := []string{b.Action, d.Name, b.To}
-	switch b.Action {
-	case "delete":
-		words = []string{"queue", "purge", d.Name}
-	case "retry":
-		words = []string{"dlq", "retry", d.Name}
-	}
-	for _, f := range [][2]string{{"--selector", b.Selector}, {"--text", b.Text}} {
-		if f[1] != "" {
-			words = append(words, f[0], f[1])
-		}
-	}
-	if b.Rate > 0 && b.Action != "delete" {
-		words = append(words, "--rate", strconv.Itoa(b.Rate))
-	}
-	return commandLine(words...)
-}
-
 // countPatience bounds how long a preview counts.
 const countPatience = time.Second
 

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -116,36 +115,6 @@ func (s *Server) setLanguage(w http.ResponseWriter, r *http.Request) error {
 		SameSite: http.SameSiteStrictMode, MaxAge: 365 * 24 * 3600})
 	http.Redirect(w, r, s.opt.PathPrefix+localPath(r.PostForm.Get("back")), http.StatusSeeOther)
 	return nil
-}
-
-// commandLine is a command of treadmq as a shell takes it.
-func commandLine(words ...string) string {
-	line := "treadmq"
-	for _, w := range words {
-		if w != "" {
-			line += " " + shellWord(w)
-		}
-	}
-	return line
-}
-
-func shellWord(w string) string {
-	plain := func(c rune) bool {
-		return c == '-' || c == '_' || c == '.' || c == '/' || c == ':' || ('0' <= c && c <= '9') || ('a' <= c && c <= 'z') || ('A' <= c && c <= 'Z')
-	}
-	if strings.TrimFunc(w, plain) == "" {
-		return w
-	}
-	return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-}
-
-// apiLine is a request of the API; names are escaped as a path needs it.
-func apiLine(method string, segments ...string) string {
-	line := method + " /api/v1"
-	for _, s := range segments {
-		line += "/" + url.PathEscape(s)
-	}
-	return line
 }
 
 // deadSelector picks the dead letters of one origin and reason.

@@ -104,7 +104,7 @@ func (u *ui) loadPages(files fs.FS) error {
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
 		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "moment": formatMoment, "millis": formatMillis,
 		"sparkline": sparkline, "url": u.url, "asset": u.assetURL,
-		"cli": commandLine, "legend": legend, "millispan": func(ms int64) string { return formatSpan(ms / 1000) }, "api": apiLine, "deadselector": deadSelector, "int": func(n int64) int { return int(n) }, "count": func(n *uint64) uint64 { return *n },
+		"legend": legend, "millispan": formatMilliSpan, "byid": byID, "deadselector": deadSelector, "int": func(n int64) int { return int(n) }, "count": func(n *uint64) uint64 { return *n },
 		"dict": dict, "list": func(v ...string) []string { return v },
 	}).ParseFS(files, "templates/layout.html", "templates/parts/*.html")
 	if err != nil {
@@ -286,6 +286,7 @@ type page struct {
 	Data     any
 	ReadOnly bool     // nothing can be changed, by nobody
 	Link     *linkUse // by which the page is looked at, nil: by a login
+	origin   string   // of the console, for who looks
 	ui       *ui
 }
 
@@ -370,7 +371,7 @@ func (p *page) MayAdmin() bool { return p.User.may(permManage) }
 func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name, titleKey string, data any) error {
 	p := &page{
 		Lang: s.ui.language(r), Theme: themeOf(r), Here: localPath(r.URL.RequestURI()), Path: r.URL.Path,
-		User: userOf(r), Broker: s.opt.Info(), Group: s.brief(), Serves: s.b != nil, ReadOnly: s.opt.ReadOnly, Data: data, ui: s.ui,
+		User: userOf(r), Broker: s.opt.Info(), Group: s.brief(), Serves: s.b != nil, ReadOnly: s.opt.ReadOnly, Data: data, origin: s.originOf(r), ui: s.ui,
 	}
 	p.Title = p.T(titleKey)
 	if p.Link = linkOf(r); p.Link != nil {

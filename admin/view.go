@@ -138,6 +138,8 @@ type connectionView struct {
 	ClientID      string             `json:"clientId"`
 	TLS           bool               `json:"tls"`
 	Since         time.Time          `json:"since"`
+	BeatOut       int64              `json:"heartBeatOutMillis"` // to the client, at least as often; 0: none
+	BeatIn        int64              `json:"heartBeatInMillis"`  // expected of it
 	Sent          uint64             `json:"sent"`
 	Received      uint64             `json:"received"`
 	Parked        int                `json:"parked"`
@@ -209,6 +211,15 @@ type overviewView struct {
 	Store        storeView       `json:"store"`
 	History      *historyView    `json:"history"`
 	Alarms       []notice.Notice `json:"alarms"` // in words, with what to do
+	Members      []replicaView   `json:"members,omitempty"`
+}
+
+// replicaView is a member of the group, in short.
+type replicaView struct {
+	Name string  `json:"name"`
+	Role string  `json:"role"`
+	Self bool    `json:"self"`
+	Lag  *uint64 `json:"lag,omitempty"` // bytes behind the master
 }
 
 func kindName(k broker.Kind) string {
@@ -274,7 +285,7 @@ func connectionViewOf(i *broker.ConnInfo) connectionView {
 	o := &i.ConnOptions
 	return connectionView{
 		Serial: i.Serial, Protocol: o.Protocol, Listener: o.Listener, Remote: o.Remote, User: o.User, ClientID: o.ClientID,
-		TLS: o.TLS, Since: i.Since.UTC(), Sent: i.Sent, Received: i.Received, Parked: i.Parked, Transactions: i.Transactions,
+		TLS: o.TLS, Since: i.Since.UTC(), BeatOut: o.Beats.ToClient.Milliseconds(), BeatIn: o.Beats.FromClient.Milliseconds(), Sent: i.Sent, Received: i.Received, Parked: i.Parked, Transactions: i.Transactions,
 		Subscriptions: subscriptionViews(i.Subscriptions),
 	}
 }
@@ -329,6 +340,11 @@ func (s *Server) overviewView(of int) overviewView {
 	v.RateIn, v.RateOut, trace = s.rates.totals(of)
 	v.History = s.historyView(trace, of)
 	v.Alarms = s.alarms(&v)
+	if s.opt.Cluster != nil {
+		for _, m := range s.opt.Cluster.Status().Members {
+			v.Members = append(v.Members, replicaView{m.Name, m.Role, m.Self, m.Lag})
+		}
+	}
 	return v
 }
 

@@ -44,9 +44,16 @@ type ConnOptions struct {
 	ClientID string
 	Conflict Conflict // over the client id
 	TLS      bool
+	Beats    HeartBeats
 	// Trusted connections may do everything, whatever the Guard says.
 	Trusted bool
 	Sink    Sink
+}
+
+// HeartBeats are how often the two ends of a connection show each other that they are there; 0: never.
+type HeartBeats struct {
+	ToClient   time.Duration // the server sends something at least as often
+	FromClient time.Duration // the client does; a little more than twice as long without is the end
 }
 
 // Conn is one client connection: the owner of subscriptions, transactions and

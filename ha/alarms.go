@@ -33,7 +33,7 @@ func (n *Node) alarms(s *Status) []Alarm {
 	}
 	n.groupAlarms(s, add)
 	if why := n.port.refusal(recently); why != "" {
-		add(false, "alarm.intruder", "a connection to the replication port was refused, from %s", why)
+		add(false, "alarm.intruder", "A connection to the replication port was refused, from %s. A member needs the certificate and the secret of the group; anything else should not reach this port.", why)
 	}
 	return list
 }
@@ -54,7 +54,7 @@ func (n *Node) groupAlarms(s *Status, add func(severe bool, code, format string,
 			missing = append(missing, m.Name)
 		}
 		if !m.Self && (m.State == replica.Corrupt.String() || m.State == replica.Suspect.String() || m.State == replica.Full.String()) {
-			add(false, "alarm.member", "member %s is %s", m.Name, notice.Notice{Code: "cluster.health." + m.State, Text: m.State})
+			add(false, "alarm.member", "Member %s is %s: see its console, or its log.", m.Name, notice.Notice{Code: "cluster.health." + m.State, Text: m.State})
 		}
 	}
 	there := voters - len(missing)
@@ -62,12 +62,12 @@ func (n *Node) groupAlarms(s *Status, add func(severe bool, code, format string,
 	case there < s.Quorum:
 		add(true, "alarm.quorum", "%d of %d voters are there and %d are needed: start %s", there, s.Replicas, s.Quorum, strings.Join(missing, ", "))
 	case len(missing) > 0:
-		add(there == s.Quorum, "alarm.missing", "not there: %s; the group survives the loss of %d more", strings.Join(missing, ", "), there-s.Quorum)
+		add(there == s.Quorum, "alarm.missing", "Not there: %s. The group survives the loss of %d more. Start what is missing, or see in its log why it is not there.", strings.Join(missing, ", "), there-s.Quorum)
 	}
 	if voters < s.Replicas {
 		add(false, "alarm.vacant", "%d of %d places for voters are vacant: start more members; an empty one takes a place by itself", s.Replicas-voters, s.Replicas)
 	}
 	if s.Master == nil && there >= s.Quorum {
-		add(true, "alarm.election", "there is no master; an election is under way")
+		add(true, "alarm.election", "There is no master; an election is under way. If it lasts, see the logs of the members.")
 	}
 }

@@ -58,6 +58,7 @@ func (s *session) logIn(f *frame.Frame) error {
 	s.conn, err = s.srv.opts.Broker.Connect(broker.ConnOptions{
 		Protocol: s.protocol(v), Listener: s.listener.Name, Remote: s.remote.String(),
 		Local: s.raw.LocalAddr().String(), User: user, ClientID: string(clientID), Conflict: s.srv.opts.ClientIDConflict, TLS: s.tls, Sink: s,
+		Beats: broker.HeartBeats{ToClient: send, FromClient: receive},
 	})
 	if err != nil {
 		return err

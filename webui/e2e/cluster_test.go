@@ -54,7 +54,7 @@ func newGroup() *group {
 				End: at(0), Lag: at(9876543210), CopiedBytes: 3 << 30, CopyBytes: 9 << 30, Console: "http://mq3.example.com:8161/admin/"},
 			{ID: "0d", Name: "dublin-1", Address: "mq4.example.com:61619", Role: admin.MemberAbsent, Voter: true, Weight: 1},
 		},
-		Alarms: []notice.Notice{notice.New("alarm.missing", "not there: %s; the group survives the loss of %d more", "dublin-1", 0)},
+		Alarms: []notice.Notice{notice.New("alarm.missing", "Not there: %s. The group survives the loss of %d more. Start what is missing, or see in its log why it is not there.", "dublin-1", 0)},
 		Timeline: []admin.ClusterEvent{
 			{Time: begun.Add(3 * time.Second), Epoch: 7, Level: "info", Text: notice.New("story.serves", "epoch %d: this node serves clients", 7)},
 			{Time: begun.Add(2 * time.Second), Epoch: 7, Level: "info", Text: notice.New("story.newest", "epoch %d: node %s has the newest log (epoch %d, ends at %d%s) and is master%s", 7, "amsterdam-1", 6, 9876543210,

@@ -49,12 +49,12 @@ func (r *rig) places() []struct{ name, path, lang, want string } {
 		{"delete", "/admin/queue/delete?name=customers.newsletter", "en", "Delete it?"},
 		{"topics", "/admin/topics", "en", "Topics"},
 		{"topic", "/admin/topic?name=prices.eur", "", "prices.eur"},
-		{"subscriptions", "/admin/subscriptions", "en", "Topics"},
+		{"subscriptions", "/admin/subscriptions", "en", "Durable subscribers"},
 		{"connections", "/admin/connections", "en", "Connections"},
 		{"connection", fmt.Sprint("/admin/connection?serial=", serial), "", ""},
 		{"close", fmt.Sprint("/admin/connection/close?serial=", serial), "en", "Close connection?"},
 		{"deadletters", "/admin/deadletters", "en", "Dead letters"},
-		{"schedules", "/admin/schedules", "en", "Queues"},
+		{"schedules", "/admin/schedules", "en", "Scheduled"},
 		{"trash", "/admin/trash", "en", "Trash"},
 		{"life", "/admin/life", "en", "Find a message"},
 		{"jobs", "/admin/jobs", "en", "Actions"},
@@ -220,8 +220,8 @@ const englishText = `(() => {
   return found;
 })()`
 
-// misshapen lists tags that are stretched and boxes to tick that are: a grid or a flex line does that easily.
-const misshapen = `[...[...document.querySelectorAll(".tag")].filter((e) => e.checkVisibility() && e.getClientRects().length === 1 && e.offsetHeight > 30),
+// misshapen lists tags and boxes to tick that are stretched, which a grid or a flex line does easily, and tables of which a part is cut off.
+const misshapen = `[...[...document.querySelectorAll(".table")].filter((e) => e.scrollWidth > e.clientWidth + 1), ...[...document.querySelectorAll(".tag")].filter((e) => e.checkVisibility() && e.getClientRects().length === 1 && e.offsetHeight > 30),
   ...[...document.querySelectorAll("input[type=checkbox], input[type=radio]")].filter((e) => e.checkVisibility() && (e.offsetWidth > 30 || e.offsetHeight > 30))].map((e) => e.outerHTML.slice(0, 120))`
 
 // nameless lists what can be used but says nothing to those who do not see it.
