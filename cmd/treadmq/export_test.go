@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,6 +202,55 @@ func TestImportLooksForTheMessageItWasAt(t *testing.T) {
 	b.run(t, "", "import", file, "--to", "export.at.copy").want(t, 0)
 	if got := b.bodies(t, "export.at.copy"); len(got) != 3 {
 		t.Errorf("%q", got)
+	}
+}
+
+// A request of an import that was killed is still on its way when the import goes on: its message is there once.
+func TestImportWithALateRequest(t *testing.T) {
+	b := theBroker(t)
+	b.run(t, numberedLines(3), "send", "export.late", "--lines").want(t, 0)
+	file := filepath.Join(t.TempDir(), "q.jsonl")
+	b.run(t, "", "export", "export.late", file).want(t, 0)
+	target, err := url.Parse(strings.TrimSuffix(b.state.Console, "/admin/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, release, sent := make(chan struct{}), make(chan struct{}), 0
+	slow := httputil.NewSingleHostReverseProxy(target)
+	network := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			if sent++; sent == 2 {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				r = r.WithContext(context.WithoutCancel(r.Context())) // what was sent arrives, whoever has gone
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				close(held)
+				<-release
+			}
+		}
+		slow.ServeHTTP(w, r)
+	}))
+	cmd := call{args: []string{"import", file, "--to", "export.late.copy", "--console", network.URL}, env: b.env()}.command(context.Background())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-held
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait() // it was killed
+	b.run(t, "", "import", file, "--to", "export.late.copy").want(t, 0)
+	close(release)
+	network.Close() // waits for the late request
+	if got := b.bodies(t, "export.late.copy"); strings.Join(got, ",") != "message 0,message 1,message 2" {
+		t.Errorf("%q", got)
+	}
+	if err := os.Remove(file + ".imported"); err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, "", "import", file, "--to", "export.late.copy").want(t, 0)
+	if got := b.bodies(t, "export.late.copy"); len(got) != 6 {
+		t.Errorf("after it was imported once more: %q", got)
 	}
 }
 

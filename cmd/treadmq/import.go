@@ -21,6 +21,9 @@ import (
 // import was interrupted.
 const importHeader = "x-import-id"
 
+// onceHeader lets the broker recognise a message that it has; consumers do not see it.
+const onceHeader = "x-dedup-id"
+
 func newExportID() string { return rand.Text() }
 
 func newImportCommand() *cobra.Command {
@@ -34,7 +37,7 @@ ids and timestamps of their own, and a header ` + importHeader + `.
 
 How far it came is written to FILE.imported: when the command is interrupted, or the broker
 goes away, the same command goes on behind the last message that was stored. The one it was
-at is looked for in the queue first.`,
+at is looked for in the queue first, and the broker recognises it if it comes twice (policy dedup).`,
 		Example: "  treadmq import orders.jsonl\n  treadmq import orders.jsonl --to orders.test",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +60,7 @@ at is looked for in the queue first.`,
 type importState struct {
 	ID       string `json:"id"` // of the export
 	Queue    string `json:"queue"`
+	Run      string `json:"run"`      // of this import: importing once more sends all once more
 	Messages int64  `json:"messages"` // that are stored
 	Done     bool   `json:"done"`
 
@@ -65,7 +69,7 @@ type importState struct {
 
 // readState returns how far the import of an export to a queue came.
 func readState(path string, head *exportHead, queue string) (*importState, error) {
-	s := &importState{ID: head.ID, Queue: queue, path: path}
+	s := &importState{ID: head.ID, Queue: queue, Run: newExportID(), path: path}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -82,7 +86,7 @@ func readState(path string, head *exportHead, queue string) (*importState, error
 	case old.Done:
 		return nil, &failure{code: exitData, what: fmt.Sprintf("the file was imported to the queue %q already", queue), next: "remove " + path + " to import it again"}
 	}
-	old.path = path
+	old.path, old.Run = path, firstOf(old.Run, s.Run)
 	return &old, nil
 }
 
@@ -215,7 +219,7 @@ func sendExport(ctx context.Context, c *api.Client, file io.Reader, s *importSta
 			}
 		}
 		if !there {
-			if err := c.Send(ctx, s.Queue, m.outgoing(id)); err != nil {
+			if err := c.Send(ctx, s.Queue, m.outgoing(id, fmt.Sprintf("%s-%d", s.Run, n))); err != nil {
 				return err
 			}
 		}
@@ -233,12 +237,14 @@ func fileExists(path string) bool {
 }
 
 // outgoing is the message as the API takes it. Headers that belong to a delivery or that
-// the broker makes mean nothing there.
-func (m *exported) outgoing(id string) map[string]any {
+// the broker makes mean nothing there. A request of a run that was killed may still be on its way
+// when the next one looks and sends again: once tells the broker that both are one message.
+func (m *exported) outgoing(id, once string) map[string]any {
 	if m.Headers == nil {
 		m.Headers = map[string]string{}
 	}
 	m.Headers[importHeader] = id
+	m.Headers[onceHeader] = once
 	out := map[string]any{"headers": m.Headers, "persistent": m.Persistent, "priority": m.Priority}
 	switch {
 	case m.BodyBase64 != nil:
