@@ -92,6 +92,9 @@ func TestScriptThroughALifeOfABroker(t *testing.T) {
 
 	code, out := script(t, link, env, "status")
 	want(t, "status before start", code, 3, out)
+	if !strings.Contains(out, "no broker runs on "+home+string(filepath.Separator)) {
+		t.Errorf("nobody can tell which folder this is about: %s", out)
+	}
 	code, out = script(t, link, env, "start")
 	want(t, "start", code, 0, out)
 	first := pid(t, out)

@@ -95,11 +95,11 @@ func running(f *serverFlags) (*runState, error) {
 	s, alive, err := readRunState(cfg.Data)
 	switch {
 	case noRunFile(err):
-		return nil, exitError(statusStopped, "no broker runs on %s", cfg.Data)
+		return nil, exitError(statusStopped, "no broker runs on %s", absolute(cfg.Data))
 	case err != nil:
 		return nil, err
 	case !alive:
-		return s, exitError(statusDead, "the broker on %s (process %d) is dead; start repairs what it left", cfg.Data, s.PID)
+		return s, exitError(statusDead, "the broker on %s (process %d) is dead; start repairs what it left", absolute(cfg.Data), s.PID)
 	}
 	return s, nil
 }
