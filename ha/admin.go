@@ -140,7 +140,7 @@ func (n *Node) Reseed(ctx context.Context, lost []string) error {
 		var ids []replica.NodeID
 		noted := m.Voters
 		if v != nil {
-			noted = replica.Noted(&m, v)
+			noted, _ = replica.Noted(&m, v)
 		}
 		for _, name := range lost {
 			i := slices.IndexFunc(noted, func(o replica.Voter) bool { return o.Name == name || string(o.ID) == name })

@@ -93,11 +93,12 @@ type extra struct {
 	Replicas int             `json:"replicas,omitempty"`
 	Voters   []replica.Voter `json:"voters,omitempty"`
 	Feature  int             `json:"feature,omitempty"`
+	NotedOf  replica.Epoch   `json:"notedOf,omitempty"`
 }
 
 func membership(m replica.Meta, volatile bool) local.Membership {
 	return local.Membership{Cluster: m.Cluster, Promised: m.Promised, Suspect: m.Suspect,
-		Extra: encode(extra{m.Suspect, m.Corrupt, volatile, m.Replicas, m.Voters, m.Feature})}
+		Extra: encode(extra{m.Suspect, m.Corrupt, volatile, m.Replicas, m.Voters, m.Feature, m.NotedOf})}
 }
 
 // meta reads a membership. The store's own suspicion counts where memory was trusted:
@@ -110,5 +111,5 @@ func meta(m local.Membership, volatile bool) (replica.Meta, error) {
 		}
 	}
 	return replica.Meta{Cluster: m.Cluster, Promised: m.Promised, Suspect: x.Suspect || m.Suspect && (volatile || x.Volatile),
-		Corrupt: x.Corrupt, Replicas: x.Replicas, Voters: x.Voters, Feature: x.Feature}, nil
+		Corrupt: x.Corrupt, Replicas: x.Replicas, Voters: x.Voters, Feature: x.Feature, NotedOf: x.NotedOf}, nil
 }

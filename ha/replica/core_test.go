@@ -3,6 +3,7 @@ package replica
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -521,6 +522,45 @@ func TestReseedKnowsWhatAnyMemberNoted(t *testing.T) {
 	n.do(Order{2, Reseed{}})
 	if r := mustFind[Change](n).Register; len(r.Voters) != 2 || r.Voter("b") == nil || r.Replicas != 3 || r.Epoch <= 1 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A node may have promised an epoch of which only its master told it, and not know that it began with other voters: the register is
+// made anew with those of the newest epoch that anybody knows, and with its places.
+func TestReseedKnowsTheNewestVoters(t *testing.T) {
+	list := func(names string) (l []Voter) {
+		for _, id := range strings.Split(names, "") {
+			l = append(l, Voter{ID: NodeID(id), Addr: id})
+		}
+		return l
+	}
+	for _, x := range []struct {
+		own          string
+		places       int
+		newer        string
+		newerPlaces  int
+		of           Epoch
+		want         string
+		wantReplicas int
+	}{
+		{"abc", 3, "abcd", 5, 3, "abcd", 5}, // one was added
+		{"abcde", 5, "abc", 3, 3, "abc", 3}, // two were removed: their votes do not count any more
+		{"abc", 3, "abc", 5, 3, "abc", 5},   // places were added
+		{"abcd", 5, "abc", 5, 2, "abcd", 5}, // the same epoch
+		{"abc", 3, "abcd", 0, 0, "abcd", 5}, // a release that does not tell of which epoch, and not how many places
+	} {
+		m := meta(3)
+		m.Replicas, m.Voters, m.Feature, m.NotedOf = x.places, list(x.own), 1, 2
+		n := startNode(t, "a", m, logTo(0))
+		v := &View{}
+		for _, id := range []NodeID{"b", "c", "d", "e"} {
+			v.Members = append(v.Members, Member{ID: id, Highest: 3, Noted: list(x.newer), Places: x.newerPlaces, NotedOf: x.of})
+		}
+		n.do(ViewSeen{1, v})
+		n.do(Order{1, Reseed{}})
+		if r := mustFind[Change](n).Register; !slices.Equal(r.Voters, list(x.want)) || r.Replicas != x.wantReplicas || r.Validate() != nil {
+			t.Errorf("%+v: %+v", x, r)
+		}
 	}
 }
 

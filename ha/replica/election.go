@@ -330,7 +330,7 @@ func (c *Core) thinkPublish() {
 		return
 	}
 	m := Member{ID: c.cfg.ID, Name: c.cfg.Name, Addr: c.cfg.Addr, Weight: c.cfg.Weight, State: c.state(),
-		Feature: c.cfg.Feature, Refuses: c.refusal.on, Highest: c.meta.Promised, Noted: c.meta.Voters,
+		Feature: c.cfg.Feature, Refuses: c.refusal.on, Highest: c.meta.Promised, Noted: c.meta.Voters, Places: c.meta.Replicas, NotedOf: c.meta.NotedOf,
 		Promised: c.pub.sent.Promised, LastEpoch: c.pub.sent.LastEpoch, End: c.pub.sent.End}
 	if r := c.register(); r != nil {
 		m.Suspects = c.suspects(r)

@@ -109,7 +109,7 @@ func (c *Core) metaFor(e Epoch) Meta {
 	m := c.meta
 	m.Promised = max(m.Promised, e)
 	if r := c.register(); r != nil && r.Epoch == m.Promised {
-		m.Cluster, m.Replicas, m.Voters, m.Feature = r.Cluster, r.Replicas, slices.Clone(r.Voters), r.Feature
+		m.Cluster, m.Replicas, m.Voters, m.Feature, m.NotedOf = r.Cluster, r.Replicas, slices.Clone(r.Voters), r.Feature, r.Epoch
 	}
 	return m
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -109,7 +110,7 @@ func (c *Core) thinkMeta() {
 	if r == nil || c.fence.on || c.saving.op != 0 || c.busy > 0 || r.Epoch != c.meta.Promised {
 		return
 	}
-	if r.Replicas != c.meta.Replicas || r.Feature != c.meta.Feature || !slices.Equal(r.Voters, c.meta.Voters) {
+	if r.Epoch != c.meta.NotedOf || r.Replicas != c.meta.Replicas || r.Feature != c.meta.Feature || !slices.Equal(r.Voters, c.meta.Voters) {
 		c.save(c.metaFor(c.meta.Promised))
 	}
 }
@@ -147,7 +148,8 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 	case v.Register != nil && (v.Register.Cluster == m.Cluster) && v.Register.Epoch >= m.Promised:
 		return Register{}, c.refusal.why.Text
 	}
-	highest, noted := m.Promised, Noted(m, v)
+	highest := m.Promised
+	noted, places := Noted(m, v)
 	own := false
 	for _, o := range v.Members {
 		if o.Highest > m.Promised {
@@ -171,21 +173,32 @@ func (c *Core) reseeded(lost []NodeID) (Register, string) {
 	if v.Register != nil {
 		highest = max(highest, v.Register.Epoch)
 	}
-	voters, replicas := remaining(noted, m.Replicas, lost)
+	voters, replicas := remaining(noted, places, lost)
 	return Register{Cluster: m.Cluster, Group: c.cfg.Group, BrokerName: c.cfg.BrokerName, Replicas: replicas,
 		Feature: m.Feature, Epoch: highest + reseedGap, Voters: voters}, ""
 }
 
-// Noted returns who had a vote, for a reseed: what the node, or a member that has promised the same epoch, knows durably.
-// Within an epoch there only come more, so that the longest list is the newest.
-func Noted(m *Meta, v *View) []Voter {
-	noted := m.Voters
+// Noted returns who had a vote and how many places there were, for a reseed: what the node, or any member, knows durably of the newest
+// register. Within an epoch there only come more voters, so that the longest list is the newest; another epoch may have fewer.
+func Noted(m *Meta, v *View) (voters []Voter, places int) {
+	voters, places = m.Voters, m.Replicas
+	of := m.NotedOf
 	for _, o := range v.Members {
-		if o.Highest == m.Promised && len(o.Noted) > len(noted) {
-			noted = o.Noted
+		switch {
+		case o.NotedOf > 0:
+		case o.Highest == m.Promised:
+			o.NotedOf = of // its release does not tell
+		default:
+			continue
+		}
+		if newer := cmp.Compare(o.NotedOf, of); newer > 0 || newer == 0 && (len(o.Noted) > len(voters) || len(o.Noted) == len(voters) && o.Places > places) {
+			voters, places, of = o.Noted, o.Places, o.NotedOf
 		}
 	}
-	return noted
+	if places < len(voters) { // the members of another release did not tell; majorities of so many places always meet
+		places = len(voters) | 1
+	}
+	return voters, places
 }
 
 // alone says that no voter has promised the epoch that this node, which has no vote, has

@@ -119,13 +119,15 @@ type Member struct {
 	Refuses   bool     `json:"refuses,omitempty"`  // it waits for an operator
 	Highest   Epoch    `json:"highest,omitempty"`  // durable promise, also while it refuses or delays
 	Noted     []Voter  `json:"noted,omitempty"`    // who has a vote, as it knows durably; within an epoch there only come more
+	Places    int      `json:"places,omitempty"`   // for voters, the same
+	NotedOf   Epoch    `json:"notedOf,omitempty"`  // of the register that both are of; 0: a release that did not tell, or none
 }
 
 // same says whether two entries say the same.
 func (m *Member) same(o *Member) bool {
 	return m.ID == o.ID && m.Name == o.Name && m.Addr == o.Addr && m.Weight == o.Weight && m.Promised == o.Promised &&
 		m.LastEpoch == o.LastEpoch && m.End == o.End && m.State == o.State && m.Suspects == o.Suspects && m.Feature == o.Feature &&
-		m.Refuses == o.Refuses && m.Highest == o.Highest && slices.Equal(m.Noted, o.Noted)
+		m.Refuses == o.Refuses && m.Highest == o.Highest && slices.Equal(m.Noted, o.Noted) && m.Places == o.Places && m.NotedOf == o.NotedOf
 }
 
 // Lease says who holds the ephemeral lease. It serves detection and discovery only.
@@ -161,9 +163,10 @@ type Meta struct {
 	Promised Epoch  // it follows and acknowledges no master of an epoch below
 	Suspect  bool
 	Corrupt  bool
-	Replicas int     // of the register that was promised last, for a reseed
+	Replicas int     // of the register that was seen last at the promised epoch, for a reseed
 	Voters   []Voter // the same
 	Feature  int     // the same
+	NotedOf  Epoch   // of that register; below Promised if only a master told of the promised epoch so far
 }
 
 // LogState describes the log when nothing is under way in it.

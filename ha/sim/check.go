@@ -36,6 +36,9 @@ func (c *checker) master(e replica.Epoch) *mastery {
 // checkRegister checks a change of the register: invariants 1, 2, 6, 17, 18.
 func (w *World) checkRegister(n *node, old, r *replica.Register) {
 	c := &w.check
+	if err := r.Validate(); err != nil {
+		w.violated(1, "%v", err)
+	}
 	if old != nil {
 		switch {
 		case r.Epoch < old.Epoch, r.Epoch > old.Epoch+1 && r.Cluster == old.Cluster:
