@@ -285,7 +285,6 @@ func (q *queue) dispatch(k *wakes) {
 		}
 		q.takeOff(e)
 		ln.ready.pop()
-		q.dispatched(e)
 		if e.src == durable && e.seq+markLead/2 > ln.asked {
 			q.askMark(ln, e.seq)
 		}

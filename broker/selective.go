@@ -183,7 +183,6 @@ func (q *queue) scanMemory(sc *scan, ln *lane, src source, l store.Lane, now int
 		}
 		q.takeOff(e)
 		ln.ready.take(e.seq)
-		q.dispatched(e)
 	}
 }
 
@@ -292,7 +291,6 @@ func (q *queue) scanned(sc *scan, ln *lane, src source, l store.Lane, refs []sto
 			return
 		}
 		*seen = max(*seen, r.Seq)
-		q.dispatched(e)
 	}
 	if !more && ln.paged {
 		*seen = max(*seen, known)

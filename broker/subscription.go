@@ -104,6 +104,7 @@ func (s *Subscription) offer(q *queue, e *entry, k *wakes) bool {
 	s.credit--
 	s.creditBytes -= int64(e.size)
 	s.countDelivery()
+	q.dispatched(e) // while the writer, who may forget the body, is kept out
 	tag := s.push(slot{e: e, q: q, id: e.id, size: e.size, state: slotOut})
 	c.out = append(c.out, Delivery{
 		Sub: s, Message: e.msg, Dest: q.shownDest(e.msg, e.overlay), Tag: tag, Seq: e.seq, Attempts: e.attempts + 1,

@@ -39,7 +39,7 @@ func (w *WaitTimes) merge(o WaitTimes) {
 // Average is in ms; 0 while nothing was measured.
 func (w *WaitTimes) Average() float64 { return average(w.Sum, int64(w.N)) }
 
-// dispatched counts an entry that a consumer was given. q.mu is held.
+// dispatched counts an entry that a consumer is given. q.mu is held, and c.mu of the consumer.
 func (q *queue) dispatched(e *entry) {
 	q.stats.dispatched++
 	if n := q.stats.dispatched; n <= waitsAll || n%waitsEvery == 0 {
