@@ -27,10 +27,17 @@ import (
 // ui is what pages are made of: templates, assets and texts.
 type ui struct {
 	prefix string
-	pages  map[string]map[string]*template.Template // language -> name -> page
-	texts  map[string]map[string]string             // language -> key -> text
+	files  fs.FS
+	common *template.Template           // what all pages have; it is cloned only
+	texts  map[string]map[string]string // language -> key -> text
 	assets map[string]asset
+
+	mu    sync.Mutex // guards pages
+	pages map[pageKey]*template.Template
 }
+
+// pageKey names a page in a language.
+type pageKey struct{ lang, name string }
 
 // asset is a file that browsers keep: its address changes with its content.
 type asset struct {
@@ -47,7 +54,7 @@ const fallbackLanguage = "en"
 
 // loadUI reads everything and so finds every mistake at the start.
 func loadUI(files fs.FS, prefix string) (*ui, error) {
-	u := &ui{prefix: prefix, pages: map[string]map[string]*template.Template{}, texts: map[string]map[string]string{}, assets: map[string]asset{}}
+	u := &ui{prefix: prefix, files: files, pages: map[pageKey]*template.Template{}, texts: map[string]map[string]string{}, assets: map[string]asset{}}
 	for _, load := range []func(fs.FS) error{u.loadTexts, u.loadAssets, u.loadPages} {
 		if err := load(files); err != nil {
 			return nil, fmt.Errorf("load the user interface: %w", err)
@@ -100,7 +107,8 @@ func (u *ui) loadAssets(files fs.FS) error {
 }
 
 func (u *ui) loadPages(files fs.FS) error {
-	base, err := template.New("layout.html").Funcs(template.FuncMap{
+	var err error
+	u.common, err = template.New("layout.html").Funcs(template.FuncMap{
 		"num": formatNumber, "bytes": func(v any) string { return formatBytes(toFloat(v)) }, "rate": formatRate,
 		"span": func(v any) string { return formatSpan(int64(toFloat(v))) }, "time": formatTime, "moment": formatMoment, "millis": formatMillis,
 		"sparkline": sparkline, "url": u.url, "asset": u.assetURL,
@@ -114,21 +122,41 @@ func (u *ui) loadPages(files fs.FS) error {
 	if err != nil {
 		return err
 	}
-	for lang := range u.texts {
-		u.pages[lang] = map[string]*template.Template{}
-		for _, name := range names {
-			if name == "templates/layout.html" {
-				continue
-			}
-			page, err := template.Must(base.Clone()).ParseFS(files, name)
-			if err != nil {
-				return err
-			}
-			u.translate(page, lang)
-			u.pages[lang][strings.TrimSuffix(path.Base(name), ".html")] = page
+	for _, name := range names {
+		if name == "templates/layout.html" {
+			continue
+		}
+		if _, err := u.parsePage(name); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (u *ui) parsePage(file string) (*template.Template, error) {
+	page, err := u.common.Clone()
+	if err != nil {
+		return nil, err
+	}
+	return page.ParseFS(u.files, file)
+}
+
+// page is a page in a language, made when it is first asked for: templates are thousands of small pieces, which a collector that
+// runs beside messages has to walk, and most brokers are looked at seldom.
+func (u *ui) page(lang, name string) (*template.Template, error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	key := pageKey{lang, name}
+	if page := u.pages[key]; page != nil {
+		return page, nil
+	}
+	page, err := u.parsePage("templates/" + name + ".html")
+	if err != nil {
+		return nil, err
+	}
+	u.translate(page, lang)
+	u.pages[key] = page
+	return page, nil
 }
 
 // dict hands several values to a template that is part of others.
@@ -381,7 +409,11 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request, status int, name
 		p.Undo = s.sessions.PopString(r.Context(), sessionUndo)
 	}
 	var b bytes.Buffer
-	if err := s.ui.pages[p.Lang][name].ExecuteTemplate(&yielding{w: &b}, "layout", p); err != nil {
+	t, err := s.ui.page(p.Lang, name)
+	if err == nil {
+		err = t.ExecuteTemplate(&yielding{w: &b}, "layout", p)
+	}
+	if err != nil {
 		return fmt.Errorf("make the page %s: %w", name, err)
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
