@@ -4,8 +4,8 @@ twice in turn, alone and while every page of its console is asked for, again and
 
     scripts/bench/console.py [--rate 50] [--seconds 60] [--rounds 4] [--queues 100]
 
-It prints messages a second of both, the ratio, the pages' times and the broker's memory at
-the beginning and the end of the pages.
+It prints the broker's CPU for each page while nothing else is done; then messages a second of
+both, the ratio, the pages' times and the broker's memory at the beginning and the end of the pages.
 """
 import argparse, base64, html, http.client, json, os, re, socket, statistics, subprocess, tempfile, threading, time, urllib.parse
 
@@ -217,9 +217,27 @@ def beside(o, server, console, pages, cookie, auth):
     return rate, sorted(t for v in visitors for t in v.times)
 
 
+def costs(server, console, pages, cookie, auth, times=50):
+    """What each page costs the broker, in ms of CPU."""
+    visitor = Visitor(console, pages, cookie, auth, 1, 0)
+    host, port = console.rsplit(":", 1)
+    found = []
+    with socket.create_connection((host, int(port)), 60) as sock:
+        for page in pages:
+            before = server.cpu()
+            for _ in range(times):
+                sock.sendall(visitor.requests[page])
+                visitor.answer(sock)
+            found.append(((server.cpu() - before) / times * 1000, page))
+    found.sort(reverse=True)
+    print(f"CPU of the broker for a page: mean {statistics.mean(ms for ms, _ in found):.2f} ms; dearest "
+          + ", ".join(f"{page} {ms:.1f}" for ms, page in found[:6]), flush=True)
+
+
 def measure(o, server, console, pages, cookie, auth):
     ratios = []
     load(server, 3)
+    costs(server, console, pages, cookie, auth)
     for i in range(o.rounds):
         alone = load(server, o.seconds) if i % 2 == 0 else 0  # the order changes: what drifts on the machine is nobody's
         before = server.memory()
