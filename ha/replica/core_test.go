@@ -291,6 +291,29 @@ func TestHandoverMeetsAnotherChange(t *testing.T) {
 	}
 }
 
+// A voter that is suspect holds the log, but has no vote: three voters in five places need it, so the change waits.
+func TestNewPlacesWaitForAVoteOfEach(t *testing.T) {
+	n := elected(t)
+	n.do(Synced{Stable: 110})
+	n.follower(1, "b", 90)
+	n.follower(2, "c", 90)
+	holds := func(noVote bool) {
+		n.do(Received{2, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110}})
+		n.do(Received{1, &Ack{Group: "g", Epoch: 2, Session: 1, Written: 110, Stable: 110, NoVote: noVote}})
+	}
+	holds(true)
+	n.do(Applied{Pos: 110})
+	n.do(ViewSeen{1, view(register(2, "a"))})
+	n.do(Order{1, SetVoters{Voters: register(2, "a").Voters, Replicas: 5}})
+	mustNot[Pause](n)
+	n.now += DefaultTiming().Heartbeat
+	holds(false)
+	n.do(Paused{Op: mustFind[Pause](n).Op, End: 110})
+	if c := mustFind[Change](n); c.Register.Replicas != 5 || c.Register.Epoch != 3 {
+		t.Fatalf("%+v", c.Register)
+	}
+}
+
 // A handover that cannot reach the coordination service is given up, and the broker appends again.
 func TestHandoverWithoutCoordination(t *testing.T) {
 	n := handing(t)
@@ -371,6 +394,31 @@ func TestFollowerAcksOnlyAfterTheCut(t *testing.T) {
 	n.do(Received{5, &Data{Group: "g", Epoch: 2, Session: h.Session, Pos: 61, End: 70}})
 	mustFind[Close](n) // a hole
 	mustNot[AppendData](n)
+}
+
+// A node that died of a failed sync takes its vote back when its mark is gone, not when its session ends and no mark
+// is seen: it would find the mark again and be suspect once more, perhaps while its vote is needed.
+func TestSuspectWithoutSessionStaysSuspect(t *testing.T) {
+	m := meta(2)
+	m.Suspect = true
+	n := startNode(t, "a", m, logTo(100, store.EpochStart{Epoch: 1}))
+	seen := view(register(2, "b"))
+	seen.Marks = []NodeID{"a"}
+	n.do(ViewSeen{1, seen})
+	n.do(Dialed{Op: mustFind[Dial](n).Op, Link: 5, OK: true})
+	h := mustFind[Send](n).Message.(*Hello)
+	n.do(SessionLost{1})
+	n.do(Received{5, &Welcome{Group: "g", Epoch: 2, Session: h.Session, TruncateTo: 100, Commit: 100, Active: true}})
+	if a := mustFind[Send](n).Message.(*Ack); !a.NoVote {
+		t.Errorf("%+v", a)
+	}
+	n.do(Received{5, &Heartbeat{Group: "g", Epoch: 2, Commit: 100, Active: true}})
+	mustNot[SaveMeta](n)
+	n.do(SessionUp{2})
+	n.do(ViewSeen{2, view(register(2, "b"))})
+	if s := mustFind[SaveMeta](n); s.Meta.Suspect {
+		t.Errorf("%+v", s.Meta)
+	}
 }
 
 func TestSyncFailureIsFinal(t *testing.T) {

@@ -370,6 +370,10 @@ func (c *Core) thinkMark() {
 // marked says that the mark is still there.
 func (c *Core) marked() bool { return c.view != nil && slices.Contains(c.view.Marks, c.cfg.ID) }
 
+// unmarked says that the mark is gone for certain. Without a view nobody knows: a node that took its vote back
+// then would be suspect again when it sees the mark, at a time when its vote may be needed.
+func (c *Core) unmarked() bool { return c.view != nil && !c.marked() }
+
 func (c *Core) state() State {
 	switch {
 	case c.meta.Corrupt:

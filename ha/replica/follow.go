@@ -205,7 +205,8 @@ func (c *Core) greet() {
 func (c *Core) sendAck() {
 	f := &c.follow
 	f.sent = c.now
-	a := &Ack{Group: c.cfg.Group, Epoch: f.of, Session: f.session, Written: c.log.End, Stable: c.log.Stable, Applied: c.log.Applied}
+	a := &Ack{Group: c.cfg.Group, Epoch: f.of, Session: f.session, Written: c.log.End, Stable: c.log.Stable, Applied: c.log.Applied,
+		NoVote: c.meta.Suspect || c.meta.Corrupt}
 	if c.broken.Has(mutate.AckUnsynced) {
 		a.Stable = a.Written
 	}
@@ -391,7 +392,7 @@ func (c *Core) followerSynced(ev Synced) {
 // when this session began.
 func (c *Core) thinkClear() {
 	f := &c.follow
-	if !c.meta.Suspect || f.clear == 0 || c.log.Stable < f.clear || c.saving.op != 0 || c.fence.dirty || c.marked() {
+	if !c.meta.Suspect || f.clear == 0 || c.log.Stable < f.clear || c.saving.op != 0 || c.fence.dirty || !c.unmarked() {
 		return
 	}
 	m := c.meta

@@ -122,7 +122,7 @@ func (c *Core) advance() {
 		c.report(Info, "story.serves", "epoch %d: this node serves clients", l.epoch)
 		c.emit(Serve{l.epoch})
 	}
-	if l.serving && c.meta.Suspect && c.active() && c.saving.op == 0 && !c.fence.on && !c.marked() {
+	if l.serving && c.meta.Suspect && c.active() && c.saving.op == 0 && !c.fence.on && c.unmarked() {
 		m := c.meta
 		m.Suspect = false // its log is the group's
 		c.save(m)

@@ -73,6 +73,7 @@ type Ack struct {
 	Written Position
 	Stable  Position
 	Applied Position
+	NoVote  bool // it is suspect or corrupt: it holds the log, but does not count in an election
 }
 
 // Heartbeat goes each way. The master tells the commit position in it.

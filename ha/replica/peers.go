@@ -26,6 +26,7 @@ type peer struct {
 	session uint64
 	held    held
 	applied Position
+	noVote  bool // as it last said
 	heard   time.Duration
 	sent    time.Duration
 }
@@ -137,7 +138,7 @@ func (c *Core) hello(p *peer, h *Hello) {
 		}
 	}
 	p = c.peer(id)
-	p.node, p.session, p.held, p.applied = h.Node, h.Session, held{}, 0
+	p.node, p.session, p.held, p.applied, p.noVote = h.Node, h.Session, held{}, 0, false
 	p.sent = c.now
 	at, ok := c.parting(h)
 	w := &Welcome{Group: c.cfg.Group, Epoch: c.lead.epoch, Version: min(h.Max, MaxVersion), Session: h.Session, TruncateTo: at,
@@ -184,6 +185,7 @@ func (c *Core) ack(p *peer, a *Ack) {
 	p.held.written = max(p.held.written, a.Written)
 	p.held.stable = max(p.held.stable, a.Stable)
 	p.applied = max(p.applied, a.Applied)
+	p.noVote = a.NoVote
 }
 
 // beat sends heartbeats and closes links on which nothing is heard. Both are done

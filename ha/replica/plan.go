@@ -160,16 +160,21 @@ func (c *Core) thinkPlan() {
 	}
 }
 
-// holders says whether those that the plan needs hold the log up to a position.
+// holders says whether those that the plan needs hold the log up to a position. One that does
+// not vote does not count: a group of three that grew to five places could have but two votes,
+// and would stand still for ever once it had to elect.
 func (c *Core) holders(pos Position) bool {
 	p := &c.plan
 	if c.broken.Has(mutate.VotersBlindly) {
 		return true
 	}
-	n := 1 // this node
+	n := 0
+	if !c.meta.Suspect && !c.meta.Corrupt { // this node
+		n++
+	}
 	for i := range c.peers {
 		o := &c.peers[i]
-		if o.state != peerStreaming || o.held.stable < pos {
+		if o.state != peerStreaming || o.held.stable < pos || o.noVote {
 			continue
 		}
 		if o.node == p.to {

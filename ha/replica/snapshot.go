@@ -41,7 +41,7 @@ func (c *Core) thinkInstall() {
 	}
 	m := c.meta
 	m.Corrupt = false
-	m.Suspect = m.Suspect && (!f.offer.Active || c.marked())
+	m.Suspect = m.Suspect && (!f.offer.Active || !c.unmarked())
 	if c.meta.Corrupt && !f.offer.Active {
 		m.Suspect = true // it lacks nothing that is known, but more may have been committed
 	}

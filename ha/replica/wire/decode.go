@@ -92,7 +92,7 @@ func (d *decoder) message() Frame {
 	case typeData:
 		return d.data(group, epoch)
 	case typeAck:
-		return Frame{Message: &replica.Ack{Group: group, Epoch: epoch, Session: d.u64(), Written: d.pos(), Stable: d.pos(), Applied: d.pos()}}
+		return Frame{Message: &replica.Ack{Group: group, Epoch: epoch, Session: d.u64(), Written: d.pos(), Stable: d.pos(), Applied: d.pos(), NoVote: d.bool()}}
 	case typeHeartbeat:
 		return Frame{Message: &replica.Heartbeat{Group: group, Epoch: epoch, Commit: d.pos(), Active: d.bool()}}
 	case typeRefuse:

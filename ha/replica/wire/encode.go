@@ -75,6 +75,7 @@ func (e *encoder) message(m any, body int) {
 		e.pos(m.Written)
 		e.pos(m.Stable)
 		e.pos(m.Applied)
+		e.bool(m.NoVote)
 	case *replica.Heartbeat:
 		e.head(typeHeartbeat, m.Group, m.Epoch)
 		e.pos(m.Commit)

@@ -23,7 +23,7 @@ func samples() []any {
 		&replica.Welcome{Group: "g", Epoch: 9, Version: 1, Session: 3, TruncateTo: 4096, Chain: 0xabcd, Commit: 4095, Active: true, Epochs: epochs},
 		&replica.Welcome{Group: "g", Epoch: 9, Version: 1, Session: 3, Snapshot: &replica.Manifest{ID: 4, At: 5, End: 6, Commit: 7, Active: true}},
 		&replica.Data{Group: "g", Epoch: 9, Session: 3, Pos: 100, End: 164, Commit: 90},
-		&replica.Ack{Group: "g", Epoch: 9, Session: 3, Written: 164, Stable: 160, Applied: 90},
+		&replica.Ack{Group: "g", Epoch: 9, Session: 3, Written: 164, Stable: 160, Applied: 90, NoVote: true},
 		&replica.Heartbeat{Group: "g", Epoch: 9, Commit: 90, Active: true},
 		&replica.Refuse{Group: "g", Epoch: 9, Reason: replica.OtherCluster},
 		&Get{Group: "g", Epoch: 9, Offer: 4, Part: PartSegment, Segment: 4096, Offset: 12, Length: MaxPiece},
@@ -75,7 +75,7 @@ func TestRoundTrip(t *testing.T) {
 // TestBytes keeps the format: other versions of the program read it.
 func TestBytes(t *testing.T) {
 	got := hex.EncodeToString(encode(t, samples()[4]))
-	const want = "28000000040167090300000000000000a400000000000000a0000000000000005a00000000000000"
+	const want = "29000000040167090300000000000000a400000000000000a0000000000000005a0000000000000001"
 	if len(got) != len(want)+8 || got[:len(want)] != want {
 		t.Errorf("Ack: %s\nwant  %s and a checksum", got, want)
 	}
