@@ -85,25 +85,27 @@ func (u *ui) loadTexts(files fs.FS) error {
 	return nil
 }
 
+// assetKinds are the files that are served; lists of checksums and the like are not.
+var assetKinds = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8"}
+
+// loadAssets takes our own files, and those of others from the folder vendor. All are served under their names without a folder.
 func (u *ui) loadAssets(files fs.FS) error {
-	kinds := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-	entries, err := fs.ReadDir(files, "assets")
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		kind, ok := kinds[path.Ext(e.Name())]
-		if !ok {
-			return fmt.Errorf("assets/%s is of a kind that is not served", e.Name())
+	return fs.WalkDir(files, "assets", func(file string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == "SHA256SUMS" {
+			return err
 		}
-		content, err := fs.ReadFile(files, "assets/"+e.Name())
+		kind, ok := assetKinds[path.Ext(file)]
+		if _, twice := u.assets[d.Name()]; !ok || twice {
+			return fmt.Errorf("%s is of a kind that is not served, or there are two of that name", file)
+		}
+		content, err := fs.ReadFile(files, file)
 		if err != nil {
 			return err
 		}
 		sum := sha256.Sum256(content)
-		u.assets[e.Name()] = asset{kind, content, compressed(content, &packers), hex.EncodeToString(sum[:6])}
-	}
-	return nil
+		u.assets[d.Name()] = asset{kind, content, compressed(content, &packers), hex.EncodeToString(sum[:6])}
+		return nil
+	})
 }
 
 func (u *ui) loadPages(files fs.FS) error {

@@ -9,12 +9,13 @@ for target in linux/amd64 linux/arm64 darwin/arm64 windows/amd64; do
     os=${target%/*} arch=${target#*/}
     name=treadmq-$version-$os-$arch
     root=dist/$name
-    mkdir -p "$root"/{bin,conf,data,scripts,docs}
+    mkdir -p "$root"/{bin,conf,data,scripts,docs,licences}
     exe=treadmq
     [ "$os" = windows ] && exe=treadmq.exe
     CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -ldflags "-s -w -X main.version=$version" -o "$root/bin/$exe" ./cmd/treadmq
     cp conf/treadmq.toml conf/*.example "$root/conf/"
     cp README.md LICENSE CHANGELOG.md "$root/"
+    cp webui/assets/vendor/*.LICENSE.txt "$root/licences/" # of what the console's pages load
     cp -r docs/*.md docs/monitoring docs/images "$root/docs/"
     if [ "$os" = windows ]; then
         cp scripts/treadmq.bat "$root/scripts/"

@@ -227,7 +227,7 @@ func TestNothingInline(t *testing.T) {
 // TestNoOtherServers: nothing is asked of anybody else.
 func TestNoOtherServers(t *testing.T) {
 	all := templates(t)
-	maps.Copy(all, read(t, "assets/*"))
+	maps.Copy(all, read(t, "assets/*.*"))
 	foreign := regexp.MustCompile(`(?:https?:)?//[a-z][a-z0-9.-]+\.[a-z]+`)
 	for name, text := range all {
 		for _, m := range foreign.FindAllString(text, -1) {

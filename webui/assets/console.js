@@ -43,94 +43,9 @@
 
   const pick = (value, path) => path.split(".").reduce((v, key) => (v == null ? undefined : v[key]), value);
 
-  // Charts and the small pictures of rows, drawn as chart.go draws them.
-  const points = (values, top, room) => {
-    if (values.length < 2) return [];
-    const step = 100 / (room - 1);
-    const left = 100 - step * (values.length - 1);
-    return values.map((v, i) => (left + step * i).toFixed(1) + "," + (100 - (100 * v) / top).toFixed(1));
-  };
+  window.treadmq = { show, pick };
 
-  const roundTop = (v) => {
-    let e = 1;
-    while (e * 10 < v) e *= 10;
-    for (const m of [1, 2, 4, 6, 8]) if (m * e >= v) return m * e;
-    return 10 * e;
-  };
-
-  const put = (cell, text) => { if (cell && cell.textContent !== text) cell.textContent = text; };
-
-  class Chart {
-    constructor(figure) {
-      this.figure = figure;
-      this.kind = figure.dataset.k;
-      this.room = Number(figure.dataset.points);
-      this.lines = [...figure.querySelectorAll("[data-spark]")];
-      this.values = [...figure.querySelectorAll("[data-v]")];
-      this.mark = figure.querySelector("line.at");
-      this.when = figure.querySelector("[data-at]");
-      this.svg = figure.querySelector("svg");
-      this.back = 0; // how many points before the newest are looked at
-      this.looking = false;
-      this.svg.addEventListener("pointermove", (event) => {
-        const box = this.svg.getBoundingClientRect();
-        this.look(Math.round(((box.right - event.clientX) / box.width) * (this.room - 1)));
-      });
-      this.svg.addEventListener("pointerleave", () => this.rest());
-      this.svg.addEventListener("blur", () => this.rest());
-      this.svg.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: 1, ArrowRight: -1, Home: this.room, End: -this.room }[event.key];
-        if (!step) { if (event.key === "Escape") this.rest(); return; }
-        event.preventDefault();
-        this.look(this.back + step);
-      });
-    }
-
-    show(v) { return show[this.kind](this.kind === "num" ? Math.floor(v) : v); }
-
-    draw(value) {
-      this.data = this.lines.map((line) => pick(value, line.dataset.spark) || []);
-      this.step = pick(value, this.lines[0].dataset.spark.replace(/[^.]*$/, "intervalSeconds")) || 0;
-      this.time = Date.now();
-      const top = roundTop(Math.max(this.kind === "num" ? 2 : 1, ...this.data.flat()));
-      this.lines.forEach((line, i) => {
-        const list = points(this.data[i], top, this.room);
-        line.setAttribute("points", list.join(" "));
-        const area = this.figure.querySelector("[data-area]");
-        if (area) area.setAttribute("points", list.length ? list[0].split(",")[0] + ",100 " + list.join(" ") + " 100.0,100" : "");
-      });
-      put(this.figure.querySelector("[data-top]"), this.show(top));
-      put(this.figure.querySelector("[data-half]"), this.show(top / 2));
-      this.tell();
-    }
-
-    look(back) {
-      if (!this.data) return;
-      this.looking = true;
-      this.back = Math.max(0, Math.min(back, this.data[0].length - 1));
-      this.tell();
-    }
-
-    rest() { this.looking = false; this.back = 0; this.tell(); }
-
-    // The values at the mark, or the newest.
-    tell() {
-      if (!this.data) return;
-      const x = String(100 - (100 * this.back) / (this.room - 1));
-      this.mark.setAttribute("x1", x);
-      this.mark.setAttribute("x2", x);
-      this.mark.setAttribute("visibility", this.looking ? "visible" : "hidden");
-      this.values.forEach((cell, i) => {
-        const list = this.data[i];
-        put(cell, list.length ? this.show(list[list.length - 1 - Math.min(this.back, list.length - 1)]) : "");
-      });
-      const at = new Date(this.time - this.back * this.step * 1000).toISOString();
-      put(this.when, this.looking ? at.slice(this.step >= 900 ? 5 : 11, this.step >= 60 ? 16 : 19).replace("T", " ") + " UTC" : "");
-    }
-  }
-
-  const charts = [...document.querySelectorAll("figure[data-chart]")].map((figure) => new Chart(figure));
-
+  // The small pictures of rows, drawn as chart.go draws them.
   const rowPoints = (heights) => (heights.length < 2 ? "" : heights.map((h, i) => 2 * (30 - heights.length + i) + "," + (21 - h)).join(" "));
 
   const fill = (root, value) => {
@@ -148,7 +63,7 @@
     for (const tag of root.querySelectorAll("[data-if]")) tag.hidden = !pick(value, tag.dataset.if);
     for (const meter of root.querySelectorAll("meter[data-m]")) meter.value = pick(value, meter.dataset.m) || 0;
     for (const line of root.querySelectorAll("[data-heights]")) line.setAttribute("points", rowPoints(value.spark || []));
-    for (const chart of charts) if (root.contains(chart.figure)) chart.draw(value);
+    root.dispatchEvent(new CustomEvent("figures", { detail: value, bubbles: true })); // for chart.js
   };
 
   const say = (text, reload) => {

@@ -263,10 +263,10 @@ func (b *tab) attribute(selector, name string) string {
 
 func (b *tab) location() string { b.t.Helper(); return result(b, chromedp.Location()) }
 
-// noScript switches scripts off in pages.
-func (b *tab) noScript() {
+// noScript switches scripts in pages off, or on again.
+func (b *tab) noScript(off bool) {
 	b.t.Helper()
-	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: off})
 }
 
 // picture leaves a screenshot, if wanted.

@@ -284,7 +284,7 @@ func TestLiveFigures(t *testing.T) {
 	b.goTo("/admin/queue?name=live")
 	r.fill(queue("live"), "4")
 	b.until(`document.querySelector("[data-f=messages]").textContent === "4"`)
-	b.until(`(document.querySelector("[data-spark='history.messages']").getAttribute("points") || "").includes(" ")`)
+	b.until(`document.querySelector("figure[data-k=num] [data-v]").textContent === "4"`)
 	b.goTo("/admin/")
 	r.fill(queue("live"), "5")
 	b.until(`document.querySelector("[data-f=messages]").textContent === "6"`)
@@ -343,7 +343,7 @@ func TestWithoutScript(t *testing.T) {
 	r := newRig(t)
 	r.scene()
 	b := r.open()
-	b.noScript()
+	b.noScript(true)
 	b.goTo("/admin/")
 	b.logIn("alice", "alice-pw")
 	for _, path := range []string{"/admin/queues", "/admin/queue?name=orders.incoming", "/admin/topics", "/admin/connections"} {

@@ -4,8 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/input"
-
 	"treadmq/broker"
 )
 
@@ -14,7 +12,7 @@ func TestColumns(t *testing.T) {
 	r := newRig(t)
 	r.scene()
 	b := r.open()
-	b.noScript()
+	b.noScript(true)
 	b.goTo("/admin/queues")
 	b.logIn("alice", "alice-pw")
 	heads := func() string { t.Helper(); return b.text("thead") }
@@ -73,38 +71,4 @@ func TestRowsLive(t *testing.T) {
 	if got := b.attribute("#pulse", "title"); !strings.Contains(got, "fresh: ") || !strings.Contains(got, "UTC") {
 		t.Errorf("the mark of fresh figures says %q", got)
 	}
-}
-
-// A chart has a scale, says its values under the pointer and by the arrow keys, and reaches further back on demand.
-func TestChart(t *testing.T) {
-	r := newRig(t)
-	bodies := strings.Split(strings.Repeat("x,", 29)+"x", ",")
-	r.fill(queue("deep"), bodies...)
-	b := r.logged("vera")
-	b.goTo("/admin/queue?name=deep")
-	if got := b.text("figure .scale"); strings.Join(strings.Fields(got), " ") != "40 20 0" {
-		t.Errorf("the scale of 30 messages is %q", got)
-	}
-	shows := func(selector string) string {
-		return `document.querySelector("figure[data-k=num] ` + selector + `").textContent`
-	}
-	b.until(shows("[data-v]") + ` === "30"`)
-	b.until(`document.querySelector("[data-spark='history.messages']").getAttribute("points").split(" ").length > 4`)
-	x := eval[[]float64](b, `(() => { const r = document.querySelector("figure[data-k=num] svg").getBoundingClientRect(); return [r.right - 2, r.top + 20]; })()`)
-	call(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: x[0], Y: x[1]})
-	b.until(shows("[data-at]") + `.endsWith(" UTC")`)
-	if got := b.attribute("figure[data-k=num] line.at", "visibility"); got != "visible" {
-		t.Errorf("the mark under the pointer is %s", got)
-	}
-	call(b, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseMoved, X: 1, Y: 1})
-	b.until(shows("[data-at]") + ` === ""`)
-	eval[any](b, `document.querySelector("figure[data-k=num] svg").focus()`)
-	b.key("\u0302") // arrow left
-	b.until(shows("[data-at]") + `.endsWith(" UTC")`)
-	b.press(".lately .tabs a:nth-child(2)")
-	if got := b.text("figure .axis"); !strings.Contains(got, "1 h") || !strings.Contains(got, "30 min") {
-		t.Errorf("the axis of an hour is %q", got)
-	}
-	r.fill(queue("deep"), bodies...)
-	b.until(shows("[data-top]") + ` === "60"`)
 }
