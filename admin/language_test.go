@@ -54,11 +54,11 @@ func marked(t *testing.T) fs.FS {
 
 // notText are attributes that nobody reads.
 var notText = regexp.MustCompile(`^(class|href|action|method|name|value|id|type|for|lang|rel|role|src|scope|list|data-(f|if|k|m|live|item|row|state|total|points|spark|area|chart)|points|d|viewBox|` +
-	`autocomplete|autocapitalize|spellcheck|inputmode|content|charset|preserveAspectRatio|vector-effect|fill|stroke.*|visibility|aria-(current|sort|hidden|pressed|labelledby)|maxlength|max|min|rows|media|y[12]|tabindex|enctype)$`)
+	`autocomplete|autocapitalize|spellcheck|inputmode|content|charset|preserveAspectRatio|vector-effect|fill|stroke.*|visibility|aria-(current|sort|hidden|pressed|labelledby)|maxlength|max|min|rows|media|tabindex|enctype|hx-.*)$`)
 
 var (
 	tag       = regexp.MustCompile(`(?s)<(/?)([a-zA-Z0-9]+)((?:"[^"]*"|[^>"])*)>`)
-	attribute = regexp.MustCompile(`([a-zA-Z-]+)="([^"]*)"`)
+	attribute = regexp.MustCompile(`([a-zA-Z:-]+)="([^"]*)"`)
 	ofFile    = regexp.MustCompile(`(?s)⟦[^⟦⟧]*⟧`)
 	words     = regexp.MustCompile(`[\p{L}][\p{L}\p{N}_.-]*`)
 )

@@ -27,6 +27,7 @@ take() {
 }
 
 mkdir -p "$into"
+take htmx.org 4.0.1 htmx LICENSE dist/htmx.min.js
 take uplot 1.6.32 uplot LICENSE dist/uPlot.iife.min.js dist/uPlot.min.css
 cd "$into"
 chmod 644 ./*

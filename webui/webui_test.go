@@ -216,7 +216,7 @@ func TestLanguages(t *testing.T) {
 
 // TestNothingInline: the content security policy would refuse it.
 func TestNothingInline(t *testing.T) {
-	bad := regexp.MustCompile(`(?i)<style|\sstyle=|\son[a-z]+=|javascript:|<script>|<script [^>]*>[^<]`)
+	bad := regexp.MustCompile(`(?i)<style|\sstyle=|\son[a-z]+=|javascript:|<script>|<script [^>]*>[^<]|\shx-(?:on|vals|headers)\b|"js:|hx-trigger="[^"]*\[`)
 	for name, text := range templates(t) {
 		if m := bad.FindString(text); m != "" {
 			t.Errorf("%s has %q", name, m)

@@ -1,11 +1,11 @@
-// Keeps the figures of a page fresh. Only the text of marked cells changes, never
-// a form or a dialogue. Pages work without this script.
+// Keeps the figures of a page fresh: only the text of marked cells changes. Lists that
+// are sorted, filtered or turned over are htmx's. Neither touches a form or a dialogue,
+// and pages work without scripts.
 "use strict";
 
 (() => {
   const every = 2000; // ms
-  const box = document.querySelector("[data-live]");
-  const note = document.getElementById("live-note");
+  let box = null; // what is kept fresh
   const pulse = document.getElementById("pulse");
 
   // The same as format.go.
@@ -66,18 +66,24 @@
     root.dispatchEvent(new CustomEvent("figures", { detail: value, bubbles: true })); // for chart.js
   };
 
+  // say shows a note, with a link that asks for what is shown again: for the list only, if that is all there is.
   const say = (text, reload) => {
+    const note = document.getElementById("live-note");
     if (note.dataset.said === text) return;
     note.dataset.said = text;
     note.textContent = text;
     note.hidden = text === "";
-    if (text !== "" && reload) {
-      const a = document.createElement("a");
-      a.href = location.href;
-      a.textContent = note.dataset.reload;
-      note.append(" ", a);
-    }
+    if (text === "" || !reload) return;
+    const a = document.createElement("a");
+    a.href = location.pathname + location.search;
+    a.textContent = note.dataset.reload;
+    note.append(" ", a);
+    if (reload !== "list" || !box.closest("#list")) return;
+    a.setAttribute("hx-boost", "true");
+    a.setAttribute("hx-push-url", "false");
+    htmx.process(a);
   };
+  const words = (name) => document.getElementById("live-note").dataset[name];
 
   const keyOf = (item) => (item.kind ? item.kind + ":" + item.name : String(item.serial ?? item.id));
 
@@ -110,87 +116,116 @@
 
   const lost = () => {
     pulse.classList.add("lost");
-    say(note.dataset.lost, false);
+    say(words("lost"));
   };
 
-  const refresh = async () => {
+  const take = (data) => say(update(data) ? "" : words("changed"), "list");
+
+  // Asks for the figures once; false if it is of no use to ask again.
+  const refresh = async (from) => {
     if (document.hidden) return true;
-    let answer;
     try {
-      answer = await fetch(box.dataset.live, { headers: { Accept: "application/json" } });
+      const answer = await fetch(from.dataset.live, { headers: { Accept: "application/json" } });
+      if (from !== box) return false;
+      if (answer.status === 401) { say(words("ended"), "page"); return false; }
+      if (answer.ok) take(await answer.json());
+      else lost();
     } catch {
       lost();
-      return true;
     }
-    if (answer.status === 401) { say(note.dataset.ended, true); return false; }
-    if (!answer.ok) { lost(); return true; }
-    say(update(await answer.json()) ? "" : note.dataset.changed, true);
-    return true;
-  };
-
-  const loop = async () => {
-    if (await refresh()) setTimeout(loop, every);
+    return from === box;
   };
 
   // Figures come as events while the page is seen; a browser has few connections to
   // one server, so hidden pages give theirs up. Without events the script asks.
-  const follow = () => {
-    const at = new URL(box.dataset.live, location);
+  let source = null;
+  let broken = 0; // in a row
+
+  const close = () => { source?.close(); source = null; };
+
+  const ask = async (from) => {
+    if (await refresh(from)) setTimeout(ask, every, from);
+  };
+
+  const open = () => {
+    close();
+    const from = box;
+    const at = new URL(from.dataset.live, location);
     const query = new URLSearchParams(at.search);
     query.set("of", at.pathname.split("/").pop());
-    const address = at.pathname.replace(/[^/]+$/, "events") + "?" + query;
-    let source = null;
-    let broken = 0; // in a row
-    const open = () => {
-      source = new EventSource(address);
-      source.onmessage = (event) => {
-        broken = 0;
-        say(update(JSON.parse(event.data)) ? "" : note.dataset.changed, true);
-      };
-      source.onerror = async () => {
-        source.close();
-        source = null;
-        broken++;
-        if (!(await refresh())) return; // the login has ended
-        if (broken < 5) setTimeout(() => { if (!source && !document.hidden) open(); }, every);
-        else setTimeout(loop, every);
-      };
+    source = new EventSource(at.pathname.replace(/[^/]+$/, "events") + "?" + query);
+    source.onmessage = (event) => {
+      broken = 0;
+      take(JSON.parse(event.data));
     };
-    document.addEventListener("visibilitychange", () => {
-      if (document.hidden && source) { source.close(); source = null; }
-      else if (!document.hidden && !source && broken < 5) open();
-    });
-    if (!document.hidden) open();
+    source.onerror = async () => {
+      close();
+      broken++;
+      if (!(await refresh(from))) return; // the login has ended
+      if (broken < 5) setTimeout(() => { if (from === box && !source && !document.hidden) open(); }, every);
+      else setTimeout(ask, every, from);
+    };
   };
-  if (box) {
-    if (window.EventSource) follow();
-    else setTimeout(loop, every);
-  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close();
+    else if (box && !source && broken < 5) open();
+  });
+
+  // What is new on the page: at the start, and when htmx has put something in place of a list.
+  const begin = () => {
+    for (const all of document.querySelectorAll("[data-all]")) { all.hidden = false; count(all.form); }
+    const now = document.querySelector("[data-live]");
+    if (now === box) return;
+    close();
+    box = now;
+    broken = 0;
+    say("");
+    if (box && !document.hidden) open();
+  };
+
+  // Ticks: one for the whole page, and how many there are.
+  const ticks = "input[name=at][type=checkbox]";
+  const count = (form) => {
+    const list = [...form.querySelectorAll(ticks)];
+    const n = list.filter((t) => t.checked).length;
+    const all = form.querySelector("[data-all]");
+    form.querySelector("[data-ticked]").textContent = n ? String(n) : "";
+    all.checked = n === list.length;
+    all.indeterminate = n > 0 && n < list.length;
+  };
+  document.addEventListener("change", ({ target }) => {
+    if (!target.matches(ticks + ", [data-all]")) return;
+    if (target.matches("[data-all]")) for (const t of target.form.querySelectorAll(ticks)) t.checked = target.checked;
+    count(target.form);
+  });
+
+  // htmx puts a list in place of the one before. Whatever else the server answers, a login page or
+  // what is wrong, is shown as the browser would without it.
+  document.addEventListener("htmx:config:request", ({ detail: { ctx } }) => {
+    for (const [name, value] of [...ctx.request.body]) if (value === "") ctx.request.body.delete(name);
+    // Typing on changes the address of the list it began, so that one step back leaves the filter.
+    if (ctx.sourceEvent.type === "input" && new URLSearchParams(location.search).get("filter")) [ctx.push, ctx.replace] = ["false", "true"];
+  });
+  document.addEventListener("htmx:before:swap", (event) => {
+    const { ctx, tasks } = event.detail;
+    const { ok, redirected } = ctx.response.raw;
+    if (ok && !redirected && tasks.some((task) => task.type === "main" && task.fragment.childElementCount)) {
+      const same = tasks.find((task) => task.target?.id === "same");
+      if (same) same.fragment.firstElementChild.open = same.target.open;
+      return;
+    }
+    event.preventDefault();
+    if (ctx.sourceElement === document.body) location.reload(); // a step back or forward
+    else location.assign(ctx.request.action);
+  });
+  document.addEventListener("htmx:after:swap", begin);
+  document.addEventListener("htmx:error", lost);
+  begin();
 
   // On a narrow screen the parts of the console are a row that scrolls.
   const here = document.querySelector(".top nav a[aria-current]");
   if (here) here.parentElement.scrollLeft = here.offsetLeft - (here.parentElement.clientWidth - here.offsetWidth) / 2;
-
-  // Ticks: one for the whole page, and how many there are.
-  for (const form of document.querySelectorAll("form")) {
-    const ticks = [...form.querySelectorAll("input[name=at][type=checkbox]")];
-    if (ticks.length === 0) continue;
-    const all = form.querySelector("[data-all]");
-    const count = form.querySelector("[data-ticked]");
-    const tell = () => {
-      const n = ticks.filter((t) => t.checked).length;
-      if (count) count.textContent = n ? String(n) : "";
-      if (!all) return;
-      all.checked = n === ticks.length;
-      all.indeterminate = n > 0 && n < ticks.length;
-    };
-    if (all) {
-      all.hidden = false;
-      all.addEventListener("change", () => { for (const t of ticks) t.checked = all.checked; tell(); });
-    }
-    for (const t of ticks) t.addEventListener("change", tell);
-    tell();
-  }
 
   // Messages that were filled in once, kept in this browser only.
   for (const box of document.querySelectorAll("[data-templates]")) {
@@ -240,12 +275,12 @@
   }
 
   // A line of code is selected by a click, and copied where the browser allows it.
-  for (const code of document.querySelectorAll("[data-copy]")) {
-    code.addEventListener("click", () => {
-      getSelection().selectAllChildren(code);
-      if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).catch(() => {});
-    });
-  }
+  document.addEventListener("click", ({ target }) => {
+    const code = target.closest("[data-copy]");
+    if (!code) return;
+    getSelection().selectAllChildren(code);
+    if (navigator.clipboard) navigator.clipboard.writeText(code.textContent).catch(() => {});
+  });
 
   // A theme is taken at once, without losing what is being typed.
   for (const form of document.querySelectorAll("form.theme")) {

@@ -267,13 +267,14 @@ func TestThemes(t *testing.T) {
 func TestLiveFigures(t *testing.T) {
 	r := newRig(t)
 	r.fill(queue("live"), "1")
-	b := r.logged("uli")
+	b := r.logged("alice")
 	b.goTo("/admin/queues")
-	b.set(".filter input", "typed")
+	b.click(".menu summary")
+	b.set(".menu input[name=name]", "typed")
 	before := eval[string](b, `[...document.querySelectorAll("[data-f]")].map(c => c.textContent).join("|")`)
 	r.fill(queue("live"), "2", "3")
 	b.until(`document.querySelector("[data-f=messages]").textContent === "3"`)
-	if got := eval[string](b, `document.querySelector(".filter input").value`); got != "typed" {
+	if got := eval[string](b, `document.querySelector(".menu input[name=name]").value`); got != "typed" {
 		t.Errorf("what was typed is gone: %q (figures were %s)", got, before)
 	}
 	r.fill(queue("another"), "1")
