@@ -73,6 +73,7 @@ type Work struct {
 	sb      store.Batch
 	asked   int // operations of sb that were asked for; those behind claim ids and remove older values
 	targets []target
+	refs    []store.NewRef // of the messages in sb, one after the other
 	settled []settle
 	hidden  []hidden        // to be forgotten when committed
 	older   []superseded    // values that what is sent replaces; their removal is in sb
@@ -89,6 +90,12 @@ type Work struct {
 
 // NewWork makes an empty Work. It may be used again after Flush called done.
 func (c *Conn) NewWork() *Work { return &Work{c: c, b: c.b} }
+
+// Take makes a Work that has left its connection this one's.
+func (c *Conn) Take(w *Work) { w.c, w.b = c, c.b }
+
+// Leave takes an empty Work from its connection, after Flush called done: its memory may serve another one.
+func (w *Work) Leave() { w.c, w.b = nil, nil }
 
 // internalWork makes a Work of the broker's own, whose sync nobody waits for.
 func (b *Broker) internalWork() *Work {
@@ -108,7 +115,8 @@ func (w *Work) reset() {
 	clear(w.targets)
 	clear(w.settled)
 	clear(w.older)
-	*w = Work{c: w.c, b: w.b, sb: w.sb, targets: w.targets[:0], settled: w.settled[:0], older: w.older[:0], routes: w.routes[:0]}
+	clear(w.refs)
+	*w = Work{c: w.c, b: w.b, sb: w.sb, targets: w.targets[:0], refs: w.refs[:0], settled: w.settled[:0], older: w.older[:0], routes: w.routes[:0]}
 }
 
 // Send adds a message for one or several destinations: all of them or, with an
@@ -144,30 +152,28 @@ func (w *Work) add(dests []Destination, routes []route, m *Message) {
 
 // put is add for any message. It returns the operation that stores it, -1 for none.
 func (w *Work) put(routes []route, m *Message) (op int) {
-	first := len(w.targets)
-	var refs []store.NewRef
-	if len(routes) > 1 {
-		refs = make([]store.NewRef, 0, len(routes))
-	}
-	for _, r := range routes {
-		if m.id == 0 && !r.stored(m) {
+	first, own := len(w.targets), len(w.refs)
+	for i := range routes {
+		if r := &routes[i]; m.id == 0 && !r.stored(m) {
 			m.id = w.b.nextID()
 			break
 		}
 	}
-	for _, r := range routes {
+	for i := range routes {
+		r := &routes[i]
 		t := target{msg: m, conn: w.c, q: r.q, t: r.t, op: -1, over: r.over, exp: m.Expiration()}
 		if r.dead {
 			t.exp = r.exp
 		}
 		if r.stored(m) {
-			t.op, t.ref = len(w.sb.Ops), len(refs)
-			refs = append(refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over, Expiry: r.exp, OwnExpiry: r.dead})
+			t.op, t.ref = len(w.sb.Ops), len(w.refs)-own
+			w.refs = append(w.refs, store.NewRef{Dest: r.q.id, Lane: laneOf(m), Overlay: t.over, Expiry: r.exp, OwnExpiry: r.dead})
 		}
 		w.targets = append(w.targets, t)
 	}
 	w.size += m.Size()
 	w.c.received.Add(1)
+	refs := w.refs[own:len(w.refs):len(w.refs)] // stays as it is when more are appended
 	if len(refs) == 0 {
 		return -1
 	}

@@ -110,7 +110,7 @@ const (
 	largeBody        = 64 << 10 // bodies from here on are written from where they lie
 	maxPooledBuffer  = 512 << 10
 	maxKeptControl   = 16 << 10
-	maxKeptTickets   = 4
+	maxKeptNotes     = 4 // soft errors to log
 	maxKeptDelivers  = 256
 	outputBufferSize = 4 << 10
 )

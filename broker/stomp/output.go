@@ -17,11 +17,10 @@ type output struct {
 	mu   sync.Mutex // guards what follows; nothing of the broker is called under it
 	cond sync.Cond  // on mu: something that a wait below looks at has changed
 
-	conn      *broker.Conn // nil before login
-	open      []*ticket    // flushed bursts, oldest first
-	openBytes int          // of their messages
-	parked    int          // SENDs that wait for room in a full destination
-	free      []*ticket
+	conn      *broker.Conn           // nil before login
+	open      []*ticket              // flushed bursts, oldest first
+	openBytes int                    // of their messages
+	parked    int                    // SENDs that wait for room in a full destination
 	control   []byte                 // frames to write before any delivery
 	starts    []*broker.Subscription // to start when control has been taken
 	notes     []*fault               // soft errors to log

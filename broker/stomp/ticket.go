@@ -2,6 +2,7 @@ package stomp
 
 import (
 	"bytes"
+	"sync"
 
 	"treadmq/broker"
 	"treadmq/broker/stomp/frame"
@@ -28,7 +29,7 @@ type ticket struct {
 // gather returns the ticket of the burst being read.
 func (s *session) gather() *ticket {
 	if s.burst == nil {
-		s.burst = s.out.newTicket(s)
+		s.burst = newTicket(s)
 	}
 	s.burst.ops++
 	return s.burst
@@ -63,28 +64,31 @@ func (s *session) submit() {
 	t.work.Flush(t.complete)
 }
 
-func (o *output) newTicket(s *session) *ticket {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if n := len(o.free); n > 0 {
-		t := o.free[n-1]
-		o.free = o.free[:n-1]
+// tickets are those of no connection. One that is quiet keeps none, and the next burst of another finds one that has
+// room already.
+var tickets sync.Pool
+
+func newTicket(s *session) *ticket {
+	if t, ok := tickets.Get().(*ticket); ok {
+		t.s = s
+		s.conn.Take(t.work)
 		return t
 	}
 	t := &ticket{s: s, work: s.conn.NewWork()}
-	t.complete = func(err error) { o.completed(t, err) }
+	t.complete = func(err error) { t.s.out.completed(t, err) }
 	return t
 }
 
-// recycle keeps t for another burst. o.mu is held.
-func (o *output) recycle(t *ticket) {
-	if len(o.free) >= maxKeptTickets || cap(t.receipts) > maxKeptControl {
+// recycle keeps t for another burst, of any session: nobody else has it any more.
+func (t *ticket) recycle() {
+	if cap(t.receipts) > maxKeptControl {
 		return
 	}
 	clear(t.starts)
 	clear(t.once)
-	*t = ticket{s: t.s, work: t.work, complete: t.complete, receipts: t.receipts[:0], starts: t.starts[:0], once: t.once[:0]}
-	o.free = append(o.free, t)
+	*t = ticket{work: t.work, complete: t.complete, receipts: t.receipts[:0], starts: t.starts[:0], once: t.once[:0]}
+	t.work.Leave()
+	tickets.Put(t)
 }
 
 // add opens t.
@@ -130,7 +134,7 @@ func (o *output) settle(t *ticket) {
 		o.startWriter()
 	}
 	if t.err == nil {
-		o.recycle(t)
+		t.recycle()
 	}
 }
 
@@ -158,7 +162,7 @@ func (o *output) fail(err error, receipts []byte) {
 // softError queues an ERROR frame after which the connection goes on. o.mu is held.
 func (o *output) softError(f *fault, receipt []byte) {
 	o.control = appendError(o.control, o.session.version, f, receipt, true)
-	if len(o.notes) < maxKeptTickets {
+	if len(o.notes) < maxKeptNotes {
 		o.notes = append(o.notes, f)
 	}
 	o.startWriter()
