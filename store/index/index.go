@@ -34,6 +34,9 @@ const guardRun = 1000
 // ErrDamaged says that the index cannot be used: make a new one from the journal.
 var ErrDamaged = errors.New("index damaged")
 
+// ErrClosed is what a read gets when the index was closed before or under it.
+var ErrClosed = leveldb.ErrClosed
+
 // Options of an index.
 type Options struct {
 	CacheBytes  int // of table blocks; default 8 MiB

@@ -482,3 +482,32 @@ func TestDeposedAndBroken(t *testing.T) {
 		t.Fatalf("closed with %v", err)
 	}
 }
+
+// TestReadsOfAClosedStore: who still reads learns why there is nothing to read any more, so that a client is told to
+// send again to the new master, and not that the store failed.
+func TestReadsOfAClosedStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(*Store)
+		want   error
+	}{
+		"closed":  {func(*Store) {}, store.ErrClosed},
+		"deposed": {(*Store).Depose, store.ErrDeposed},
+		"failed":  {func(s *Store) { s.fail(syscall.EIO) }, store.ErrFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Open(groupOptions(1000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.before(s)
+			s.Close()
+			_, findErr := s.FindKey(1, 0, "a")
+			_, _, expiredErr := s.Expired(nil, 1, nil, 10)
+			for what, err := range map[string]error{"FindKey": findErr, "Expired": expiredErr} {
+				if !errors.Is(err, c.want) {
+					t.Errorf("%s: %v", what, err)
+				}
+			}
+		})
+	}
+}

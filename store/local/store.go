@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"path/filepath"
@@ -314,8 +315,16 @@ func (s *Store) failed() error {
 }
 
 // damaged turns damage of the index into store.ErrCorrupt for callers, and makes
-// the next start rebuild the index from the journal.
+// the next start rebuild the index from the journal. Who still reads while the store
+// closes gets the reason of that: store.ErrDeposed, store.ErrFailed or store.ErrClosed.
 func (s *Store) damaged(err error) error {
+	if errors.Is(err, index.ErrClosed) || errors.Is(err, fs.ErrClosed) {
+		why := s.failed()
+		if why == nil {
+			why = store.ErrClosed
+		}
+		return fmt.Errorf("%w: %w", why, err)
+	}
 	if !errors.Is(err, index.ErrDamaged) {
 		return err
 	}
