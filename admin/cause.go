@@ -31,8 +31,10 @@ func causeOf(text string) notice.Notice {
 func (g *deadGroup) Said() notice.Notice { return causeOf(g.Cause) }
 
 // Reason is a reason of death in the page's language; one that another broker gave stays as it is.
-func (p *page) Reason(code string) string {
-	if text, ok := p.ui.texts[p.Lang]["dead.why."+code]; ok {
+func (p *page) Reason(code string) string { return p.ui.reasonIn(p.Lang, code) }
+
+func (u *ui) reasonIn(lang, code string) string {
+	if text, ok := u.texts[lang]["dead.why."+code]; ok {
 		return text
 	}
 	return code

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"treadmq/broker"
 )
 
 // Which columns a list shows is everybody's own choice, kept in a cookie for each list.
@@ -95,9 +97,9 @@ type row[T sortable] struct {
 	Cells template.HTML
 }
 
-// rows makes the rows of a page; spark is the picture of an item. Their cells are made here and not by a template, which
-// takes most of the time of a list of 100 queues.
-func rows[T sortable](columns []columnChoice, items []T, of figures[T], spark func(*T) []int, text func(string) string) []row[T] {
+// rows makes the rows of a page; first writes what comes before the columns, if the page's template does not, and spark is
+// the picture of an item. Their cells are made here and not by a template, which takes most of the time of a list of 100 queues.
+func rows[T sortable](columns []columnChoice, items []T, of figures[T], first func(*strings.Builder, *T), spark func(*T) []int, text func(string) string) []row[T] {
 	type shown struct {
 		column
 		opens string
@@ -112,6 +114,9 @@ func rows[T sortable](columns []columnChoice, items []T, of figures[T], spark fu
 	var b strings.Builder
 	for i := range items {
 		b.Reset()
+		if first != nil {
+			first(&b, &items[i])
+		}
 		for k := range cells {
 			c := &cells[k]
 			b.WriteString(c.opens)
@@ -130,6 +135,37 @@ func rows[T sortable](columns []columnChoice, items []T, of figures[T], spark fu
 		list = append(list, row[T]{items[i], template.HTML(b.String())})
 	}
 	return list
+}
+
+// queueRow is the beginning of a queue's row: what the script knows it by, its name, and what is special about it.
+func (u *ui) queueRow(text func(string) string) func(*strings.Builder, *queueView) {
+	esc := template.HTMLEscapeString
+	temporary := ` <span class="tag">` + esc(text("list.temporary")) + `</span>`
+	tag := func(class, of, says string) [2]string {
+		head, tail := ` <span class="`+class+`" data-if="`+of+`"`, ">"+esc(says)+"</span>"
+		return [2]string{head + tail, head + " hidden" + tail}
+	}
+	paused, still := tag("tag", "paused", text("figure.paused")), tag("tag warn", "standsStill", text("still.tag"))
+	return func(b *strings.Builder, v *queueView) {
+		kind := ""
+		if v.Kind != kindName(broker.Queue) {
+			kind = v.Kind
+		}
+		name := esc(v.Name)
+		b.WriteString(`<tr data-row="` + v.Kind + ":" + name + "\">\n" + `<td class="name"><a href="` +
+			esc(u.url("/admin/queue", "name", v.Name, "kind", kind)) + `">` + name + "</a>")
+		if kind != "" {
+			b.WriteString(temporary)
+		}
+		b.WriteString(shownIf(paused, v.Paused) + shownIf(still, v.StandsStill) + "</td>\n")
+	}
+}
+
+func shownIf(tag [2]string, shown bool) string {
+	if shown {
+		return tag[0]
+	}
+	return tag[1]
 }
 
 // sparkCloses ends the picture that a cell with a picture opens.

@@ -98,7 +98,7 @@ func (s *Server) queuesPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	data := newListData(s, r, "/admin/queues", q, list)
 	data.Columns = columnsOf(r, "queues")
-	data.Rows = rows(data.Columns, list.Items, queueFigures(), func(v *queueView) []int { return s.rates.spark(v.dest, ofMessages) }, s.texts(r))
+	data.Rows = rows(data.Columns, list.Items, queueFigures(), s.ui.queueRow(s.texts(r)), func(v *queueView) []int { return s.rates.spark(v.dest, ofMessages) }, s.texts(r))
 	return s.render(w, r, http.StatusOK, "queues", "queues.title", data)
 }
 
@@ -113,7 +113,7 @@ func (s *Server) topicsPage(w http.ResponseWriter, r *http.Request) error {
 	}
 	data := newListData(s, r, "/admin/topics", q, list)
 	data.Columns = columnsOf(r, "topics")
-	data.Rows = rows(data.Columns, list.Items, topicFigures(), func(v *topicView) []int { return s.rates.spark(v.dest, ofRateIn) }, s.texts(r))
+	data.Rows = rows(data.Columns, list.Items, topicFigures(), nil, func(v *topicView) []int { return s.rates.spark(v.dest, ofRateIn) }, s.texts(r))
 	return s.render(w, r, http.StatusOK, "topics", "topics.title", data)
 }
 
@@ -150,7 +150,7 @@ const previewBytes = 120
 
 type queueData struct {
 	Queue    queueDetail
-	Messages []messageRow
+	Messages []template.HTML // their rows
 	Next     string
 	Cursor   string
 	LiveURL  string
@@ -160,14 +160,6 @@ type queueData struct {
 	Depth    chart
 	Rates    chart
 	Ranges   []rangeLink
-}
-
-type messageRow struct {
-	ID         string
-	Cursor     string
-	Persistent bool
-	Deaths     string        // why it is a dead letter
-	Cells      template.HTML // the others
 }
 
 func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
@@ -199,7 +191,10 @@ func (s *Server) queuePage(w http.ResponseWriter, r *http.Request) error {
 		Queue: detail, Next: list.Next, Cursor: cursor, LiveURL: s.liveURL("/api/v1/queues", d, of), Search: q, Looked: list.Looked, Why: detail.findings,
 		Depth: depthChart(detail.History, of), Rates: rateChart(detail.History, of), Ranges: s.rangeLinks(of, s.own(r, "/admin/queue"), "name", d.Name, "kind", kindName(d.Kind)),
 	}
-	data.Messages = messageRows(list.Items, userOf(r).may(permBody), s.texts(r))
+	u, lang := userOf(r), s.ui.language(r)
+	table := messageTable{ui: s.ui, of: d, ticks: u.may(permManage) && !s.opt.ReadOnly, bodies: u.may(permBody), text: s.texts(r),
+		reason: func(code string) string { return s.ui.reasonIn(lang, code) }}
+	data.Messages = table.rows(list.Items)
 	return s.render(w, r, http.StatusOK, "queue", "queue.title", data)
 }
 

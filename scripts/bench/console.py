@@ -231,7 +231,7 @@ def costs(server, console, pages, cookie, auth, times=50):
             found.append(((server.cpu() - before) / times * 1000, page))
     found.sort(reverse=True)
     print(f"CPU of the broker for a page: mean {statistics.mean(ms for ms, _ in found):.2f} ms; dearest "
-          + ", ".join(f"{page} {ms:.1f}" for ms, page in found[:6]), flush=True)
+          + ", ".join(f"{page} {ms:.1f}" for ms, page in found[:int(os.environ.get("TOP", 6))]), flush=True)
 
 
 def measure(o, server, console, pages, cookie, auth):
