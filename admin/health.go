@@ -15,15 +15,16 @@ type healthView struct {
 }
 
 type checkValue struct {
-	Name string `json:"name"`
-	OK   bool   `json:"ok"`
+	Name   string `json:"name"`
+	OK     bool   `json:"ok"`
+	Reason string `json:"reason,omitempty"` // of a check that alone makes nothing unready
 }
 
 // healthz says that the process is alive.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) error {
 	v := healthView{Status: "ok"}
 	if r.URL.Query().Has("verbose") {
-		v.Checks = []checkValue{{"process", true}}
+		v.Checks = []checkValue{{Name: "process", OK: true}}
 	}
 	return writeJSON(w, http.StatusOK, v)
 }
@@ -43,7 +44,15 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) error {
 		v.Role = s.opt.Info().Role
 	}
 	if r.URL.Query().Has("verbose") {
-		v.Checks = []checkValue{{"clients", ready}, {"store", working}}
+		v.Checks = []checkValue{{Name: "clients", OK: ready}, {Name: "store", OK: working}, s.diskCheck()}
 	}
 	return writeJSON(w, status, v)
+}
+
+// diskCheck says whether persistent messages are taken. A full disk keeps no client away: those that consume make room.
+func (s *Server) diskCheck() checkValue {
+	if s.b != nil && s.b.StoreStats().Full {
+		return checkValue{Name: "disk", Reason: "the disk is full: persistent messages are refused until there is room; consuming goes on"}
+	}
+	return checkValue{Name: "disk", OK: true}
 }

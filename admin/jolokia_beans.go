@@ -124,6 +124,7 @@ func (s *Server) brokerBean() map[string]any {
 	t, st, info, sums := s.b.Totals(), s.b.StoreStats(), s.opt.Info(), s.rates.counted()
 	up := s.opt.Now().Sub(t.Started)
 	used, room := s.b.StoreUsage(&st)
+	temp, tempRoom := s.b.TempUsage(&st)
 	a := map[string]any{
 		"BrokerName": info.Name, "BrokerId": info.Name, "BrokerVersion": info.Version, "DataDirectory": info.DataDir,
 		"Uptime": up.Truncate(time.Second).String(), "UptimeMillis": up.Milliseconds(), "Persistent": true, "Slave": info.Role != "alone" && info.Role != "master",
@@ -132,7 +133,7 @@ func (s *Server) brokerBean() map[string]any {
 		"TotalQueuesCount": t.Queues, "TotalTopicsCount": t.Topics,
 		"MemoryLimit": t.MemoryLimit, "MemoryUsageByteCount": t.MemoryBytes, "MemoryPercentUsage": percent(t.MemoryBytes, t.MemoryLimit),
 		"StoreLimit": room, "StorePercentUsage": percent(used, room),
-		"TempLimit": max(0, st.FreeDisk), "TempPercentUsage": 0, "JobSchedulerStorePercentUsage": 0,
+		"TempLimit": tempRoom, "TempPercentUsage": percent(temp, tempRoom), "JobSchedulerStorePercentUsage": 0,
 	}
 	connectors := map[string]any{}
 	for i, l := range info.Listeners {

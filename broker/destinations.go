@@ -231,9 +231,18 @@ func (b *Broker) attach(s *Subscription) error {
 	if len(s.patterns) == 0 {
 		return nil
 	}
+	for _, q := range b.joinWild(s) {
+		_ = b.attachQueue(s, q) // as above
+	}
+	return b.sharePatterns(s)
+}
+
+// joinWild makes a subscription with patterns known, so that it is told of what is made later. It subscribes to the topics that
+// there are and returns the queues.
+func (b *Broker) joinWild(s *Subscription) (queues []*queue) {
 	b.destMu.Lock()
+	defer b.destMu.Unlock()
 	b.wild = append(b.wild, s)
-	var queues []*queue
 	for d, q := range b.queues {
 		if s.wants(d) {
 			queues = append(queues, q)
@@ -244,11 +253,7 @@ func (b *Broker) attach(s *Subscription) error {
 			t.add(s)
 		}
 	}
-	b.destMu.Unlock()
-	for _, q := range queues {
-		_ = b.attachQueue(s, q) // as above
-	}
-	return b.sharePatterns(s)
+	return queues
 }
 
 // sharePatterns makes the queues of those patterns that consume from virtual

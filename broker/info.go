@@ -50,6 +50,7 @@ type TopicInfo struct {
 	Dropped     uint64
 	Duplicates  uint64 // repeats that were left out
 	Backlog     int    // messages that wait for their subscribers
+	Cached      int    // those of them that are in memory
 }
 
 // SubscriptionInfo is a snapshot of a subscription.
@@ -63,6 +64,8 @@ type SubscriptionInfo struct {
 	Backlog      int
 	Auto         bool
 	Exclusive    bool
+	Retroactive  bool
+	PendingLimit int // most that may wait for a subscription to topics; 0: it is one to queues
 	Priority     int
 	Selector     string
 	NoCredit     bool // holds as much as it asked for, or is not ready for more
@@ -214,6 +217,7 @@ func (t *topic) info() TopicInfo {
 	for _, s := range subs {
 		s.c.mu.Lock()
 		i.Backlog += s.waiting()
+		i.Cached += s.backlog.len()
 		s.c.mu.Unlock()
 	}
 	return i
@@ -244,9 +248,12 @@ func (b *Broker) Consumers(d Destination) []SubscriptionInfo {
 func (s *Subscription) info() SubscriptionInfo {
 	i := SubscriptionInfo{
 		Serial: s.serial, ID: s.opt.ID, Connection: s.c.serial, Destinations: s.opt.Dests, Prefetch: s.window,
-		Backlog: s.waiting(), Auto: s.auto, Exclusive: s.opt.Exclusive, Priority: s.opt.Priority,
+		Backlog: s.waiting(), Auto: s.auto, Exclusive: s.opt.Exclusive, Retroactive: s.opt.Retroactive, Priority: s.opt.Priority,
 		Selector: s.opt.Selector, NoCredit: !s.started || s.credit <= 0 || s.creditBytes <= 0,
 		Delivered: s.delivered, Acked: s.acked, Dropped: s.backlog.dropped,
+	}
+	if len(s.topics) > 0 {
+		i.PendingLimit = s.backlog.limit
 	}
 	for _, sl := range s.slots[s.head:] {
 		if sl.state != slotFree {

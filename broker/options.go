@@ -50,10 +50,19 @@ type Options struct {
 	// means none.
 	Routing *Routing
 	// Trash bounds what purges and deletions leave behind to be undone. Default: none, what goes is gone.
-	Trash  TrashLimits
+	Trash TrashLimits
+	// Where tells statistics what only the process knows; it may be called at any time. Default: nothing is known.
+	Where  func() Where
 	Logger *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+}
+
+// Where says how a broker can be reached and where its data is. What is empty there is not.
+type Where struct {
+	Stomp    string // stomp://HOST:PORT
+	StompTLS string // stomp+ssl://HOST:PORT
+	DataDir  string
 }
 
 func (o *Options) setDefaults() error {
@@ -94,6 +103,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.IndexBlock <= 0 {
 		o.IndexBlock = indexBlock
+	}
+	if o.Where == nil {
+		o.Where = func() Where { return Where{} }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

@@ -140,6 +140,7 @@ type statisticsCounts struct {
 	DispatchCount      uint64  `json:"dispatchCount"`
 	ExpiredCount       uint64  `json:"expiredCount"`
 	InflightCount      int64   `json:"inflightCount"`
+	MessagesCached     int64   `json:"messagesCached"`
 	AverageMessageSize float64 `json:"averageMessageSize"`
 	MemoryPercentUsage int64   `json:"memoryPercentUsage"`
 	MemoryUsage        int64   `json:"memoryUsage"`
@@ -173,16 +174,17 @@ func average(bytes, n int64) float64 {
 	return float64(bytes) / float64(n)
 }
 
-func (i *QueueInfo) statistics(limit int64) statisticsCounts {
+func (b *Broker) queueCounts(i *QueueInfo, limit int64) statisticsCounts {
 	return statisticsCounts{
-		Size: i.Messages, EnqueueCount: i.Enqueued, DequeueCount: i.Dequeued, DispatchCount: i.Dispatched, ExpiredCount: i.Expired,
+		MessagesCached: b.cached(i.Destination),
+		Size:           i.Messages, EnqueueCount: i.Enqueued, DequeueCount: i.Dequeued, DispatchCount: i.Dispatched, ExpiredCount: i.Expired,
 		InflightCount: i.InFlight, AverageMessageSize: average(i.Bytes, i.Messages), MemoryUsage: i.MemoryBytes, MemoryLimit: limit,
 		MemoryPercentUsage: percent(i.MemoryBytes, limit), ConsumerCount: i.Consumers, ProducerCount: i.Producers,
 	}
 }
 
 func (i *TopicInfo) statistics() statisticsCounts {
-	return statisticsCounts{Size: int64(i.Backlog), EnqueueCount: i.Published, DequeueCount: i.Delivered, DispatchCount: i.Delivered,
+	return statisticsCounts{Size: int64(i.Backlog), MessagesCached: int64(i.Cached), EnqueueCount: i.Published, DequeueCount: i.Delivered, DispatchCount: i.Delivered,
 		ConsumerCount: i.Subscribers, ProducerCount: i.Producers}
 }
 
@@ -194,7 +196,7 @@ func (b *Broker) statistics() any {
 	for _, i := range b.Queues(nil) {
 		bytes += i.Bytes
 		waits.merge(i.Waits)
-		sum.add(i.statistics(0))
+		sum.add(b.queueCounts(&i, 0))
 	}
 	for _, i := range b.Topics(nil) {
 		sum.add(i.statistics())
@@ -204,6 +206,7 @@ func (b *Broker) statistics() any {
 	sum.MemoryUsage, sum.MemoryLimit = b.mem.Load(), b.memLimit
 	sum.MemoryPercentUsage = percent(sum.MemoryUsage, sum.MemoryLimit)
 	used, limit := b.StoreUsage(&st)
+	temp, tempLimit := b.TempUsage(&st)
 	return struct {
 		statisticsHead
 		statisticsCounts
@@ -211,7 +214,43 @@ func (b *Broker) statistics() any {
 		StorePercentUsage int64 `json:"storePercentUsage"`
 		StoreUsage        int64 `json:"storeUsage"`
 		StoreLimit        int64 `json:"storeLimit"`
-	}{b.statisticsHead(), sum, waits.statistics(), percent(used, limit), used, limit}
+		TempPercentUsage  int64 `json:"tempPercentUsage"`
+		TempUsage         int64 `json:"tempUsage"`
+		TempLimit         int64 `json:"tempLimit"`
+		statisticsWhere
+	}{b.statisticsHead(), sum, waits.statistics(), percent(used, limit), used, limit, percent(temp, tempLimit), temp, tempLimit, b.statisticsWhere()}
+}
+
+// statisticsWhere has an empty text for each of ActiveMQ's transports that there is none of here.
+type statisticsWhere struct {
+	OpenWire      string `json:"openwire"`
+	Stomp         string `json:"stomp"`
+	SSL           string `json:"ssl"`
+	StompTLS      string `json:"stomp+ssl"`
+	VM            string `json:"vm"`
+	DataDirectory string `json:"dataDirectory"`
+}
+
+func (b *Broker) statisticsWhere() statisticsWhere {
+	w := b.opt.Where()
+	return statisticsWhere{Stomp: w.Stomp, StompTLS: w.StompTLS, DataDirectory: w.DataDir}
+}
+
+// cached is how many of a queue's messages memory knows: those next in line, and those that consumers hold. The rest is in
+// the store only.
+func (b *Broker) cached(d Destination) (n int64) {
+	q, err := b.existing(d)
+	if err != nil {
+		return 0 // deleted meanwhile
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for i := range q.lanes {
+		for l := range q.lanes[i] {
+			n += int64(q.lanes[i][l].ready.len())
+		}
+	}
+	return n + q.inflight
 }
 
 // StoreUsage is what of the store counts as used and how much it may be: the bytes on disk and all that the disk has, or the
@@ -223,6 +262,19 @@ func (b *Broker) StoreUsage(st *store.Stats) (used, limit int64) {
 	return st.DiskBytes, st.DiskBytes + max(st.FreeDisk, 0)
 }
 
+// TempUsage is the same of the temporary store, where messages go that need not survive and that memory has no room for:
+// 0 of 0 if there is none. st are the figures of the store, which is on the same disk.
+func (b *Broker) TempUsage(st *store.Stats) (used, limit int64) {
+	if b.temp == nil {
+		return 0, 0
+	}
+	used = b.temp.Stats().LiveBytes
+	if b.opt.TempLimit > 0 {
+		return used, b.opt.TempLimit
+	}
+	return used, used + max(st.FreeDisk, 0)
+}
+
 func (c *statisticsCounts) add(o statisticsCounts) {
 	c.Size += o.Size
 	c.EnqueueCount += o.EnqueueCount
@@ -230,6 +282,7 @@ func (c *statisticsCounts) add(o statisticsCounts) {
 	c.DispatchCount += o.DispatchCount
 	c.ExpiredCount += o.ExpiredCount
 	c.InflightCount += o.InflightCount
+	c.MessagesCached += o.MessagesCached
 	c.ConsumerCount += o.ConsumerCount
 	c.ProducerCount += o.ProducerCount
 }
@@ -255,7 +308,7 @@ func (b *Broker) destinationStatistics(query Destination) (all []any) {
 		return all
 	}
 	for _, i := range b.Queues(wanted) {
-		f := figures{b.statisticsHead(), i.Destination.String(), i.statistics(b.policyOf(i.Destination).MemoryLimit)}
+		f := figures{b.statisticsHead(), i.Destination.String(), b.queueCounts(&i, b.policyOf(i.Destination).MemoryLimit)}
 		all = append(all, waiting{f, i.Waits.statistics()})
 	}
 	return all
@@ -275,7 +328,9 @@ func (b *Broker) subscriptionStatistics() (all []any) {
 		DispatchedCounter   uint64 `json:"dispatchedCounter"`
 		DispatchedQueueSize int    `json:"dispatchedQueueSize"`
 		PrefetchSize        int    `json:"prefetchSize"`
+		MaximumPending      int    `json:"maximumPendingMessageLimit"`
 		Exclusive           bool   `json:"exclusive"`
+		Retroactive         bool   `json:"retroactive"`
 		SlowConsumer        bool   `json:"slowConsumer"`
 	}
 	for _, c := range b.Connections() {
@@ -289,7 +344,8 @@ func (b *Broker) subscriptionStatistics() (all []any) {
 				statisticsHead: b.statisticsHead(), DestinationName: strings.Join(names, ","), ClientID: c.ConnOptions.ClientID,
 				ConnectionID: strconv.FormatUint(c.Serial, 10), SessionID: int64(s.Serial), Selector: s.Selector,
 				EnqueueCounter: s.Delivered + uint64(s.Backlog), DequeueCounter: s.Acked, DispatchedCounter: s.Delivered,
-				DispatchedQueueSize: s.InFlight, PrefetchSize: s.Prefetch, Exclusive: s.Exclusive, SlowConsumer: s.Backlog > 0,
+				DispatchedQueueSize: s.InFlight, PrefetchSize: s.Prefetch, MaximumPending: s.PendingLimit,
+				Exclusive: s.Exclusive, Retroactive: s.Retroactive, SlowConsumer: s.Backlog > 0,
 			})
 		}
 	}

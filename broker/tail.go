@@ -41,16 +41,7 @@ func (b *Broker) follow(s *Subscription) error {
 	s.c.mu.Lock()
 	s.browser = &browser{upto: ^store.Seq(0), tail: &tail{}}
 	s.c.mu.Unlock()
-	b.destMu.Lock()
-	b.wild = append(b.wild, s)
-	var queues []*queue
-	for d, q := range b.queues {
-		if s.wants(d) {
-			queues = append(queues, q)
-		}
-	}
-	b.destMu.Unlock()
-	for _, q := range queues {
+	for _, q := range b.joinWild(s) {
 		q.follow(s)
 	}
 	return nil

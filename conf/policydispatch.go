@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -107,8 +108,7 @@ func topicKeys() []policyKey {
 			func(p *Policy) value { return truth(&p.AlwaysRetroactive) }},
 		{"subscriptionRecoveryPolicy.kind", Topic, "subscriptionRecoveryPolicy", "What a topic keeps in memory for retroactive subscribers: none, lastImage (the last message), fixedCount (the last count), fixedSize (as many as bytes allows) or timed (those of recoverDuration). bytes bounds all of them. subscriptionRecoveryPolicy alone is accepted too, and ActiveMQ's names, as lastImageSubscriptionRecoveryPolicy.",
 			func(p *Policy) value {
-				return word(&p.Recovery.Kind, "none", "lastImage", "fixedCount", "fixedSize", "timed", "noSubscriptionRecoveryPolicy",
-					"lastImageSubscriptionRecoveryPolicy", "fixedCountSubscriptionRecoveryPolicy", "fixedSizedSubscriptionRecoveryPolicy", "timedSubscriptionRecoveryPolicy")
+				return word(&p.Recovery.Kind, append(slices.Clone(recoveryWords), slices.Sorted(maps.Keys(recoveryNames))...)...)
 			}},
 		{"subscriptionRecoveryPolicy.count", Topic, "subscriptionRecoveryPolicy.maximumSize", "Messages of fixedCount.",
 			func(p *Policy) value { return whole(&p.Recovery.Count, 1, most) }},
@@ -193,6 +193,24 @@ func ignoredKeys() []policyKey {
 // evictWords are the choices of evict; those on the right are ActiveMQ's.
 var evictWords = map[string]string{
 	"oldest": "oldest", "oldestWithLowestPriority": "lowest-priority", "lowest-priority": "lowest-priority", "disconnect": "disconnect", "spill": "spill",
+}
+
+// recoveryWords are the kinds of a recovery policy, recoveryNames what ActiveMQ calls them.
+var (
+	recoveryWords = []string{"none", "lastImage", "fixedCount", "fixedSize", "timed"}
+	recoveryNames = map[string]string{
+		"noSubscriptionRecoveryPolicy": "none", "lastImageSubscriptionRecoveryPolicy": "lastImage",
+		"fixedCountSubscriptionRecoveryPolicy": "fixedCount", "fixedSizedSubscriptionRecoveryPolicy": "fixedSize",
+		"timedSubscriptionRecoveryPolicy": "timed",
+	}
+)
+
+// RecoveryKind is a value of subscriptionRecoveryPolicy.kind in this broker's word.
+func RecoveryKind(s string) string {
+	if short, ok := recoveryNames[s]; ok {
+		return short
+	}
+	return s
 }
 
 // eviction takes a choice of evict, and key:HEADER or uniqueProperty:HEADER.

@@ -128,7 +128,7 @@ func javaNumber(name, v string) (kind, text string) {
 			v += ".0"
 		}
 		return "double", v
-	case strings.HasSuffix(name, "PercentUsage") || name == "prefetchSize":
+	case strings.HasSuffix(name, "PercentUsage") || name == "prefetchSize" || name == "maximumPendingMessageLimit":
 		return "int", v
 	}
 	return "long", v

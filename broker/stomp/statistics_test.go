@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func TestStatistics(t *testing.T) {
 		}
 	}
 	s = c.ask("/queue/ActiveMQ.Statistics.Subscription", "", 1)[0]
-	if s["clientId"] != "monitor" || s["prefetchSize"] != 100.0 || s["exclusive"] != false {
+	if s["clientId"] != "monitor" || s["prefetchSize"] != 100.0 || s["exclusive"] != false || s["retroactive"] != false || s["maximumPendingMessageLimit"] != 0.0 {
 		t.Errorf("%v", s)
 	}
 	// In a transaction the answer comes with the commit; without reply-to there is none; nothing was made of the names.
@@ -90,6 +91,47 @@ func TestStatistics(t *testing.T) {
 	for _, q := range r.b.Queues(nil) {
 		if d := q.Destination; d.Name == "ActiveMQ.Statistics.Broker" {
 			t.Errorf("there is a queue %s", d.Name)
+		}
+	}
+}
+
+// Every key of ActiveMQ's plug-in is there, so that a script finds what it asks for.
+func TestStatistics_Keys(t *testing.T) {
+	r := newRig(t, queuePolicy(func(p *broker.Policy) { p.MemoryLimit = 64 << 10 }))
+	c := r.connected("")
+	c.subscribe("/temp-queue/stats", "")
+	body := strings.Repeat("x", 10<<10)
+	for range 20 { // beyond the memory
+		c.publish("/queue/kept", "", body)
+		c.publish("/queue/passing", "persistent:false\n", body)
+	}
+	has := func(destination string, keys ...string) map[string]any {
+		t.Helper()
+		s := c.ask(destination, "", 1)[0]
+		for _, k := range keys {
+			if s[k] == nil {
+				t.Errorf("%s: no key %s: %v", destination, k, s)
+			}
+		}
+		return s
+	}
+	s := has("/queue/ActiveMQ.Statistics.Destination.kept", "brokerName", "brokerId", "destinationName", "size", "enqueueCount", "dequeueCount", "dispatchCount",
+		"expiredCount", "inflightCount", "messagesCached", "averageMessageSize", "memoryPercentUsage", "memoryUsage", "memoryLimit",
+		"averageEnqueueTime", "maxEnqueueTime", "minEnqueueTime", "consumerCount", "producerCount")
+	if n := s["messagesCached"].(float64); n < 1 || n > 6 {
+		t.Errorf("memory has %v of 20 messages", n)
+	}
+	s = has("ActiveMQ.Statistics.Broker", "messagesCached", "storePercentUsage", "storeUsage", "storeLimit", "tempPercentUsage", "tempUsage", "tempLimit",
+		"openwire", "stomp", "ssl", "stomp+ssl", "vm", "dataDirectory")
+	if s["tempUsage"].(float64) < 50<<10 || s["messagesCached"].(float64) > 13 || s["vm"] != "" {
+		t.Errorf("%v", s)
+	}
+	other := r.connected("")
+	other.send("SUBSCRIBE\nid:1\ndestination:/topic/t\nactivemq.retroactive:true\nactivemq.maximumPendingMessageLimit:7\nreceipt:1\n\n\x00")
+	other.expectReceipt("1")
+	for _, s := range c.ask("ActiveMQ.Statistics.Subscription", "", 2) {
+		if s["destinationName"] == "topic://t" && (s["retroactive"] != true || s["maximumPendingMessageLimit"] != 7.0) {
+			t.Errorf("%v", s)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,14 @@ func act(cmd *cobra.Command, f *apiFlags, a *actFlags, text string) error {
 		return apiError(c, fmt.Sprintf("cannot %s messages of the queue %q", a.Action.Action, name), err)
 	}
 	done := view{"queue", []string{"queue", "action", "done", "inFlight", "noOrigin", "state"}}
-	if err := done.one(cmd, job); err != nil {
+	shown := done.columns
+	if a.DryRun {
+		talk(cmd, "nothing done: --dry-run")
+		done.columns[5] = "dryRun"
+		shown = slices.Clone(done.columns)
+		shown[2] = "would"
+	}
+	if err := printOne(cmd, shown, done.record(job)); err != nil {
 		return err
 	}
 	if job.Text("state") == "failed" {

@@ -9,7 +9,7 @@ func TestMoveCopyRetry(t *testing.T) {
 	b := theBroker(t)
 	b.run(t, "one\ntwo\nthree\n", "send", "act.from", "--lines").want(t, 0)
 	o := b.run(t, "", "move", "act.from", "act.to", "--text", "t", "--dry-run", "-o", "csv").want(t, 0)
-	if o.stdout != "queue,action,done,inFlight,noOrigin,state\nact.from,move,2,0,0,done\n" {
+	if o.says(t, "nothing done"); o.stdout != "queue,action,would,inFlight,noOrigin,dryRun\nact.from,move,2,0,0,true\n" {
 		t.Errorf("%s", o.stdout)
 	}
 	b.run(t, "", "move", "act.from", "act.to", "--text", "t", "--limit", "1").want(t, 0)
@@ -83,5 +83,22 @@ func TestRetryOfDeadLetters(t *testing.T) {
 	}
 	if o := b.run(t, "", "browse", "ActiveMQ.DLQ", "-o", "raw").want(t, 0); o.stdout != "one\n" {
 		t.Errorf("%q", o.stdout)
+	}
+}
+
+// What -o name prints names the same thing for the next command, also where a terminal could not show it.
+func TestNamesCanBeFedBack(t *testing.T) {
+	b := theBroker(t)
+	for _, name := range []string{"fed.\u202eback", "fed.\u00adsoft", "fed. blank"} {
+		b.run(t, "x", "send", name).want(t, 0)
+		b.run(t, "", "queue", "show", name, "-o", "name").want(t, 0)
+	}
+	o := b.run(t, "", "queue", "ls", "--filter", "fed.", "-o", "name").want(t, 0)
+	names := strings.Split(strings.TrimSuffix(o.stdout, "\n"), "\n")
+	if len(names) != 3 {
+		t.Fatalf("%q", names)
+	}
+	for _, name := range names {
+		b.run(t, "", "queue", "rm", "--yes", name).want(t, 0)
 	}
 }

@@ -120,6 +120,26 @@ func (n *node) info() admin.BrokerInfo {
 	return i
 }
 
+// where is what the broker's statistics tell of the process.
+func (n *node) where() broker.Where {
+	w := broker.Where{DataDir: n.cfg.Data}
+	if full, err := filepath.Abs(n.cfg.Data); err == nil {
+		w.DataDir = full
+	}
+	s := n.current.Load()
+	if s == nil || len(s.listeners) == 0 {
+		return w
+	}
+	addr := reachable(s.listeners[0].Addr().String())
+	if !n.cfg.Stomp.TLS.Required {
+		w.Stomp = "stomp://" + addr
+	}
+	if n.tls != nil {
+		w.StompTLS = "stomp+ssl://" + addr
+	}
+	return w
+}
+
 // webUsers answers the console's logins from the realm.
 type webUsers struct{ *users }
 

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -81,6 +83,7 @@ type record struct {
 type printer struct {
 	w       *bufio.Writer
 	format  format
+	screen  bool // it writes to a terminal
 	columns []string
 	rows    [][]string
 	csv     *csv.Writer
@@ -92,7 +95,7 @@ type printer struct {
 const tableBatch = 1000
 
 func newPrinter(cmd *cobra.Command, columns ...string) *printer {
-	p := &printer{w: bufio.NewWriter(cmd.OutOrStdout()), format: outputFormat(cmd), columns: columns}
+	p := &printer{w: bufio.NewWriter(cmd.OutOrStdout()), format: outputFormat(cmd), screen: isTerminal(cmd.OutOrStdout()), columns: columns}
 	p.csv = csv.NewWriter(p.w)
 	return p
 }
@@ -113,7 +116,11 @@ func (p *printer) add(r record) error {
 		}
 		return p.csv.Write(r.cells)
 	case formatName:
-		_, err := fmt.Fprintln(p.w, printable(r.name))
+		name := printable(r.name)
+		if !p.screen && utf8.ValidString(r.name) && strings.IndexFunc(r.name, unicode.IsControl) < 0 {
+			name = r.name // as it is, for the command that it is fed to; in one line all the same
+		}
+		_, err := fmt.Fprintln(p.w, name)
 		return err
 	case formatYAML:
 		return p.yamlItem(r.value)

@@ -68,7 +68,7 @@ func setDispatch(out *broker.Policy, p *conf.Policy) {
 	out.BrowserPrefetch, out.DurablePrefetch = d.QueueBrowserPrefetch, d.DurableTopicPrefetch
 	out.LastValueKey, out.LastValueKeys = d.LastValueKey, d.LastValueKeys
 	out.IndexHeaders = d.IndexHeaders
-	out.Recovery = broker.Recovery{Kind: recovery[p.Recovery.Kind], Count: p.Recovery.Count, Bytes: int64(p.Recovery.Bytes),
+	out.Recovery = broker.Recovery{Kind: recovery[conf.RecoveryKind(p.Recovery.Kind)], Count: p.Recovery.Count, Bytes: int64(p.Recovery.Bytes),
 		Duration: p.Recovery.RecoverDuration, Always: p.AlwaysRetroactive}
 	out.AckTimeout, out.Overdue = p.SlowConsumer.AckTimeout, overdue[p.SlowConsumer.Action]
 	if p.SlowConsumerStrategy != "none" {
@@ -114,10 +114,7 @@ var (
 	evict = map[string]broker.Evict{"oldest": broker.EvictOldest, "disconnect": broker.EvictDisconnect, "spill": broker.EvictSpill,
 		"lowest-priority": broker.EvictLowestPriority, "key": broker.EvictOlderOfKey}
 	recovery = map[string]broker.RecoveryKind{"none": broker.RecoverNothing, "lastImage": broker.RecoverLastImage,
-		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed,
-		"noSubscriptionRecoveryPolicy": broker.RecoverNothing, "lastImageSubscriptionRecoveryPolicy": broker.RecoverLastImage,
-		"fixedCountSubscriptionRecoveryPolicy": broker.RecoverCount, "fixedSizedSubscriptionRecoveryPolicy": broker.RecoverBytes,
-		"timedSubscriptionRecoveryPolicy": broker.RecoverTimed}
+		"fixedCount": broker.RecoverCount, "fixedSize": broker.RecoverBytes, "timed": broker.RecoverTimed}
 	conflict   = map[string]broker.Conflict{"probe": broker.ConflictProbe, "reject": broker.ConflictReject, "steal": broker.ConflictSteal}
 	overdue    = map[string]broker.Overdue{"requeue": broker.OverdueRequeue, "notify": broker.OverdueNotify, "close": broker.OverdueClose}
 	deadLetter = map[string]broker.DeadLetterStrategy{"shared": broker.DeadLetterShared,

@@ -92,7 +92,7 @@ func (s *service) openBroker() error {
 	b, err := broker.New(broker.Options{
 		Store: s.store, Temp: s.temp, Sequence: &n.seq, Node: c.BrokerName, Policy: fn, Routing: &routes, Now: n.flags.clock(),
 		MemoryLimit: int64(c.Memory.Limit), StoreLimit: int64(c.Store.StoreUsage), TempLimit: int64(c.Store.TempUsage), MaxTransactions: c.Stomp.MaxTransactions, MaxTxOps: c.Stomp.MaxTransactionOps,
-		MaxTxBytes: int64(c.Stomp.MaxTransactionBytes), MaxDelayed: c.Memory.QueueDelayed, Trash: trashLimits(c), Logger: n.log,
+		MaxTxBytes: int64(c.Stomp.MaxTransactionBytes), MaxDelayed: c.Memory.QueueDelayed, Trash: trashLimits(c), Where: n.where, Logger: n.log,
 	})
 	if err != nil {
 		return openError(err)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -11,7 +13,7 @@ func TestStoreAndTempUsage(t *testing.T) {
 	l := newStompLine(t, dialLine(t, p.state.Stomp[0]), "")
 	l.expect("CONNECTED")
 	l.send("SUBSCRIBE\nid:s\ndestination:/temp-queue/r\n\n\x00SEND\ndestination:ActiveMQ.Statistics.Broker\nreply-to:/temp-queue/r\n\n\x00")
-	l.expect("MESSAGE", `"storePercentUsage":0`, `"storeLimit":1048576`)
+	l.expect("MESSAGE", `"storePercentUsage":0`, `"storeLimit":1048576`, `"tempLimit":1048576`, `"stomp":"stomp://`+p.state.Stomp[0]+`"`, `"dataDirectory":"/`)
 	for _, headers := range []string{"persistent:true\n", "persistent:false\n"} {
 		l := newStompLine(t, dialLine(t, p.state.Stomp[0]), "x-errors:soft\n")
 		l.expect("CONNECTED")
@@ -45,5 +47,28 @@ func TestStoreAndTempUsage(t *testing.T) {
 		l.expect("MESSAGE")
 		l.send("UNSUBSCRIBE\nid:s\nreceipt:u\n\n\x00")
 		l.expect("RECEIPT")
+	}
+}
+
+// A full disk keeps nobody from consuming, so a load balancer leaves the broker alone; who asks for the checks is told.
+func TestReadyOnAFullDisk(t *testing.T) {
+	p := serve(t, t.TempDir(), nil, "--set", "store.minFreeDisk=1TiB", "--set", "console.listen=127.0.0.1:0")
+	l := newStompLine(t, dialLine(t, p.state.Stomp[0]), "x-errors:soft\n")
+	l.expect("CONNECTED")
+	eventually(t, "the store to see how little is free", func() bool {
+		l.send("SEND\ndestination:/queue/q\nreceipt:1\n\nx\x00")
+		return strings.Contains(l.expect(), "x-code:store-full\n")
+	})
+	a, err := http.Get(strings.TrimSuffix(p.state.Console, "/admin/") + "/readyz?verbose")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	body, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(body); a.StatusCode != http.StatusOK || !strings.Contains(text, `{"name":"disk","ok":false,"reason":"the disk is full`) {
+		t.Errorf("%d %s", a.StatusCode, text)
 	}
 }
