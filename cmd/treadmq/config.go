@@ -102,12 +102,12 @@ func readConfig(f *serverFlags) (*conf.Config, error) {
 	return cfg, checkForwards(cfg)
 }
 
-// plural is a number of things in words: "1 entry", "2 entries".
+// plural is a number of things in words: "1 entry", "2 entries", "3 days".
 func plural(n int, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
-	if stem, ok := strings.CutSuffix(thing, "y"); ok {
+	if stem, ok := strings.CutSuffix(thing, "y"); ok && !strings.HasSuffix(stem, "a") {
 		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, thing)

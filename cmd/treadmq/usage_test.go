@@ -207,3 +207,11 @@ func TestPrintable(t *testing.T) {
 		}
 	})
 }
+
+func TestPlural(t *testing.T) {
+	for want, got := range map[string]string{"1 day": plural(1, "day"), "4 days": plural(4, "day"), "2 entries": plural(2, "entry"), "0 users": plural(0, "user")} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
