@@ -1,6 +1,7 @@
 package ha
 
 import (
+	"errors"
 	"time"
 
 	"treadmq/ha/replica"
@@ -12,6 +13,9 @@ func (n *Node) act(a replica.Action) {
 	switch a := a.(type) {
 	case replica.Send:
 		if l := n.links[a.Link]; l != nil {
+			if r, ok := a.Message.(*replica.Refuse); ok {
+				n.turnedAway(l, r.Reason)
+			}
 			l.send(a.Message)
 		}
 	case replica.AppendData:
@@ -121,5 +125,21 @@ func (n *Node) noteSuspect() {
 	n.noted.Store(true)
 	if err != nil {
 		n.log.Error("neither the coordination service nor the meta file could be told that the disk failed: do not start this member again before its data folder is emptied", "err", err)
+	}
+}
+
+// strange says of whoever proves to know the token and still is not of this group what it
+// is. What a member is refused for on and off, as long as there is no master, is not in here.
+var strange = map[replica.Reason]string{
+	replica.OtherGroup:   "a member of another group: check its configuration",
+	replica.OtherCluster: "a member of another cluster: check its zkAddress, its zkPath and whose data folder it has",
+	replica.OtherVersion: "a member whose program has no version of the protocol in common with this one: bring both to the same release",
+	replica.TooOld:       "a member whose program is too old for the format of this group: upgrade it",
+}
+
+// turnedAway makes an alarm of a refusal that an operator has to look after.
+func (n *Node) turnedAway(l *link, why replica.Reason) {
+	if text := strange[why]; text != "" {
+		n.port.refuse(l.conn, errors.New(text))
 	}
 }

@@ -118,7 +118,7 @@ func (n *Node) open() error {
 	n.core = replica.New(replica.Config{Group: n.opt.Group, BrokerName: n.opt.BrokerName, ID: n.id, Name: n.opt.Name, Addr: n.addr,
 		Weight: n.opt.Weight, Replicas: n.opt.Replicas, Feature: Feature, Sync: n.opt.Sync, NewCluster: randomName(), Seed: randomNumber(),
 		StopOnLoss: n.opt.StopOnLoss, Replace: n.opt.Replace, Timing: n.opt.Timing}, m, log)
-	n.log.Info("member of a group", "name", n.opt.Name, "node", n.id, "replication", n.Addr(), "end", log.End, "applied", log.Applied, "epoch", log.Epochs.Last())
+	n.log.Info("member of a group", "name", n.opt.Name, "node", n.id, "replication", n.Addr().String(), "end", log.End, "applied", log.Applied, "epoch", log.Epochs.Last())
 	return nil
 }
 
