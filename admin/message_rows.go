@@ -19,7 +19,7 @@ type messageTable struct {
 }
 
 // rows makes the rows of a list of messages. They are made here, as those of queues are.
-func (t *messageTable) rows(items []messageView) []template.HTML {
+func (t *messageTable) rows(items []messageView) template.HTML {
 	esc := template.HTMLEscapeString
 	opens := func(key, class string) string {
 		return `<td data-label="` + esc(t.text(key)) + `" class="` + class + `">`
@@ -29,12 +29,10 @@ func (t *messageTable) rows(items []messageView) []template.HTML {
 	transient := ` <span class="tag">` + esc(t.text("message.transient")) + "</span>"
 	kind := kindName(t.of.Kind)
 	const closes = "</td>\n"
-	list := make([]template.HTML, 0, len(items))
 	var b strings.Builder
 	for i := range items {
 		m := &items[i]
 		id := esc(m.ID)
-		b.Reset()
 		b.WriteString("<tr>\n")
 		if t.ticks {
 			b.WriteString(`<td class="tick"><input type="checkbox" name="at" value="` + esc(m.Cursor) + `" aria-label="` + id + `">` + closes)
@@ -55,7 +53,6 @@ func (t *messageTable) rows(items []messageView) []template.HTML {
 			b.WriteString(body + esc(preview(m.raw)) + closes)
 		}
 		b.WriteString("</tr>\n")
-		list = append(list, template.HTML(b.String()))
 	}
-	return list
+	return template.HTML(b.String())
 }

@@ -150,7 +150,7 @@ const previewBytes = 120
 
 type queueData struct {
 	Queue    queueDetail
-	Messages []template.HTML // their rows
+	Messages template.HTML // their rows
 	Next     string
 	Cursor   string
 	LiveURL  string
