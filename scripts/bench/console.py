@@ -231,7 +231,7 @@ def costs(server, console, pages, cookie, auth, times=50):
             found.append(((server.cpu() - before) / times * 1000, page))
     found.sort(reverse=True)
     print(f"CPU of the broker for a page: mean {statistics.mean(ms for ms, _ in found):.2f} ms; dearest "
-          + ", ".join(f"{page} {ms:.1f}" for ms, page in found[:int(os.environ.get("TOP", 6))]), flush=True)
+          + ", ".join(f"{page} {ms:.1f}" for ms, page in found[:8]), flush=True)
 
 
 def measure(o, server, console, pages, cookie, auth):
@@ -247,7 +247,8 @@ def measure(o, server, console, pages, cookie, auth):
         ratios.append(rate / alone)
         print(f"round {i + 1}: alone {alone:,.0f}/s, beside {len(asked) / o.seconds:.0f} pages/s {rate:,.0f}/s, ratio {rate / alone:.3f}; page median "
               f"{statistics.median(t for t, _ in asked) * 1000:.1f} ms, worst {asked[-1][0] * 1000:.0f} ms; memory {before:.0f} -> {after:.0f} MiB; slowest {asked[-1][1]}", flush=True)
-    print(f"median ratio {statistics.median(ratios):.3f}")
+    if ratios:
+        print(f"median ratio {statistics.median(ratios):.3f}")
 
 
 if __name__ == "__main__":
