@@ -68,6 +68,9 @@ func TestAssetsAreKept(t *testing.T) {
 			t.Errorf("%s: %v", prefix, a.header)
 		}
 	}
+	if css := r.client().get(link(t, page, "/admin/assets/pico.min.css")).must(t, http.StatusOK).body; !strings.HasPrefix(css, "@layer vendor {") || !strings.HasSuffix(css, "}\n") {
+		t.Error("a style sheet of others is not in a layer below ours")
+	}
 	if a := r.client().get("/admin/assets/console.css?v=old"); a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("another version is kept: %v", a.header)
 	}

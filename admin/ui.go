@@ -102,6 +102,9 @@ func (u *ui) loadAssets(files fs.FS) error {
 		if err != nil {
 			return err
 		}
+		if strings.HasPrefix(file, "assets/vendor/") && path.Ext(file) == ".css" {
+			content = slices.Concat([]byte("@layer vendor {\n"), content, []byte("\n}\n")) // whatever it says, our own style sheet has the last word
+		}
 		sum := sha256.Sum256(content)
 		u.assets[d.Name()] = asset{kind, content, compressed(content, &packers), hex.EncodeToString(sum[:6])}
 		return nil

@@ -29,6 +29,7 @@ take() {
 mkdir -p "$into"
 take htmx.org 4.0.1 htmx LICENSE dist/htmx.min.js
 take uplot 1.6.32 uplot LICENSE dist/uPlot.iife.min.js dist/uPlot.min.css
+take @picocss/pico 2.1.1 pico LICENSE.md css/pico.min.css
 cd "$into"
 chmod 644 ./*
 sha256sum -- *.css *.js *.txt >SHA256SUMS

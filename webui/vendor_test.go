@@ -14,7 +14,7 @@ import (
 const vendorDir = "assets/vendor"
 
 // libraries are those of others that pages load, and what their licence begins with.
-var libraries = map[string]string{"htmx": "Zero-Clause BSD", "uplot": "The MIT License (MIT)"}
+var libraries = map[string]string{"htmx": "Zero-Clause BSD", "uplot": "The MIT License (MIT)", "pico": "MIT License"}
 
 // TestVendor: the files of others are what their list of checksums says, no more and no fewer, and each library came with
 // its licence. scripts/vendor.sh writes them all.

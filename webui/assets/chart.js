@@ -17,7 +17,8 @@
   const width = (u, values) => {
     if (!values) return 30;
     u.ctx.font = u.axes[1].font[0];
-    return Math.ceil(Math.max(...values.map((v) => u.ctx.measureText(v).width)) / devicePixelRatio) + 8;
+    const widest = Math.max(...values.map((v) => u.ctx.measureText(v).width)) / devicePixelRatio;
+    return Math.max(30, Math.ceil(widest) + 8); // the first time of day is written half below it
   };
 
   class Chart {
