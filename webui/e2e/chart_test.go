@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/input"
+
+	"treadmq/admin"
 )
 
 // deep is the page of a queue of 30 messages whose charts are drawn.
@@ -124,15 +127,7 @@ func TestChartIsDrawn(t *testing.T) {
 	if after := eval[float64](b, below); after != before {
 		t.Errorf("what is below the charts moved from %v to %v", before, after)
 	}
-	ink := `(() => { const c = ` + depth("canvas") + `, copy = new OffscreenCanvas(c.width, c.height).getContext("2d", {willReadFrequently: true});
-		copy.drawImage(c, 0, 0);
-		const all = copy.getImageData(0, 0, c.width, c.height).data;
-		const want = getComputedStyle(` + depth("polyline") + `).stroke.match(/\d+/g).map(Number);
-		let n = 0; for (let i = 0; i < all.length; i += 4) if (all[i + 3] > 250 && want.every((v, k) => Math.abs(all[i + k] - v) < 3)) n++;
-		return n; })()`
-	b.until(ink + ` > 20`)
-	b.dark(true)
-	b.until(ink + ` > 20`)
+	b.until(ink("polyline") + ` > 20`)
 	drawn := eval[string](b, depth("canvas")+`.toDataURL()`)
 	r.fill(queue("deep"), thirty...)
 	b.until(depth("[data-v]") + `.textContent === "60"`)
@@ -141,4 +136,24 @@ func TestChartIsDrawn(t *testing.T) {
 	b.until(depth("canvas") + ` !== null`)
 	b.size(375, 800)
 	b.until(`document.documentElement.scrollWidth === 375 && ` + depth("canvas") + `.getBoundingClientRect().right < 375`)
+}
+
+// ink counts the points of the drawing of depth that have the colour of a line of the server's picture.
+func ink(line string) string {
+	return `(() => { const c = ` + depth("canvas") + `, copy = new OffscreenCanvas(c.width, c.height).getContext("2d", {willReadFrequently: true});
+		copy.drawImage(c, 0, 0);
+		const all = copy.getImageData(0, 0, c.width, c.height).data;
+		const want = getComputedStyle(` + depth(line) + `).stroke.match(/\d+/g).map(Number);
+		let n = 0; for (let i = 0; i < all.length; i += 4) if (all[i + 3] > 250 && want.every((v, k) => Math.abs(all[i + k] - v) < 3)) n++;
+		return n; })()`
+}
+
+// Another theme is taken at once, also where nothing happens that would draw the chart anew.
+func TestChartTakesTheTheme(t *testing.T) {
+	r := newRig(t, func(o *admin.Options) { o.SampleInterval = time.Hour })
+	b := r.deep()
+	for _, change := range []func(){func() {}, func() { b.dark(true) }, func() { b.click(`.theme button[value=light]`) }, func() { b.click(`.theme button[value=dark]`) }} {
+		change()
+		b.until(ink(".grid") + ` > 100`)
+	}
 }
