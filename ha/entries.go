@@ -3,6 +3,7 @@ package ha
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,6 +43,15 @@ func encode(v any) []byte {
 type seen struct {
 	view  *replica.View
 	cards map[replica.NodeID]card
+}
+
+// clients are the addresses for clients of all members, in the order of their identities.
+func (s *seen) clients() *[][]string {
+	list := make([][]string, 0, len(s.cards))
+	for _, id := range slices.Sorted(maps.Keys(s.cards)) {
+		list = append(list, s.cards[id].Clients)
+	}
+	return &list
 }
 
 // decodeView reads what the coordination service shows. Entries that are not ours are

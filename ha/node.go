@@ -52,6 +52,7 @@ type Node struct {
 	budget   *budget       // of bytes that arrived and are not written
 	failures chan error    // capacity 1: why the member cannot go on
 	noted    atomic.Bool   // that the disk failed is noted where it outlives the process
+	clients  atomic.Pointer[[][]string]
 
 	// Only for the goroutine of Run.
 	core    *replica.Core
@@ -149,6 +150,15 @@ const notMaster = math.MinInt64 / 2
 // otherwise deliver, as if for the first time, what its successor has delivered already.
 func (n *Node) Current() bool {
 	return n.now()-time.Duration(n.fresh.Load()) < n.opt.Timing.Silence*3/4
+}
+
+// Clients are the addresses (host:port) at which clients reach each member that is present, as the group showed them last: one list
+// for a member, in the order of its listeners. Any goroutine may ask.
+func (n *Node) Clients() [][]string {
+	if list := n.clients.Load(); list != nil {
+		return *list
+	}
+	return nil
 }
 
 func (n *Node) card() card { return card{n.opt.Clients, n.opt.Console} }
@@ -257,6 +267,7 @@ func (n *Node) handle(ev any) {
 		n.receive(ev)
 	case viewSeen:
 		n.view = ev.seen
+		n.clients.Store(ev.seen.clients())
 		n.step(replica.ViewSeen{Session: ev.session, View: ev.seen.view})
 		n.story.see(ev.seen)
 		n.mesh.aim(n.others())

@@ -93,6 +93,11 @@ func (s *session) connected(f *frame.Frame, send, receive time.Duration) []byte 
 	dst = frame.AppendHeader(dst, frame.V10, "heart-beat", fmt.Sprintf("%d,%d", send.Milliseconds(), receive.Milliseconds()))
 	dst = frame.AppendHeader(dst, frame.V10, "session", "ID-"+strconv.FormatUint(s.number, 16))
 	dst = frame.AppendHeader(dst, frame.V10, "server", s.srv.opts.ServerHeader)
+	if s.srv.opts.Cluster != nil {
+		if all := s.srv.opts.Cluster(s.listener.Name); all != "" {
+			dst = frame.AppendHeader(dst, frame.V10, "x-cluster", all)
+		}
+	}
 	dst = s.appendProducerSeq(dst)
 	if id, ok := f.Get("request-id"); ok {
 		dst = frame.AppendHeader(dst, frame.V10, "response-id", id)

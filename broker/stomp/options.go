@@ -35,6 +35,9 @@ type Options struct {
 	CertUsers func(dn string) string
 	// ClientIDConflict says what happens when a client connects with the client id of another; the default refuses it.
 	ClientIDConflict broker.Conflict
+	// Cluster, if not nil, is the header x-cluster of CONNECTED for clients of a listener, known by its name: where they reach the
+	// brokers that may serve them next, as host1/port1,host2/port2. "" for none.
+	Cluster func(listener string) string
 	// ServerHeader is the header server of CONNECTED; default TreadMQ.
 	ServerHeader string
 	// Hosts are the virtual hosts that CONNECT may name; empty accepts any.

@@ -59,6 +59,31 @@ func (m *member) current() func() bool {
 	}
 }
 
+// cluster makes the header x-cluster: where clients of a listener reach the members at their listener of the same place in
+// the list. nil for a broker that stands alone.
+func (m *member) cluster(s *service) func(listener string) string {
+	if m == nil {
+		return nil
+	}
+	return func(listener string) string {
+		node := m.node.Load()
+		at := slices.IndexFunc(s.listeners, func(l net.Listener) bool { return l.Addr().String() == listener })
+		if node == nil || at < 0 {
+			return ""
+		}
+		var all []string
+		for _, addresses := range node.Clients() {
+			if at >= len(addresses) {
+				continue
+			}
+			if host, port, err := net.SplitHostPort(addresses[at]); err == nil && host != "" {
+				all = append(all, host+"/"+port)
+			}
+		}
+		return strings.Join(all, ",")
+	}
+}
+
 // openMember opens the replicated store and takes part in the group.
 func (n *node) openMember() error {
 	m := n.member

@@ -110,22 +110,22 @@ func (s *service) openStomp(epoch store.Epoch) error {
 		MaxConnections: c.MaxConnections, MaxConnectionsPerAddress: c.MaxConnectionsPerAddress, MaxConnectionsPerUser: c.MaxConnectionsPerUser, MaxSubscriptions: c.MaxSubscriptions,
 		ConnectTimeout: c.ConnectTimeout, WriteTimeout: c.WriteTimeout, OutboundLimit: int(c.OutboundLimit),
 		UnfinishedLimit: int64(c.UnfinishedLimit), HeartBeatMin: c.HeartBeatMin, HeartBeatMax: c.HeartBeatMax,
-		Current: n.member.current(), SoftErrors: c.ErrorPolicy == "soft", ClientIDConflict: conflict[c.ClientIDConflict], Logger: n.log,
+		Current: n.member.current(), Cluster: n.member.cluster(s), SoftErrors: c.ErrorPolicy == "soft", ClientIDConflict: conflict[c.ClientIDConflict], Logger: n.log,
 	})
 	if err != nil {
 		return err
 	}
 	s.stomp = srv
-	listeners := n.cfg.Listeners()
-	for i, o := range listenerOptions(n.inForce.Load()) {
-		if i >= len(listeners) {
-			break // a reload brought more; addresses are those of the start
-		}
-		l, err := listen(listeners[i].Address)
+	listeners, options := n.cfg.Listeners(), listenerOptions(n.inForce.Load())
+	for _, at := range listeners[:min(len(listeners), len(options))] { // a reload may have changed how many; addresses are those of the start
+		l, err := listen(at.Address)
 		if err != nil {
 			return err
 		}
 		s.listeners = append(s.listeners, l)
+	}
+	for i, l := range s.listeners {
+		o := options[i]
 		o.Name = l.Addr().String()
 		n.serve(&s.serving, "STOMP listener "+listeners[i].Address, func() error { return srv.Serve(l, o) })
 	}

@@ -80,6 +80,43 @@ func TestAFailoverIsAPauseForClients(t *testing.T) {
 	}
 }
 
+// A program that knows one broker learns the others from CONNECTED's x-cluster, and goes on at the next master.
+func TestAClientLearnsTheOtherBrokers(t *testing.T) {
+	r := newRig(t)
+	first := r.master()
+	for _, m := range r.others(first) {
+		r.await(m, "follower")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	send := r.command(ctx, "send", "learned", "--lines", "--url", "failover:(tcp://"+first.Stomp+")?initialReconnectDelay=100")
+	var said bytes.Buffer
+	send.Stderr = &said
+	in, err := send.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := send.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintln(in, "before"); err != nil {
+		t.Fatal(err)
+	}
+	o := r.run("recv", "learned", "-n", "1", "--timeout", "60s", "-o", "raw").want(t, 0) // so it is connected
+	first.Kill()
+	if _, err := fmt.Fprintln(in, "after"); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	if err := send.Wait(); err != nil {
+		t.Fatalf("send: %v\n%s", err, said.String())
+	}
+	o.stdout += r.run("recv", "learned", "-n", "1", "--timeout", "60s", "-o", "raw").want(t, 0).stdout
+	if o.stdout != "before\nafter\n" {
+		t.Errorf("received %q", o.stdout)
+	}
+}
+
 // What a follower's console and commands say, and a handover.
 func TestWhatTheOperatorSees(t *testing.T) {
 	r := newRig(t)
