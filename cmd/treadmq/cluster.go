@@ -160,11 +160,17 @@ func (a *clusterAnswer) printFacts(cmd *cobra.Command) error {
 	if !a.Why.IsZero() {
 		role += " (" + a.Why.Text + ")"
 	}
-	p := newPrinter(cmd)
-	writeRows(p.w, [][]string{
+	rows := [][]string{
 		{"group", a.BrokerName + " / " + a.Group}, {"master", master}, {"epoch", strconv.FormatUint(a.Epoch, 10)},
-		{"quorum", fmt.Sprintf("%d of %d", a.Quorum, a.Replicas)}, {"sync", a.Sync}, {"zookeeper", zookeeper}, {"asked", a.Member + ", " + role}, {"", ""},
-	}, []bool{false, false})
+		{"quorum", fmt.Sprintf("%d of %d", a.Quorum, a.Replicas)}, {"sync", a.Sync}, {"zookeeper", zookeeper}, {"asked", a.Member + ", " + role},
+	}
+	for i := range a.Members {
+		if m := &a.Members[i]; m.CopyBytes > 0 {
+			rows = append(rows, []string{"copied", fmt.Sprintf("%s of %s", sizeOf(m.CopiedBytes), sizeOf(m.CopyBytes))})
+		}
+	}
+	p := newPrinter(cmd)
+	writeRows(p.w, append(rows, []string{"", ""}), []bool{false, false})
 	return p.w.Flush()
 }
 

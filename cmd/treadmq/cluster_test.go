@@ -78,6 +78,13 @@ func TestClusterStatus(t *testing.T) {
 	if !strings.Contains(o.stderr, "warning: Member c is missing") || strings.Contains(o.stderr, "\x1b[2J") {
 		t.Errorf("alarms: %q", o.stderr)
 	}
+	if strings.Contains(o.stdout, "copied") {
+		t.Errorf("nothing is copied, but:\n%s", o.stdout)
+	}
+	c.set(func() { c.status.Members[1].CopiedBytes, c.status.Members[1].CopyBytes = 75, 300 })
+	if o := c.run(t, "status").want(t, exitOK); !strings.Contains(o.stdout, "copied     75 B of 300 B") {
+		t.Errorf("how far the copy is does not show in\n%s", o.stdout)
+	}
 	var st admin.ClusterStatus
 	decode(t, c.run(t, "status", "-o", "json").want(t, exitOK).stdout, &st)
 	if st.Master != "b" || len(st.Members) != 2 || *st.Members[0].Lag != 24 {
