@@ -290,6 +290,9 @@ func (s *session) children(name string) ([]coord.Entry, error) {
 	} else if names, _, _, err = s.conn.ChildrenW(node); err != nil {
 		s.unwatch(node)
 	}
+	if errors.Is(err, zk.ErrNoNode) {
+		return nil, nil // somebody removed the group's nodes: the view has to say so
+	}
 	if err != nil {
 		return nil, err
 	}

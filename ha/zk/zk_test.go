@@ -235,3 +235,24 @@ func TestBadOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestRemovedNodes: whoever removes the group's nodes under a session is seen.
+func TestRemovedNodes(t *testing.T) {
+	e := ensemble(t, 1)
+	s := coordtest.Open(t, coordinator(t, Options{Servers: e.Addrs(), Path: "/treadmq", Group: "g"}))
+	if r := s.Write(t.Context(), coord.Change{Version: coord.NoRegister, Register: []byte("r")}); r.Outcome != coord.Done {
+		t.Fatal(r.Err)
+	}
+	coordtest.Until(t, s, "the register is there", func(v coord.View) bool { return v.Exists })
+	conn, _, err := client.Connect(e.Addrs(), 5*time.Second, client.WithLogInfo(false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, node := range []string{"state", "members", "suspect", ""} {
+		if err := conn.Delete(strings.TrimSuffix("/treadmq/g/"+node, "/"), -1); err != nil {
+			t.Fatal(node, err)
+		}
+	}
+	coordtest.Until(t, s, "the register is gone", func(v coord.View) bool { return v.Read && !v.Exists })
+}
