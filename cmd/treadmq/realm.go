@@ -20,14 +20,15 @@ func newRealmCommand() *cobra.Command {
 
 func newRealmHashCommand() *cobra.Command {
 	var roles, file string
-	kind := &choice{value: string(realm.BCrypt), of: []string{string(realm.BCrypt), string(realm.MD5), string(realm.OBF)}}
+	kind := &choice{value: string(realm.BCrypt), of: []string{string(realm.BCrypt), string(realm.Argon2), string(realm.MD5), string(realm.OBF)}}
 	cmd := &cobra.Command{
 		Use: "hash [USER]", Short: "Print an entry for the file of users",
 		Long: `Print an entry for the file of users (conf/jetty-realm.properties): with USER the
 whole line, without it the password's part only. The password is asked for twice at a
 terminal; otherwise it is the first line of standard input, or of --password-file.
 
-md5 and obf are for other programs that read the same file; both can be turned back
+bcrypt and argon2 (argon2id with 64 MiB and 3 passes) are both safe; a check of argon2 takes
+that memory, and longer passwords than 72 bytes. md5 and obf are for other programs that read the same file; both can be turned back
 into the password.`,
 		Example: "  treadmq realm hash alice --roles admin >> conf/jetty-realm.properties",
 		Args:    cobra.MaximumNArgs(1),
@@ -39,7 +40,7 @@ into the password.`,
 			return realmHash(cmd, realm.Kind(kind.value), user, roles, file)
 		},
 	}
-	cmd.Flags().Var(kind, "kind", "bcrypt, md5 or obf")
+	cmd.Flags().Var(kind, "kind", "bcrypt, argon2, md5 or obf")
 	cmd.Flags().StringVar(&roles, "roles", "", "roles to add to the line, separated by commas: admin, user, viewer")
 	cmd.Flags().StringVar(&file, "password-file", "", `file with the password in its first line; "-" is standard input`)
 	cmd.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions(kind.of, cobra.ShellCompDirectiveNoFileComp))
@@ -64,8 +65,8 @@ func realmHash(cmd *cobra.Command, kind realm.Kind, user, roles, file string) er
 		}
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), line)
-	if kind != realm.BCrypt {
-		warn(cmd.ErrOrStderr(), "%s can be turned back into the password; bcrypt cannot", kind)
+	if !kind.Strong() {
+		warn(cmd.ErrOrStderr(), "%s can be turned back into the password; bcrypt and argon2 cannot", kind)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ func newRealmConvertCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "convert USERS [GROUPS]", Short: "Print entries for the file of users made of ActiveMQ's users and groups",
 		Long: `Print entries for the file of users made of ActiveMQ's users.properties and
-groups.properties. Passwords are stored with bcrypt. A group becomes a role of the same name:
+groups.properties. Passwords are stored with bcrypt; argon2 hashes stay as they are. A group becomes a role of the same name:
 --role says which becomes another; admin, user and viewer mean something to the console.
 The exit code is 65 when a user could not be converted; the others are printed.`,
 		Example: "  treadmq realm convert users.properties groups.properties --role admins=admin > conf/jetty-realm.properties",

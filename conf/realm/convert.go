@@ -15,7 +15,7 @@ type Converted struct {
 }
 
 // Convert makes entries of a realm file of ActiveMQ's users.properties (USER=PASSWORD) and
-// groups.properties (GROUP=USER,USER...; "" for none). Passwords are stored with bcrypt. A group
+// groups.properties (GROUP=USER,USER...; "" for none). Passwords are stored with bcrypt; argon2 hashes stay. A group
 // becomes the role that rename has for it, or the one of its own name.
 func Convert(users, groups string, rename map[string]string) (c Converted, err error) {
 	roles := map[string][]string{}
@@ -55,7 +55,7 @@ func entryOf(p *property, user string, roles []string) (text, problem string) {
 	case strings.HasPrefix(p.value, "ENC(") && strings.HasSuffix(p.value, ")"):
 		return "", "the password is encrypted with a key of ActiveMQ's: give it a new one with treadmq user add"
 	}
-	stored, err := Hash(BCrypt, "", p.value)
+	stored, err := converted(p.value)
 	if err == nil {
 		text, err = line(user, stored, roles)
 	}
@@ -63,6 +63,15 @@ func entryOf(p *property, user string, roles []string) (text, problem string) {
 		return "", err.Error()
 	}
 	return text, ""
+}
+
+// converted is a password as it is to stand in the realm file: a hash stays what it is.
+func converted(password string) (string, error) {
+	if !isArgon2(password) {
+		return Hash(BCrypt, "", password)
+	}
+	c, err := parseCredential(password)
+	return prefixArgon2 + string(c.stored), err
 }
 
 // readGroups are the roles of each user.

@@ -20,9 +20,13 @@ import (
 // Kind is the way a password is stored.
 type Kind string
 
-// The kinds of password. All but BCrypt are weak.
+// Strong reports whether a password stored so cannot be turned back with little effort. Checking one takes long.
+func (k Kind) Strong() bool { return k == BCrypt || k == Argon2 }
+
+// The kinds of password. All but BCrypt and Argon2 are weak.
 const (
 	BCrypt Kind = "bcrypt"
+	Argon2 Kind = "argon2"
 	MD5    Kind = "md5"
 	OBF    Kind = "obf"
 	Plain  Kind = "plain"
@@ -44,15 +48,18 @@ const (
 // credential is a stored password.
 type credential struct {
 	kind Kind
-	// stored is the bcrypt hash, the 16 bytes of the MD5, or the password.
+	// stored is the bcrypt or argon2 hash, the 16 bytes of the MD5, or the password.
 	stored []byte
-	cost   int // of bcrypt
+	cost   int    // of bcrypt
+	argon  *argon // of argon2
 }
 
 // parseCredential reads a password as it stands in the file.
 func parseCredential(text string) (credential, error) {
 	prefix, rest, found := strings.Cut(text, ":")
 	switch {
+	case isArgon2(text):
+		return parseArgon2(strings.TrimPrefix(text, prefixArgon2))
 	case text == "":
 		return credential{}, notice.New("realm.nopassword", "there is no password: write username: password, role")
 	case !found:
@@ -95,12 +102,14 @@ func parseBCrypt(hash string) (credential, error) {
 	return credential{kind: BCrypt, stored: []byte(hash), cost: cost}, nil
 }
 
-// matches compares a password. For all kinds but bcrypt it is quick, and its time
+// matches compares a password. For weak kinds it is quick, and its time
 // does not depend on where the passwords differ.
 func (c credential) matches(password string) bool {
 	switch c.kind {
 	case BCrypt:
 		return bcrypt.CompareHashAndPassword(c.stored, []byte(password)) == nil
+	case Argon2:
+		return c.argon.matches(password)
 	case MD5:
 		latin, ok := latin1(password)
 		sum := md5.Sum(latin)
@@ -150,9 +159,11 @@ func hashed(kind Kind, password string) (string, error) {
 	case BCrypt:
 		hash, err := bcrypt.GenerateFromPassword([]byte(password), defaultCost)
 		if errors.Is(err, bcrypt.ErrPasswordTooLong) {
-			return "", errors.New("bcrypt takes passwords of at most 72 bytes: choose a shorter one")
+			return "", errors.New("bcrypt takes passwords of at most 72 bytes: choose a shorter one, or argon2")
 		}
 		return prefixBCrypt + string(hash), err
+	case Argon2:
+		return hashArgon2(password), nil
 	case MD5:
 		latin, ok := latin1(password)
 		if !ok {
@@ -165,7 +176,7 @@ func hashed(kind Kind, password string) (string, error) {
 	case Plain:
 		return password, checkPlain(password)
 	}
-	return "", fmt.Errorf("%q is not a kind of password: use bcrypt, md5, obf or plain", kind)
+	return "", fmt.Errorf("%q is not a kind of password: use bcrypt, argon2, md5, obf or plain", kind)
 }
 
 // checkPlain refuses passwords that would be read back as something else.

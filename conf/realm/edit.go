@@ -37,7 +37,7 @@ func SetPassword(path, user, stored string) error {
 		if old == nil {
 			return "", ErrNoUser
 		}
-		_, roles, _ := strings.Cut(old.value, ",")
+		_, roles := splitEntry(old.value)
 		return line(user, stored, splitRoles(roles))
 	})
 }
@@ -48,8 +48,8 @@ func SetRoles(path, user string, roles []string) error {
 		if old == nil {
 			return "", ErrNoUser
 		}
-		password, _, _ := strings.Cut(old.value, ",")
-		return line(user, escape(strings.TrimSpace(password), false), roles)
+		password, _ := splitEntry(old.value)
+		return line(user, escape(password, false), roles)
 	})
 }
 

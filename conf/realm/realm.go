@@ -70,6 +70,8 @@ type Realm struct {
 	path string
 	gate chan struct{} // a slot for each comparison that may run at a time
 
+	argonGate chan struct{} // and one for each of argon2 among them
+
 	compare func(hash, password []byte) error // bcrypt; a field so that tests can count
 
 	secret []byte // of stamps
@@ -91,7 +93,7 @@ func Open(path string) (*Realm, error) { return OpenWithGroups(path, "") }
 // OpenWithGroups opens a realm file, and a file of groups that adds roles to its users as ActiveMQ's groups.properties does.
 // An empty path means none.
 func OpenWithGroups(path, groupFile string) (*Realm, error) {
-	r := &Realm{path: path, groups: groups{path: groupFile}, gate: make(chan struct{}, comparisons()), compare: bcrypt.CompareHashAndPassword, secret: make([]byte, sha256.Size)}
+	r := &Realm{path: path, groups: groups{path: groupFile}, gate: make(chan struct{}, comparisons()), argonGate: make(chan struct{}, argonChecks), compare: bcrypt.CompareHashAndPassword, secret: make([]byte, sha256.Size)}
 	rand.Read(r.secret)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,19 +237,42 @@ func (r *Realm) AuthenticateContext(ctx context.Context, user, password string) 
 		return t.answer(user, good)
 	}
 	e, exists := t.entries[user] // the zero entry has no kind
-	if exists && e.credential.kind != BCrypt && e.credential.matches(password) {
+	if exists && !e.credential.kind.Strong() && e.credential.matches(password) {
 		return e.user, true
 	}
-	select {
-	case r.gate <- struct{}{}:
-	case <-ctx.Done():
+	hash := t.hash(e)
+	if hash.kind == Argon2 { // first, so that who waits for memory holds up nobody else
+		if !enter(ctx, r.argonGate) {
+			return User{}, false
+		}
+		defer func() { <-r.argonGate }()
+	}
+	if !enter(ctx, r.gate) {
 		return User{}, false
 	}
 	defer func() { <-r.gate }()
 	if good, known := t.answers.get(key); known { // found while this one waited
 		return t.answer(user, good)
 	}
-	good := r.compare(t.hash(e), []byte(password)) == nil && e.credential.kind == BCrypt
+	good := r.verify(hash, password) && e.credential.kind.Strong()
 	t.answers.put(key, good)
 	return t.answer(user, good)
+}
+
+// enter takes a slot, or reports that ctx ended before there was one.
+func enter(ctx context.Context, gate chan struct{}) bool {
+	select {
+	case gate <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// verify compares a password with a hash that takes long.
+func (r *Realm) verify(c credential, password string) bool {
+	if c.kind == BCrypt {
+		return r.compare(c.stored, []byte(password)) == nil
+	}
+	return c.matches(password)
 }

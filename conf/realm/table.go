@@ -21,7 +21,7 @@ type table struct {
 	problems []Problem
 	weak     []Weakness
 
-	decoy   []byte // a bcrypt hash of nobody's password, for logins without one
+	decoy   credential // a hash of nobody's password, for logins without one
 	answers *answers
 }
 
@@ -37,14 +37,27 @@ func parseTable(text string) *table {
 	for _, p := range parseProperties(text) {
 		t.add(p, last)
 	}
-	cost := defaultCost
 	for _, e := range t.entries {
-		cost = max(cost, e.credential.cost)
 		t.judge(e)
 	}
 	slices.SortFunc(t.weak, func(a, b Weakness) int { return a.Line - b.Line })
-	t.decoy = decoy(cost)
+	t.decoy = t.nobody()
 	return t
+}
+
+// nobody is a hash that costs as much as the dearest of the entries: argon2 if there is one, else bcrypt.
+func (t *table) nobody() credential {
+	cost, dearest := defaultCost, (*argon)(nil)
+	for _, e := range t.entries {
+		cost = max(cost, e.credential.cost)
+		if a := e.credential.argon; a != nil && (dearest == nil || a.work() > dearest.work()) {
+			dearest = a
+		}
+	}
+	if dearest != nil {
+		return credential{kind: Argon2, argon: dearest.decoy()}
+	}
+	return credential{kind: BCrypt, stored: decoy(cost)}
 }
 
 // add takes one property. What it replaces never counts again, even if the new
@@ -57,8 +70,8 @@ func (t *table) add(p property, last map[string]int) {
 	last[name] = p.line
 	delete(t.entries, name)
 
-	password, roles, _ := strings.Cut(p.value, ",")
-	c, err := parseCredential(strings.TrimSpace(password))
+	password, roles := splitEntry(p.value)
+	c, err := parseCredential(password)
 	switch {
 	case !p.problem.IsZero():
 		t.problem(p.line, name, p.problem)
@@ -104,7 +117,7 @@ func (t *table) judge(e entry) {
 	t.weak = append(t.weak, Weakness{e.line, e.user.Name, e.credential.kind, why})
 }
 
-// comparisons is how many bcrypt comparisons may run at a time: half of the
+// comparisons is how many slow comparisons may run at a time: half of the
 // processors, so that logins never take all of them.
 func comparisons() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
@@ -122,9 +135,9 @@ func decoy(cost int) []byte {
 
 // hash is what a login is compared with when it is not good already: the user's
 // own hash, or the decoy, which nothing matches.
-func (t *table) hash(e entry) []byte {
-	if e.credential.kind == BCrypt {
-		return e.credential.stored
+func (t *table) hash(e entry) credential {
+	if e.credential.kind.Strong() {
+		return e.credential
 	}
 	return t.decoy
 }
