@@ -38,30 +38,14 @@ func TestAFailoverIsAPauseForClients(t *testing.T) {
 	const count = 60
 	received := make(chan outcome, 1)
 	go func() { received <- r.run("recv", "jobs", "-n", fmt.Sprint(count), "--timeout", "60s", "-o", "raw") }()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	send := r.command(ctx, "send", "jobs", "--lines")
-	var said bytes.Buffer
-	send.Stderr = &said
-	in, err := send.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := send.Start(); err != nil {
-		t.Fatal(err)
-	}
+	line, end := r.sender("jobs")
 	for i := range count {
 		if i == count/3 {
 			first.Kill()
 		}
-		if _, err := fmt.Fprintf(in, "job-%d\n", i); err != nil {
-			t.Fatal(err)
-		}
+		line(fmt.Sprintf("job-%d", i))
 	}
-	in.Close()
-	if err := send.Wait(); err != nil {
-		t.Fatalf("send: %v\n%s", err, said.String())
-	}
+	end()
 	o := (<-received).want(t, 0)
 	got := lines(strings.ReplaceAll(o.stdout, "job-", "\njob-"))
 	for i := range count {
@@ -87,33 +71,45 @@ func TestAClientLearnsTheOtherBrokers(t *testing.T) {
 	for _, m := range r.others(first) {
 		r.await(m, "follower")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	send := r.command(ctx, "send", "learned", "--lines", "--url", "failover:(tcp://"+first.Stomp+")?initialReconnectDelay=100")
+	line, end := r.sender("learned", "--url", "failover:(tcp://"+first.Stomp+")?initialReconnectDelay=100")
+	line("before")
+	o := r.run("recv", "learned", "-n", "1", "--timeout", "60s", "-o", "raw").want(t, 0) // so it is connected
+	first.Kill()
+	line("after")
+	end()
+	o.stdout += r.run("recv", "learned", "-n", "1", "--timeout", "60s", "-o", "raw").want(t, 0).stdout
+	if o.stdout != "before\nafter\n" {
+		t.Errorf("received %q", o.stdout)
+	}
+}
+
+// sender is a running treadmq send: line gives it a message, end waits until it has sent all.
+func (r *rig) sender(queue string, flags ...string) (line func(string), end func()) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), patience)
+	r.t.Cleanup(cancel)
+	send := r.command(ctx, append([]string{"send", queue, "--lines"}, flags...)...)
 	var said bytes.Buffer
 	send.Stderr = &said
 	in, err := send.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	if err := send.Start(); err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
-	if _, err := fmt.Fprintln(in, "before"); err != nil {
-		t.Fatal(err)
+	line = func(text string) {
+		r.t.Helper()
+		if _, err := fmt.Fprintln(in, text); err != nil {
+			r.t.Fatal(err)
+		}
 	}
-	o := r.run("recv", "learned", "-n", "1", "--timeout", "60s", "-o", "raw").want(t, 0) // so it is connected
-	first.Kill()
-	if _, err := fmt.Fprintln(in, "after"); err != nil {
-		t.Fatal(err)
-	}
-	in.Close()
-	if err := send.Wait(); err != nil {
-		t.Fatalf("send: %v\n%s", err, said.String())
-	}
-	o.stdout += r.run("recv", "learned", "-n", "1", "--timeout", "60s", "-o", "raw").want(t, 0).stdout
-	if o.stdout != "before\nafter\n" {
-		t.Errorf("received %q", o.stdout)
+	return line, func() {
+		r.t.Helper()
+		in.Close()
+		if err := send.Wait(); err != nil {
+			r.t.Fatalf("send: %v\n%s", err, said.String())
+		}
 	}
 }
 
